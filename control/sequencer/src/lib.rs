@@ -1,0 +1,1 @@
+//! Orders writes over the replicas, sans I/O.

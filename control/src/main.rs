@@ -1,0 +1,3 @@
+//! `miroir-control`: the control service's command line.
+
+fn main() {}

@@ -1,0 +1,246 @@
+//! What the filter computes once from a map: who may be read for what, and covers. A cover assigns every shard to one
+//! readable copy; there are as many as replicas, balanced, so that queries spread over all nodes.
+
+use hashbrown::HashMap;
+
+use super::{NodeIndex, ShardMap};
+use crate::tag;
+
+/// A map made ready for reading.
+#[derive(Debug)]
+pub struct CompiledMap {
+    /// The document.
+    pub map: ShardMap,
+    placements: Vec<CompiledPlacement>,
+}
+
+#[derive(Debug)]
+struct CompiledPlacement {
+    /// Readable copies of each shard: owners without stale marks and unreadable nodes, preferred first.
+    readable: Vec<Vec<NodeIndex>>,
+    covers: Vec<Cover>,
+}
+
+/// An assignment of every readable shard to one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cover {
+    /// One part a node, in order of node.
+    pub parts: Vec<CoverPart>,
+    /// Shards without any readable copy.
+    pub missing: Vec<u32>,
+}
+
+/// What one node is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoverPart {
+    /// The node.
+    pub node: NodeIndex,
+    /// Its shards, ascending.
+    pub shards: Vec<u32>,
+    /// The filter clause for exactly these shards.
+    pub clause: String,
+}
+
+impl CompiledMap {
+    /// Prepares a map. Costs time in shards × replicas.
+    #[must_use]
+    pub fn new(map: ShardMap) -> Self {
+        let mut stale: HashMap<(u16, u32), Vec<NodeIndex>> = HashMap::new();
+        for mark in &map.stale {
+            stale.entry((mark.placement, mark.shard)).or_default().push(mark.node);
+        }
+        let usable = |node: &NodeIndex| map.nodes.get(usize::from(*node)).is_some_and(|node| node.readable);
+        let placements = (0u16..)
+            .zip(&map.placements)
+            .map(|(position, placement)| {
+                let readable: Vec<Vec<NodeIndex>> = (0u32..)
+                    .zip(&placement.owners)
+                    .map(|(shard, owners)| {
+                        let marks = stale.get(&(position, shard)).map(Vec::as_slice).unwrap_or_default();
+                        owners.iter().copied().filter(|node| usable(node) && !marks.contains(node)).collect()
+                    })
+                    .collect();
+                let covers = (0..map.replication_factor.max(1))
+                    .map(|turn| balanced_cover(&readable, map.shards, map.nodes.len(), usize::from(turn)))
+                    .collect();
+                CompiledPlacement { readable, covers }
+            })
+            .collect();
+        Self { map, placements }
+    }
+
+    /// Nodes whose copy of a shard may be read, preferred first.
+    #[must_use]
+    pub fn readable(&self, placement: u16, shard: u32) -> &[NodeIndex] {
+        self.placements
+            .get(usize::from(placement))
+            .and_then(|placement| placement.readable.get(usize::try_from(shard).ok()?))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The cover that a query with this hash uses: pages of one query come from the same replicas.
+    #[must_use]
+    pub fn cover(&self, placement: u16, query_hash: u64) -> Option<&Cover> {
+        let covers = &self.placements.get(usize::from(placement))?.covers;
+        let turn = query_hash.checked_rem(u64::try_from(covers.len()).ok()?)?;
+        covers.get(usize::try_from(turn).ok()?)
+    }
+
+    /// Assigns the given shards to readable copies outside `avoid`, for fail-over within a request. Nodes that serve
+    /// many of them are preferred, so that few calls are needed. Deterministic.
+    #[must_use]
+    pub fn repair(&self, placement: u16, shards: &[u32], avoid: &dyn Fn(NodeIndex) -> bool) -> Cover {
+        let mut load: HashMap<NodeIndex, u32> = HashMap::new();
+        for shard in shards {
+            for node in self.readable(placement, *shard).iter().filter(|node| !avoid(**node)) {
+                let count = load.entry(*node).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        let mut assignment: Vec<(NodeIndex, u32)> = Vec::with_capacity(shards.len());
+        let mut missing = Vec::new();
+        for shard in shards {
+            let best = self
+                .readable(placement, *shard)
+                .iter()
+                .filter(|node| !avoid(**node))
+                .max_by_key(|node| (load.get(*node).copied().unwrap_or_default(), std::cmp::Reverse(**node)));
+            match best {
+                Some(node) => assignment.push((*node, *shard)),
+                None => missing.push(*shard),
+            }
+        }
+        group(assignment, missing, self.map.shards)
+    }
+
+    /// Position of a node by id.
+    #[must_use]
+    pub fn node_by_id(&self, id: &str) -> Option<NodeIndex> {
+        self.map.nodes.iter().position(|node| node.id == id).and_then(|at| NodeIndex::try_from(at).ok())
+    }
+}
+
+/// Gives each shard to the least loaded of its copies, starting the comparison at another copy each turn.
+fn balanced_cover(readable: &[Vec<NodeIndex>], shard_count: u32, node_count: usize, turn: usize) -> Cover {
+    let mut load = vec![0u32; node_count];
+    let mut assignment = Vec::with_capacity(readable.len());
+    let mut missing = Vec::new();
+    for (shard, copies) in (0u32..).zip(readable) {
+        let start = turn.checked_rem(copies.len()).unwrap_or_default();
+        let rotated = copies.iter().cycle().skip(start).take(copies.len());
+        let best = rotated.min_by_key(|node| load.get(usize::from(**node)).copied().unwrap_or(u32::MAX));
+        match best {
+            Some(node) => {
+                if let Some(count) = load.get_mut(usize::from(*node)) {
+                    *count = count.saturating_add(1);
+                }
+                assignment.push((*node, shard));
+            }
+            None => missing.push(shard),
+        }
+    }
+    group(assignment, missing, shard_count)
+}
+
+fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, shard_count: u32) -> Cover {
+    assignment.sort_unstable();
+    let parts = assignment
+        .chunk_by(|left, right| left.0 == right.0)
+        .filter_map(|chunk| {
+            let node = chunk.first()?.0;
+            let shards: Vec<u32> = chunk.iter().map(|(_, shard)| *shard).collect();
+            let clause = tag::filter_clause(&shards, shard_count);
+            Some(CoverPart { node, shards, clause })
+        })
+        .collect();
+    Cover { parts, missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shardmap::{MapNode, Placement, StaleMark};
+    use proptest::prelude::*;
+
+    fn map(nodes: u16, owners: Vec<Vec<NodeIndex>>, stale: Vec<StaleMark>) -> CompiledMap {
+        CompiledMap::new(ShardMap {
+            cluster: "c0ffee00".into(),
+            epoch: 1,
+            shards: u32::try_from(owners.len()).unwrap(),
+            replication_factor: 2,
+            nodes: (0..nodes)
+                .map(|at| MapNode {
+                    id: format!("n{at}"),
+                    cluster: format!("n{at}"),
+                    write_cluster: format!("n{at}w"),
+                    readable: true,
+                })
+                .collect(),
+            stale,
+            placements: vec![Placement { owners }],
+            indexes: Default::default(),
+            limits: Default::default(),
+            policies: Default::default(),
+            control_cluster: "control".into(),
+            control_internal_cluster: "internal".into(),
+        })
+    }
+
+    fn owners(nodes: u16, replicas: u16, shards: u16) -> Vec<Vec<NodeIndex>> {
+        (0..shards).map(|shard| (0..replicas.min(nodes)).map(|at| (shard + at) % nodes).collect()).collect()
+    }
+
+    fn covered(cover: &Cover) -> Vec<u32> {
+        let mut all: Vec<u32> = cover.parts.iter().flat_map(|part| part.shards.clone()).collect();
+        all.extend(&cover.missing);
+        all.sort_unstable();
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn a_cover_asks_for_each_shard_once_and_only_in_sync_copies(
+            nodes in 1u16..8, replicas in 1u16..4, shards in 1u16..64, marks in prop::collection::vec((0u32..64, 0u16..8), 0..20), hash: u64,
+        ) {
+            let stale: Vec<StaleMark> = marks.into_iter()
+                .filter(|(shard, node)| *shard < u32::from(shards) && *node < nodes)
+                .map(|(shard, node)| StaleMark { placement: 0, shard, node }).collect();
+            let map = map(nodes, owners(nodes, replicas, shards), stale.clone());
+            let cover = map.cover(0, hash).unwrap();
+            prop_assert_eq!(covered(cover), (0..u32::from(shards)).collect::<Vec<_>>());
+            for part in &cover.parts {
+                for shard in &part.shards {
+                    prop_assert!(map.readable(0, *shard).contains(&part.node));
+                    prop_assert!(!stale.iter().any(|mark| mark.shard == *shard && mark.node == part.node));
+                }
+            }
+        }
+
+        #[test]
+        fn a_repair_covers_what_failed_without_the_failed(nodes in 2u16..8, shards in 1u16..64, failed in 0u16..8) {
+            let map = map(nodes, owners(nodes, 2, shards), vec![]);
+            let lost: Vec<u32> = (0..u32::from(shards)).filter(|shard| map.readable(0, *shard).contains(&failed)).collect();
+            let cover = map.repair(0, &lost, &|node| node == failed);
+            prop_assert_eq!(covered(&cover), lost);
+            prop_assert!(cover.missing.is_empty());
+            prop_assert!(cover.parts.iter().all(|part| part.node != failed));
+        }
+    }
+
+    #[test]
+    fn covers_are_balanced_and_differ() {
+        let map = map(3, owners(3, 2, 128), vec![]);
+        for hash in 0..2 {
+            let sizes: Vec<usize> = map.cover(0, hash).unwrap().parts.iter().map(|part| part.shards.len()).collect();
+            assert!(sizes.iter().all(|size| (42..=44).contains(size)), "{sizes:?}");
+        }
+        assert_ne!(map.cover(0, 0), map.cover(0, 1));
+    }
+
+    #[test]
+    fn a_shard_without_a_readable_copy_is_missing() {
+        let map = map(2, vec![vec![0], vec![1]], vec![StaleMark { placement: 0, shard: 1, node: 1 }]);
+        assert_eq!(map.cover(0, 0).unwrap().missing, [1]);
+    }
+}

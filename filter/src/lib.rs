@@ -1,0 +1,1 @@
+//! The HTTP filter that Envoy loads as WebAssembly.

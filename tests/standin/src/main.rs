@@ -1,0 +1,3 @@
+//! `miroir-standin`: a stand-in for a Meilisearch node.
+
+fn main() {}
