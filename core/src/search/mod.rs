@@ -1,1 +1,125 @@
-//! (skeleton)
+//! Reads over all shards: a client's query is rewritten for the nodes, and their answers are merged into the answer
+//! that one node holding everything would give. Nothing here sends anything: the read machine ([`crate::read`])
+//! drives a [`Gather`].
+
+mod plan;
+
+use crate::error::ErrorBody;
+use crate::shardmap::SearchView;
+
+pub use plan::{
+    join_multi_search, plan_documents, plan_facet_search, plan_multi_search, plan_search, scrub_message, strip_document,
+};
+
+/// A request to one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRequest {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path with query string.
+    pub path: String,
+    /// Headers that the request needs beside those of the client that are passed on; lower-case names.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// JSON body; its `content-type` is `application/json`.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why a node's answer with status 200 is none: cut short, not JSON, of wrong types, with missing fields. The node has
+/// failed; its answer must not reach the client in any part.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unusable answer: {0}")]
+pub struct BadAnswer(pub String);
+
+/// One read over all shards: makes the nodes' requests and merges their answers.
+pub trait Gather {
+    /// Index that is read.
+    fn index(&self) -> &str;
+
+    /// Hash of the index and of the query without its paging: picks the cover, so that all pages of a query come from
+    /// the same replicas.
+    fn query_hash(&self) -> u64;
+
+    /// The request for a node that is asked for the shards of `clause` (a filter made by
+    /// [`crate::tag::filter_clause`]). `part` is the number under which its answer will be given to
+    /// [`Gather::accept`].
+    fn request(&self, clause: &str, part: usize) -> NodeRequest;
+
+    /// Takes the body of a 200 answer. Parts come in any order and any number; together they must answer for each shard
+    /// exactly once, and each part at most once. Ties between parts fall by part number, so numbers follow the nodes'
+    /// positions in the cover.
+    ///
+    /// # Errors
+    /// [`BadAnswer`]: nothing of the answer was kept, and the same shards can be asked for again under any number that
+    /// has not been accepted.
+    fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer>;
+
+    /// The client's own request made cheap (no hits), to be sent to one node when a node has refused a rewritten one
+    /// with 4xx, so that the message that the client reads is about the client's own request. Its text still has to go
+    /// through [`scrub_message`].
+    fn replay(&self) -> Option<NodeRequest>;
+
+    /// The body of the client's answer. `took_ms` is the time that the client has waited.
+    fn finish(self: Box<Self>, took_ms: u64) -> Vec<u8>;
+}
+
+/// How a read is served.
+pub enum Plan {
+    /// Over all shards.
+    Gather(Box<dyn Gather>),
+    /// The engine refuses this request (or this build does not understand it): it goes to one node as the client sent
+    /// it, and the refusal is relayed, through [`scrub_message`].
+    Relay {
+        /// The client's own request.
+        request: NodeRequest,
+        /// The answer where the node accepts the request after all: one node's hits are never a page.
+        otherwise: ErrorBody,
+    },
+}
+
+/// How a multi-search is served.
+pub enum MultiPlan {
+    /// Each query on its own, in order; the answers are joined by [`join_multi_search`].
+    Separate(Vec<Box<dyn Gather>>),
+    /// With `federation`.
+    Federated,
+    /// A query names an index that the map does not have.
+    UnknownIndex {
+        /// Position of the query.
+        position: usize,
+        /// Index that it names.
+        uid: String,
+    },
+    /// As [`Plan::Relay`].
+    Relay {
+        /// The client's own request.
+        request: NodeRequest,
+        /// As in [`Plan::Relay`].
+        otherwise: ErrorBody,
+    },
+}
+
+/// What planning needs to know about an index.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexFacts<'a> {
+    /// Uid, already checked against the map.
+    pub uid: &'a str,
+    /// Primary key, once known.
+    pub primary_key: Option<&'a str>,
+    /// Settings that Miroir applies itself.
+    pub view: &'a SearchView,
+}
+
+/// What planning needs to know about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadCall<'a> {
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// Path without query string.
+    pub path: &'a str,
+    /// Query string without `?`.
+    pub query: Option<&'a str>,
+    /// Body; empty for GET.
+    pub body: &'a [u8],
+    /// The header `meili-include-metadata: true` was sent.
+    pub include_metadata: bool,
+}

@@ -1,0 +1,63 @@
+//! From a client's request to its [`Plan`].
+
+use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
+use crate::error::ErrorBody;
+
+/// Plans `GET` and `POST /indexes/{uid}/search`.
+#[must_use]
+pub fn plan_search(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
+    relay(call)
+}
+
+/// Plans `POST /indexes/{uid}/facet-search`.
+#[must_use]
+pub fn plan_facet_search(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
+    relay(call)
+}
+
+/// Plans `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
+#[must_use]
+pub fn plan_documents(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
+    relay(call)
+}
+
+/// Plans `POST /multi-search`. `lookup` finds an index of the map.
+#[must_use]
+pub fn plan_multi_search<'a>(call: &ReadCall<'_>, _lookup: &dyn Fn(&str) -> Option<IndexFacts<'a>>) -> MultiPlan {
+    let (request, otherwise) = as_sent(call);
+    MultiPlan::Relay { request, otherwise }
+}
+
+/// Joins the answers of a multi-search: for each query its index and the body of its [`super::Gather::finish`].
+#[must_use]
+pub fn join_multi_search(_answers: Vec<(String, Vec<u8>)>) -> Vec<u8> {
+    Vec::new()
+}
+
+/// Removes the reserved field from the document that a node returned for its id.
+///
+/// # Errors
+/// [`BadAnswer`] where the answer is no JSON object.
+pub fn strip_document(raw: &[u8]) -> Result<Vec<u8>, BadAnswer> {
+    Ok(raw.to_vec())
+}
+
+/// Removes the reserved field from the message of a node's error.
+#[must_use]
+pub fn scrub_message(message: &str) -> String {
+    message.to_owned()
+}
+
+fn relay(call: &ReadCall<'_>) -> Plan {
+    let (request, otherwise) = as_sent(call);
+    Plan::Relay { request, otherwise }
+}
+
+fn as_sent(call: &ReadCall<'_>) -> (NodeRequest, ErrorBody) {
+    let path = call.query.map_or_else(|| call.path.to_owned(), |query| format!("{}?{query}", call.path));
+    let body = (!call.body.is_empty()).then(|| call.body.to_vec());
+    let method = if call.method == "GET" { "GET" } else { "POST" };
+    let otherwise =
+        ErrorBody::new("bad_request", "The request has a form that this version of Miroir cannot spread over shards.");
+    (NodeRequest { method, path, headers: &[], body }, otherwise)
+}
