@@ -1,0 +1,123 @@
+//! Which nodes hold which shard: weighted rendezvous hashing with bounded load and zones, as a pure function.
+//!
+//! Wanted properties, each proved by a test of its name:
+//! - deterministic: the same nodes in any order give the same owners;
+//! - balanced: no node holds more than its weighted share, rounded up (but where zones leave no choice);
+//! - weight-respecting: a node of twice the weight holds about twice the shards;
+//! - minimal movement on join and on leave: at most 1.2 × what must move;
+//! - replicas on distinct nodes, and in distinct zones where there are enough zones.
+//!
+//! Every pair of shard and node has a score from a hash and the node's share. What is in place stays, but for what a
+//! node holds above its share; then pairs are taken best first over the whole cluster, and a pair is skipped when the
+//! shard has its copies, the node is full, or the zone has its part. A placement computed from nothing at every change
+//! would move more than it must: with few shards a node, random loads differ by far more than the bound, and a full
+//! node's overflow lands elsewhere after each change. Hence changes start from the table that is in force.
+
+mod matching;
+mod share;
+
+use matching::{Matching, Pass};
+
+/// A node as placement sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSpec {
+    /// Stable id: the only thing that enters the hash.
+    pub id: String,
+    /// Relative size, above 0.
+    pub weight: f64,
+    /// Failure domain; nodes without one are domains of their own.
+    pub zone: Option<String>,
+}
+
+/// Why no placement exists.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementError {
+    /// Fewer nodes than copies wanted.
+    #[error("replication factor {replication_factor} needs as many nodes, there are {nodes}")]
+    TooFewNodes {
+        /// Copies wanted.
+        replication_factor: u8,
+        /// Nodes given.
+        nodes: usize,
+    },
+    /// A weight that is not a number above 0.
+    #[error("node {node} has weight {weight}, which is not a number above 0")]
+    BadWeight {
+        /// Node id.
+        node: String,
+        /// The weight, as text.
+        weight: String,
+    },
+    /// Two nodes of one id.
+    #[error("node id {0} is given twice")]
+    RepeatedId(String),
+}
+
+/// Assigns `replication_factor` nodes to each of `shards` shards from nothing; the answer holds positions in `nodes`,
+/// preferred first.
+///
+/// # Errors
+/// [`PlacementError`] when the nodes cannot carry the wanted copies.
+pub fn place(nodes: &[NodeSpec], shards: u32, replication_factor: u8) -> Result<Vec<Vec<usize>>, PlacementError> {
+    rebalance(nodes, shards, replication_factor, &[])
+}
+
+/// Like [`place`], starting from the owners in force (positions in `nodes`; unknown ones are taken as gone), so that
+/// only what must move does.
+///
+/// # Errors
+/// [`PlacementError`] when the nodes cannot carry the wanted copies.
+pub fn rebalance(
+    nodes: &[NodeSpec],
+    shards: u32,
+    replication_factor: u8,
+    current: &[Vec<usize>],
+) -> Result<Vec<Vec<usize>>, PlacementError> {
+    check(nodes, replication_factor)?;
+    // In order of id, so that the order in which nodes are given never matters.
+    let mut order: Vec<usize> = (0..nodes.len()).collect();
+    order.sort_by_key(|at| nodes.get(*at).map(|node| node.id.as_str()));
+    let sorted: Vec<NodeSpec> = order.iter().filter_map(|at| nodes.get(*at).cloned()).collect();
+    let in_force: Vec<Vec<usize>> = current
+        .iter()
+        .map(|owners| owners.iter().filter_map(|owner| order.iter().position(|at| at == owner)).collect())
+        .collect();
+    let zones = zone_numbers(&sorted);
+    let shares = share::shares(&sorted, &zones, f64::from(shards), f64::from(replication_factor));
+    let mut matching = Matching::new(&sorted, shards, usize::from(replication_factor), &zones, &shares);
+    matching.keep(&in_force);
+    matching.run(Pass::Bounded);
+    matching.run(Pass::Unbounded);
+    matching.run(Pass::AnyZone);
+    matching.level();
+    let given = |owners: &Vec<usize>| owners.iter().filter_map(|at| order.get(*at).copied()).collect();
+    Ok(matching.owners.iter().map(given).collect())
+}
+
+fn check(nodes: &[NodeSpec], replication_factor: u8) -> Result<(), PlacementError> {
+    if nodes.len() < usize::from(replication_factor) {
+        return Err(PlacementError::TooFewNodes { replication_factor, nodes: nodes.len() });
+    }
+    let mut ids: Vec<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
+    ids.sort_unstable();
+    if let Some([id, _]) = ids.array_windows().find(|[left, right]| left == right) {
+        return Err(PlacementError::RepeatedId((*id).to_owned()));
+    }
+    match nodes.iter().find(|node| !(node.weight.is_finite() && node.weight > 0.0)) {
+        Some(node) => Err(PlacementError::BadWeight { node: node.id.clone(), weight: node.weight.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Numbers the zones in order of name; a node without zone is a zone of its own.
+fn zone_numbers(nodes: &[NodeSpec]) -> Vec<usize> {
+    let names: Vec<(bool, &str)> =
+        nodes.iter().map(|node| node.zone.as_deref().map_or((false, node.id.as_str()), |zone| (true, zone))).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    names.iter().map(|name| sorted.binary_search(name).unwrap_or_default()).collect()
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
