@@ -1,0 +1,1 @@
+//! The indexes API. Routes: `router(Handle) -> axum::Router`.

@@ -1,0 +1,1 @@
+//! Statistics, health and version. Routes: `router(Handle) -> axum::Router`.
