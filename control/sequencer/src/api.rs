@@ -1,0 +1,543 @@
+//! What goes into the sequencer and what comes out of it: [`Event`]s, [`Effect`]s, and the durable [`Record`]s.
+//!
+//! The shell's duties are few. It carries effects out *in order*: a [`Effect::Persist`] must be durable before any later
+//! effect of the same list starts (lists may be group-committed together). It brings back every answer as an event, and
+//! wakes the sequencer with [`Event::Tick`] at the time of the latest [`Effect::WakeAt`]. It decides nothing itself;
+//! in particular the pace of polling is the sequencer's.
+//!
+//! Time is `now_ms`: milliseconds since the Unix epoch that never go back within a process (the shell takes the wall
+//! clock once and adds a monotonic clock to it).
+
+use miroir_core::error::ErrorBody;
+use miroir_core::shardmap::SearchView;
+use miroir_core::wire;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use crate::rows::{
+    CopyRow, CopyState, IdempotencyRow, IndexRow, JournalRow, JournalState, MetaRow, NodeRow, Record, Snapshot,
+    TaskRow, TaskStatus, TicketRow, Witness,
+};
+
+/// Node id, as in the configuration (`[a-z0-9-]`).
+pub type NodeId = String;
+
+/// Names a request that waits for an answer (an HTTP handler of the shell). The shell chooses it; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RequestId(pub u64);
+
+/// Names an operation that the sequencer asked for; comes back with its result. Unique within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OpId(pub u64);
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Time has passed. May come late, early or without need.
+    Tick,
+    /// A filter (or the bulk entry) asks for a ticket. Authorised by the shell beforehand: an unauthorised begin is
+    /// answered by the shell and never gets here. Answered by [`Effect::Begun`].
+    Begin {
+        /// Who waits.
+        request: RequestId,
+        /// The message.
+        begin: wire::Begin,
+        /// Uid of the API key that authorised it: part of the idempotency key (F30). None without master key.
+        api_key: Option<String>,
+        /// Whether that key may create indexes (`indexes.create`).
+        may_create: bool,
+    },
+    /// Outcome of a dispatch. Answered by [`Effect::Committed`]; may be repeated.
+    Commit {
+        /// Who waits.
+        request: RequestId,
+        /// The message.
+        commit: wire::Commit,
+    },
+    /// Nothing was or will be dispatched for this attempt (F5). No answer; the shell says 204.
+    Abort(wire::Abort),
+    /// Nobody will commit this attempt; find out. No answer; the shell says 204.
+    Abandon(wire::Abandon),
+    /// Asks for fresh keys. Answered by [`Effect::Renewed`].
+    Renew {
+        /// Who waits.
+        request: RequestId,
+        /// The message.
+        renew: wire::Renew,
+    },
+    /// A VM's sign of life. No answer; the shell says [`crate::Sequencer::epoch`].
+    Heartbeat(wire::Heartbeat),
+    /// An operation on whole indexes, authorised. Answered by [`Effect::Accepted`] once it is durable in the queue.
+    IndexOperation {
+        /// Who waits.
+        request: RequestId,
+        /// The operation.
+        operation: IndexOperation,
+        /// `customMetadata` of the client (the engine ignores it for these tasks; kept for symmetry).
+        custom_metadata: Option<String>,
+    },
+    /// Cancels tasks. Answered by [`Effect::Accepted`].
+    Cancel {
+        /// Who waits.
+        request: RequestId,
+        /// The task uids that the client's filter selects, enqueued or processing (the store knows them).
+        tasks: Vec<u32>,
+        /// The client's query string, `?uids=1,2`: `originalFilter` of the details.
+        original_filter: String,
+    },
+    /// Records a task that the shell has carried out itself (task deletion, …): it gets a uid in the one sequence.
+    /// Answered by [`Effect::Accepted`]. `uid` and the times left 0 are filled in.
+    Finished {
+        /// Who waits.
+        request: RequestId,
+        /// The task.
+        task: Box<TaskRow>,
+    },
+    /// What an index operation means on the nodes; answer to [`Effect::Plan`].
+    Planned {
+        /// The question.
+        op: OpId,
+        /// The plan, or the error with which the task fails.
+        plan: Result<IndexPlan, ErrorBody>,
+    },
+    /// Read-back of an index; answer to [`Effect::Verify`].
+    Verified {
+        /// The question.
+        op: OpId,
+        /// Nodes (of those asked) that do not have what they must have. A node that could not be asked is left out.
+        differing: Vec<NodeId>,
+    },
+    /// A node operation ended; answer to [`Effect::Node`].
+    Node {
+        /// The operation.
+        op: OpId,
+        /// How.
+        result: Result<NodeAnswer, NodeFault>,
+    },
+    /// An operator accepts the loss of what the in-sync copy of these shards has and this node's copy has not: the
+    /// node's copy counts as in sync from now on (F8). Answered by [`Effect::LossAccepted`].
+    AcceptLoss {
+        /// Who waits.
+        request: RequestId,
+        /// The node whose copies are promoted.
+        node: NodeId,
+        /// Placement.
+        placement: u16,
+        /// The shards.
+        shards: Vec<u32>,
+    },
+}
+
+/// An operation on whole indexes. Executed by the leader alone, in the order of all tickets (F13).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "operation")]
+pub enum IndexOperation {
+    /// `POST /indexes`, and the creation that a first write or settings change makes (then without a task of its own).
+    Create {
+        /// Index uid.
+        uid: String,
+        /// Primary key, where the client named one.
+        primary_key: Option<String>,
+    },
+    /// `PATCH /indexes/{uid}`: sets the primary key.
+    Update {
+        /// Index uid.
+        uid: String,
+        /// The new primary key; none leaves it as it is.
+        primary_key: Option<String>,
+    },
+    /// `DELETE /indexes/{uid}`.
+    Delete {
+        /// Index uid.
+        uid: String,
+    },
+    /// `POST /swap-indexes`.
+    Swap {
+        /// Pairs; all uids distinct.
+        pairs: Vec<(String, String)>,
+    },
+    /// Any settings route.
+    Settings {
+        /// Index uid.
+        uid: String,
+        /// The change in the caller's own form; the sequencer hands it back in [`Effect::Plan`].
+        change: Value,
+        /// `type: settingsUpdate` details as the engine echoes them.
+        details: Value,
+        /// Whether a missing index is created (the client's key has `indexes.create` and the route does so).
+        may_create: bool,
+    },
+}
+
+/// What an index operation means: data given by the caller when the operation's turn has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexPlan {
+    /// Requests for every node, in order.
+    pub steps: Vec<NodeStep>,
+    /// Settings of the index afterwards (opaque to the sequencer, kept in [`IndexRow::settings`]); none: unchanged.
+    /// For a creation they are the settings of a new index.
+    pub settings: Option<Value>,
+    /// The merge's view afterwards; none: unchanged.
+    pub view: Option<SearchView>,
+    /// Details of the finished task; none: the sequencer's own for this operation.
+    pub details: Option<Value>,
+}
+
+/// One request to every node within an index operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStep {
+    /// `POST`, `PATCH`, `PUT` or `DELETE`.
+    pub method: String,
+    /// Path with query.
+    pub path: String,
+    /// JSON body.
+    pub body: Option<String>,
+    /// `type` of the node task that it makes (`indexCreation`, `settingsUpdate`, …), by which it is found again.
+    pub task_type: String,
+    /// `indexUid` of that node task; none for a swap.
+    pub task_index: Option<String>,
+    /// Error codes of the node task that mean "already so" (`index_already_exists`, `index_not_found`).
+    #[serde(default)]
+    pub tolerate: Vec<String>,
+}
+
+/// What the shell must do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make these durable, all or none, before anything later in the list is done.
+    Persist(Vec<Record>),
+    /// Answer to [`Event::Begin`].
+    Begun {
+        /// Who waits.
+        request: RequestId,
+        /// The answer.
+        answer: wire::BeginAnswer,
+    },
+    /// Answer to [`Event::Commit`].
+    Committed {
+        /// Who waits.
+        request: RequestId,
+        /// The answer.
+        answer: wire::CommitAnswer,
+    },
+    /// Answer to [`Event::Renew`].
+    Renewed {
+        /// Who waits.
+        request: RequestId,
+        /// The answer.
+        answer: wire::RenewAnswer,
+    },
+    /// Answer to [`Event::IndexOperation`], [`Event::Cancel`] and [`Event::Finished`]: the task as enqueued.
+    Accepted {
+        /// Who waits.
+        request: RequestId,
+        /// The task.
+        task: Box<TaskRow>,
+    },
+    /// Answer to [`Event::AcceptLoss`]: the shards that were promoted.
+    LossAccepted {
+        /// Who waits.
+        request: RequestId,
+        /// Promoted shards.
+        shards: Vec<u32>,
+    },
+    /// Asks the caller what an operation means on the nodes; answered by [`Event::Planned`]. The lock is held: answer
+    /// soon (reading a node is fine, within about a second).
+    Plan {
+        /// Comes back.
+        op: OpId,
+        /// The operation.
+        operation: IndexOperation,
+        /// The index as it is now; none where it does not exist. For a swap the first of each pair is found by
+        /// [`crate::Sequencer::index`].
+        current: Option<Box<IndexRow>>,
+    },
+    /// Asks the caller to read an index back from these nodes and compare (settings, primary key, existence);
+    /// answered by [`Event::Verified`].
+    Verify {
+        /// Comes back.
+        op: OpId,
+        /// What must be there; none: the index must be absent.
+        expected: Option<Box<IndexRow>>,
+        /// Index uid.
+        index: String,
+        /// Where.
+        nodes: Vec<NodeId>,
+    },
+    /// Do this on a node; answered by [`Event::Node`].
+    Node {
+        /// Comes back.
+        op: OpId,
+        /// Which node.
+        node: NodeId,
+        /// What.
+        action: NodeAction,
+        /// Milliseconds after which the answer must be there ([`NodeFault::Unknown`] otherwise).
+        timeout_ms: u64,
+    },
+    /// A task changed in the store ([`Record::Task`] in an earlier `Persist`): for waiters and metrics.
+    TaskChanged {
+        /// Its uid.
+        uid: u32,
+        /// Its new status.
+        status: TaskStatus,
+    },
+    /// The map changed: push [`crate::Sequencer::map`] (pushes may be coalesced).
+    MapChanged {
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// Send [`Event::Tick`] at this time. Replaces the wake-up asked for before.
+    WakeAt(u64),
+    /// For logs and metrics: something that an operator should know.
+    Alert(Alert),
+}
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Short stable name: `copy_stale`, `node_down`, `node_up`, `new_incarnation`, `audit_foreign`, `audit_late`,
+    /// `audit_repeated`, `audit_order`, `audit_lost`, `last_copy_damaged`, `index_excluded`, `shard_down`.
+    pub kind: &'static str,
+    /// The node, where one is meant.
+    pub node: Option<NodeId>,
+    /// One sentence.
+    pub text: String,
+}
+
+/// An operation on one node. The shell uses the master key for [`NodeAction::Fence`] alone (and for reads, if it
+/// wants); everything that mutates goes with the key given here, so that a fenced leader can do nothing (F15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeAction {
+    /// Reads tasks: first those with uid ≥ `from`, ascending, at most `limit` (`GET /tasks?reverse=true&from=…`), then
+    /// the state of `open` as far as not among them (`GET /tasks?uids=…`). Answer: [`NodeAnswer::Tasks`].
+    ReadTasks {
+        /// Lowest uid wanted. It is the last one already known, if any: WITNESS compares it (F9).
+        from: u32,
+        /// Most tasks wanted above.
+        limit: u32,
+        /// Uids known to be unfinished, ascending, at most [`crate::OPEN_LIMIT`].
+        open: Vec<u32>,
+    },
+    /// Health, version and the indexes with their creation times. Answer: [`NodeAnswer::State`].
+    Inspect,
+    /// Replaces the write keys (FENCE): create the data key (`documents.add`, `documents.delete`, `documents.get`) and
+    /// the admin key (`indexes.*`, `settings.*`, `tasks.*`, `documents.*`) of this generation, then delete every
+    /// other write key of this cluster, then list the keys to be sure. Success only if all of it was confirmed.
+    /// The uid of a key follows from (cluster, node, generation, which), so a repeated creation finds its own.
+    /// Answer: [`NodeAnswer::Fenced`]. Never asked for without a master key.
+    Fence {
+        /// The new generation.
+        generation: u64,
+    },
+    /// A request of an index operation. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    Request {
+        /// Admin key; none without master key.
+        key: Option<String>,
+        /// The request.
+        step: NodeStep,
+    },
+    /// `POST /tasks/cancel?uids=…`. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    Cancel {
+        /// Admin key; none without master key.
+        key: Option<String>,
+        /// Node task uids.
+        uids: Vec<u32>,
+    },
+}
+
+/// What a node answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeAnswer {
+    /// To [`NodeAction::ReadTasks`].
+    Tasks {
+        /// Tasks with uid ≥ `from`, ascending without holes as the node lists them.
+        tasks: Vec<NodeTask>,
+        /// Whether there were more than `limit`.
+        more: bool,
+        /// Those of `open` that the node still knows.
+        open: Vec<NodeTask>,
+    },
+    /// To [`NodeAction::Inspect`].
+    State {
+        /// Engine version.
+        version: String,
+        /// Index uid and its `createdAt`, verbatim.
+        indexes: Vec<(String, String)>,
+    },
+    /// To [`NodeAction::Fence`]: the new keys.
+    Fenced {
+        /// For document writes.
+        data: String,
+        /// For the leader.
+        admin: String,
+    },
+    /// 202 (or 200) with this task uid.
+    Enqueued {
+        /// Node task uid.
+        uid: u32,
+    },
+    /// The node's own 4xx or 5xx.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its error, where readable.
+        error: Option<ErrorBody>,
+    },
+}
+
+/// Why a node operation has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeFault {
+    /// Nothing was sent (connection refused, name not found).
+    NotSent,
+    /// Sent, but no whole or no sensible answer: it may have happened.
+    Unknown,
+}
+
+/// A task as a node lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTask {
+    /// Uid on that node.
+    pub uid: u32,
+    /// `indexUid`.
+    pub index: Option<String>,
+    /// Status.
+    pub status: TaskStatus,
+    /// `type`, verbatim.
+    pub task_type: String,
+    /// `customMetadata`, verbatim.
+    pub metadata: Option<String>,
+    /// `details.indexedDocuments`.
+    pub indexed: Option<u64>,
+    /// `details.deletedDocuments`.
+    pub deleted: Option<u64>,
+    /// `error`.
+    pub error: Option<ErrorBody>,
+    /// `enqueuedAt`, verbatim (WITNESS compares it).
+    pub enqueued_at: String,
+    /// `startedAt` in Unix milliseconds.
+    pub started_ms: Option<u64>,
+    /// `finishedAt` in Unix milliseconds.
+    pub finished_ms: Option<u64>,
+}
+
+/// Constants of a cluster and its tunables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Cluster id, 8 characters of `[a-z0-9]`.
+    pub cluster: String,
+    /// Number of shards.
+    pub shards: u32,
+    /// Copies of each shard aimed for.
+    pub replication_factor: u8,
+    /// Nodes, sorted by id.
+    pub nodes: Vec<ConfigNode>,
+    /// Owners of each shard as positions in `nodes`, for the first start (later ones use the snapshot's copies):
+    /// one placement, computed by the caller.
+    pub owners: Vec<Vec<u16>>,
+    /// False without master key: late writes cannot be fenced (F1, F2 stay unmended).
+    pub fencing: bool,
+    /// In-sync replicas of each shard that must accept.
+    pub min_accept: u32,
+    /// Envoy cluster of control's public listener.
+    pub control_cluster: String,
+    /// Envoy cluster of control's internal listener.
+    pub control_internal_cluster: String,
+    /// For the map.
+    pub limits: miroir_core::shardmap::Limits,
+    /// For the map.
+    pub policies: miroir_core::shardmap::Policies,
+    /// Times.
+    pub timing: Timing,
+}
+
+/// A node as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigNode {
+    /// Id.
+    pub id: NodeId,
+    /// Envoy cluster for reads.
+    pub cluster: String,
+    /// Envoy cluster for writes.
+    pub write_cluster: String,
+}
+
+/// Times, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Pause between the confirmed key change and the reading of tasks in a fence.
+    pub quiet: u64,
+    /// Longest wait of a begin in the queue.
+    pub begin_wait: u64,
+    /// Base of a grant's deadline.
+    pub deadline: u64,
+    /// Base of the soft limit (F35).
+    pub soft: u64,
+    /// Bytes per millisecond granted on top of both.
+    pub bytes_per_ms: u64,
+    /// After the deadline, until a ticket without commit is resolved.
+    pub slack: u64,
+    /// After the deadline, while a filter may still repeat its commit.
+    pub commit_retry: u64,
+    /// Timeout of a task read and of an inspection.
+    pub probe: u64,
+    /// Timeout of a fence and of an index request.
+    pub mutate: u64,
+    /// Shortest and longest pause between task reads of a node with unfinished tasks.
+    pub poll: (u64, u64),
+    /// Pause between witness checks of an idle node.
+    pub witness: u64,
+    /// First and longest pause between attempts to reach a node that is down.
+    pub reconnect: (u64, u64),
+    /// Age of a heartbeat beyond which a VM does not count as alive (F7).
+    pub vm_silent: u64,
+    /// How long a replica may lag behind another one that has finished a write before it is stale.
+    pub lag: u64,
+    /// Life of idempotency rows.
+    pub idempotency: u64,
+    /// Life of tombstones of aborted attempts.
+    pub tombstone: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            quiet: 2_000,
+            begin_wait: 10_000,
+            deadline: 20_000,
+            soft: 2_000,
+            bytes_per_ms: 5_000,
+            slack: 1_000,
+            commit_retry: 10_000,
+            probe: 1_000,
+            mutate: 5_000,
+            poll: (20, 500),
+            witness: 1_000,
+            reconnect: (250, 2_000),
+            vm_silent: 10_000,
+            lag: 300_000,
+            idempotency: 24 * 3_600_000,
+            tombstone: 60_000,
+        }
+    }
+}
+
+/// A node's state, for `status` pages and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Id.
+    pub id: NodeId,
+    /// One word: `ready`, `starting`, `fencing`, `catching_up` (reachable, not read yet), `down`, `rebuild`.
+    pub phase: &'static str,
+    /// Incarnation.
+    pub incarnation: u64,
+    /// Key generation.
+    pub generation: u64,
+    /// Node tasks of open tickets.
+    pub open_tasks: usize,
+    /// Index operations that it has not taken yet.
+    pub journal: usize,
+    /// Engine version, once seen.
+    pub version: Option<String>,
+}

@@ -1,0 +1,443 @@
+//! The durable rows. Every row but a task is small and kept whole in memory; a store needs one table of
+//! (kind, key, JSON) for them ([`Record::slot`], [`Record::value`], [`Snapshot::add`]) and one for tasks.
+
+use miroir_core::error::ErrorBody;
+use miroir_core::shardmap::SearchView;
+use miroir_core::wire::{PartOutcome, ShardCount, WriteKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{IndexOperation, IndexPlan, NodeId, NodeStep};
+
+/// One change of the store. All are "insert or replace" or "delete if there".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Cluster-wide numbers.
+    Meta(MetaRow),
+    /// A node.
+    Node(NodeRow),
+    /// A copy of a shard.
+    Copy(CopyRow),
+    /// An index.
+    Index(IndexRow),
+    /// The index is gone.
+    IndexGone(String),
+    /// A ticket.
+    Ticket(Box<TicketRow>),
+    /// The ticket is over.
+    TicketGone(u32),
+    /// An entry of a node's journal of index operations.
+    Journal(JournalRow),
+    /// The entry (node, ticket, step) is done with.
+    JournalGone(NodeId, u32, u32),
+    /// An idempotency row.
+    Idempotency(IdempotencyRow),
+    /// The row (by [`IdempotencyRow::scope`]) is gone.
+    IdempotencyGone(String),
+    /// A task of the tasks API. Never read back by the sequencer, but for those that are part of an open ticket.
+    Task(Box<TaskRow>),
+}
+
+impl Record {
+    /// Kind and key of the row, for a store that keeps all kinds in one table. [`Record::Task`] has kind `task`; a
+    /// store keeps it in a table of its own, with columns for the filters of the tasks API.
+    #[must_use]
+    pub fn slot(&self) -> (&'static str, String) {
+        match self {
+            Self::Meta(_) => ("meta", String::new()),
+            Self::Node(row) => ("node", row.id.clone()),
+            Self::Copy(row) => ("copy", format!("{}/{}/{}", row.placement, row.shard, row.node)),
+            Self::Index(row) => ("index", row.uid.clone()),
+            Self::IndexGone(uid) => ("index", uid.clone()),
+            Self::Ticket(row) => ("ticket", row.uid.to_string()),
+            Self::TicketGone(uid) => ("ticket", uid.to_string()),
+            Self::Journal(row) => ("journal", format!("{}/{}/{}", row.node, row.ticket, row.step)),
+            Self::JournalGone(node, ticket, step) => ("journal", format!("{node}/{ticket}/{step}")),
+            Self::Idempotency(row) => ("idempotency", row.scope.clone()),
+            Self::IdempotencyGone(scope) => ("idempotency", scope.clone()),
+            Self::Task(row) => ("task", row.uid.to_string()),
+        }
+    }
+
+    /// The row as JSON text; none: delete it.
+    #[must_use]
+    pub fn value(&self) -> Option<String> {
+        let text = match self {
+            Self::Meta(row) => serde_json::to_string(row),
+            Self::Node(row) => serde_json::to_string(row),
+            Self::Copy(row) => serde_json::to_string(row),
+            Self::Index(row) => serde_json::to_string(row),
+            Self::Ticket(row) => serde_json::to_string(row),
+            Self::Journal(row) => serde_json::to_string(row),
+            Self::Idempotency(row) => serde_json::to_string(row),
+            Self::Task(row) => serde_json::to_string(row),
+            Self::IndexGone(_) | Self::TicketGone(_) | Self::JournalGone(..) | Self::IdempotencyGone(_) => return None,
+        };
+        text.ok()
+    }
+}
+
+/// All rows but finished tasks, as read from the store at start. Empty for a new cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Cluster-wide numbers; none for a new cluster.
+    pub meta: Option<MetaRow>,
+    /// Nodes.
+    pub nodes: Vec<NodeRow>,
+    /// Copies.
+    pub copies: Vec<CopyRow>,
+    /// Indexes.
+    pub indexes: Vec<IndexRow>,
+    /// Tickets that are not over.
+    pub tickets: Vec<TicketRow>,
+    /// Journals of index operations.
+    pub journal: Vec<JournalRow>,
+    /// Idempotency rows.
+    pub idempotency: Vec<IdempotencyRow>,
+}
+
+impl Snapshot {
+    /// Takes one row of a (kind, key, JSON) table; rows may come in any order.
+    ///
+    /// # Errors
+    /// A row that is not JSON of its kind; the store is damaged or of a newer version.
+    pub fn add(&mut self, kind: &str, json: &str) -> Result<(), serde_json::Error> {
+        match kind {
+            "meta" => self.meta = Some(serde_json::from_str(json)?),
+            "node" => self.nodes.push(serde_json::from_str(json)?),
+            "copy" => self.copies.push(serde_json::from_str(json)?),
+            "index" => self.indexes.push(serde_json::from_str(json)?),
+            "ticket" => self.tickets.push(serde_json::from_str(json)?),
+            "journal" => self.journal.push(serde_json::from_str(json)?),
+            "idempotency" => self.idempotency.push(serde_json::from_str(json)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Cluster-wide numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaRow {
+    /// Grows with every start of a leader.
+    pub term: u64,
+    /// Next task uid.
+    pub next_uid: u32,
+    /// Epoch of the map.
+    pub epoch: u64,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Id.
+    pub id: NodeId,
+    /// Grows whenever the node comes back with another disk (F9).
+    pub incarnation: u64,
+    /// Newest key generation that was ever asked for; the next fence uses a higher one.
+    pub generation: u64,
+    /// Tasks below this uid have been read and audited.
+    pub floor: u32,
+    /// The last audited task, and the indexes; compared at every contact.
+    pub witness: Witness,
+    /// True from a change of incarnation until its data has been rebuilt: neither read nor written.
+    pub rebuild: bool,
+}
+
+/// What a node showed last (F9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Uid and `enqueuedAt` of the task below the floor; none while it has had none.
+    pub last: Option<(u32, String)>,
+    /// `createdAt` of each index seen.
+    pub indexes: Vec<(String, String)>,
+}
+
+/// A copy of a shard on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRow {
+    /// Placement.
+    pub placement: u16,
+    /// Shard.
+    pub shard: u32,
+    /// Node.
+    pub node: NodeId,
+    /// Place in the list of owners (readers prefer lower ones).
+    pub rank: u16,
+    /// Incarnation of the node to which `state` refers. An in-sync copy of an older incarnation is away: it is the
+    /// last good one, on a disk that is not there.
+    pub incarnation: u64,
+    /// State.
+    pub state: CopyState,
+}
+
+/// State of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// Has every acknowledged write (its node may still have some in its queue).
+    InSync,
+    /// Missed a write: neither read nor written until it is rebuilt.
+    Stale,
+    /// Being filled: written, not read, does not count for acceptance.
+    Dual,
+    /// Leaving: written, not read by newer maps, does not count.
+    Retiring,
+}
+
+/// An index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// Uid.
+    pub uid: String,
+    /// Task uid of the ticket that made it so: grows when the uid is created again or swapped.
+    pub incarnation: u64,
+    /// Position of its placement.
+    pub placement: u16,
+    /// Primary key.
+    pub primary_key: Option<String>,
+    /// The key is only reserved by a first write that has not succeeded yet (F31).
+    pub provisional: bool,
+    /// Nodes that are neither read nor written for this index: they missed or failed an operation on it.
+    #[serde(default)]
+    pub excluded: Vec<NodeId>,
+    /// Queries wait while a swap is under way (F27).
+    #[serde(default)]
+    pub swapping: bool,
+    /// The caller's settings.
+    pub settings: Value,
+    /// What merging needs.
+    pub view: SearchView,
+    /// Creation, Unix milliseconds.
+    pub created_ms: u64,
+    /// Last accepted change, Unix milliseconds.
+    pub updated_ms: u64,
+}
+
+/// A ticket that is not over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TicketRow {
+    /// Task uid.
+    pub uid: u32,
+    /// Term in which it was granted (part of its metadata towards nodes).
+    pub term: u64,
+    /// What it does.
+    pub work: TicketWork,
+    /// How far it is.
+    pub stage: Stage,
+    /// Parts by node.
+    pub parts: Vec<PartRow>,
+    /// Its task as last persisted; none before it is decided (or for work without a task of its own).
+    pub task: Option<TaskRow>,
+    /// Live VMs must have adopted this epoch before the task is shown as succeeded (F7).
+    pub epoch: u64,
+    /// After this time no filter asks about it any more (Unix milliseconds).
+    pub forget_ms: u64,
+}
+
+/// What a ticket does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketWork {
+    /// Writes documents.
+    Write(Box<WriteWork>),
+    /// Changes indexes.
+    Index(Box<IndexWork>),
+}
+
+/// A write of documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteWork {
+    /// The filter's attempt.
+    pub attempt: String,
+    /// Index uid.
+    pub index: String,
+    /// Incarnation of the index.
+    pub incarnation: u64,
+    /// Kind.
+    pub kind: WriteKind,
+    /// Primary key named to the nodes.
+    pub primary_key: Option<String>,
+    /// That key was reserved by this ticket.
+    pub reserves_key: bool,
+    /// Touched shards with their counts; all of them (with count 0) for whole-index kinds.
+    pub shards: Vec<ShardCount>,
+    /// Documents or ids received.
+    pub received: u64,
+    /// Body bytes.
+    pub bytes: u64,
+    /// `customMetadata` of the client.
+    pub custom_metadata: Option<String>,
+    /// Filter text of a deletion by filter.
+    pub original_filter: Option<String>,
+    /// Key of the idempotency row.
+    pub idempotency: Option<String>,
+}
+
+/// An operation on indexes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexWork {
+    /// The operation.
+    pub operation: IndexOperation,
+    /// What it means; none while queued.
+    pub plan: Option<IndexPlan>,
+    /// The indexes as they were before.
+    pub before: Vec<IndexRow>,
+    /// The operation has no task of its own (the creation before a first write).
+    pub silent: bool,
+}
+
+/// How far a ticket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Waits for its locks (persisted for index operations only).
+    Queued,
+    /// Granted, or its index operation is being sent; the locks are held.
+    Granted,
+    /// Decided, locks released; parts are still running on nodes.
+    Decided,
+    /// All over; remembered for a filter that repeats its commit.
+    Over,
+}
+
+/// A part of a ticket: one node's share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRow {
+    /// Node.
+    pub node: NodeId,
+    /// Incarnation of the node at grant time.
+    pub incarnation: u64,
+    /// Key generation that it was granted.
+    pub generation: u64,
+    /// The node's tasks below this uid cannot be this part.
+    pub floor: u32,
+    /// Shards sent there; empty for index operations.
+    pub shards: Vec<u32>,
+    /// What the filter said.
+    pub said: Option<PartOutcome>,
+    /// Node task uid, from the filter's word or the node's task list.
+    pub task: Option<u32>,
+    /// How it ended.
+    pub end: Option<PartEnd>,
+}
+
+/// How a part ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "end")]
+pub enum PartEnd {
+    /// Certainly not enqueued, now or ever (refused, not sent, or fenced and not found).
+    Absent,
+    /// The node's task ended well. Counts as the node reported them.
+    Succeeded {
+        /// `indexedDocuments`.
+        indexed: Option<u64>,
+        /// `deletedDocuments`.
+        deleted: Option<u64>,
+    },
+    /// The node's task failed, or succeeded without its full count (F11).
+    Failed {
+        /// The node's error.
+        error: Option<ErrorBody>,
+    },
+    /// The node's task was canceled.
+    Canceled,
+    /// The node came back without it (F9).
+    Lost,
+}
+
+/// An index operation's step that a node has still to take, with the durable note of F13.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRow {
+    /// Node.
+    pub node: NodeId,
+    /// Ticket.
+    pub ticket: u32,
+    /// Position of the step in the ticket's plan.
+    pub step: u32,
+    /// The request.
+    pub request: NodeStep,
+    /// How far it is.
+    pub state: JournalState,
+}
+
+/// How far a journal entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum JournalState {
+    /// Not sent.
+    Waiting,
+    /// Sent, or about to be: before it is sent again the node is fenced and its tasks from `floor` on are searched.
+    Sent {
+        /// First node task uid that it could have.
+        floor: u32,
+    },
+}
+
+/// An idempotency row (F30).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyRow {
+    /// Index, route, API key uid and the client's key, joined.
+    pub scope: String,
+    /// Digest of the request.
+    pub digest: String,
+    /// The ticket.
+    pub ticket: u32,
+    /// The answer, once decided: status and body; none while in flight.
+    pub reply: Option<(u16, Value)>,
+    /// End of life, Unix milliseconds.
+    pub until_ms: u64,
+}
+
+/// A task as the tasks API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Global uid.
+    pub uid: u32,
+    /// `indexUid`.
+    pub index: Option<String>,
+    /// All index uids that it concerns, for the `indexUids` filter (a swap has several).
+    pub indexes: Vec<String>,
+    /// `type`, as the engine writes it.
+    pub task_type: String,
+    /// Status.
+    pub status: TaskStatus,
+    /// Uid of the task that canceled it.
+    pub canceled_by: Option<u32>,
+    /// `details`, as the engine writes them.
+    pub details: Option<Value>,
+    /// Error.
+    pub error: Option<ErrorBody>,
+    /// `customMetadata`.
+    pub custom_metadata: Option<String>,
+    /// Unix milliseconds.
+    pub enqueued_ms: u64,
+    /// Unix milliseconds.
+    pub started_ms: Option<u64>,
+    /// Unix milliseconds.
+    pub finished_ms: Option<u64>,
+}
+
+/// Status of a task, of a node's or a global one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskStatus {
+    /// Waits.
+    Enqueued,
+    /// Runs.
+    Processing,
+    /// Ended well.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Canceled.
+    Canceled,
+}
+
+impl TaskStatus {
+    /// Whether it will not change any more.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
+    }
+}
