@@ -1,0 +1,357 @@
+//! The table. Paths, methods and their order are those of Meilisearch 1.50 (each path asked with a method that it does
+//! not have, and its `Allow` header read).
+
+use super::{MethodRule, PathRule, ReadOp, Refusal, Serve};
+use crate::wire::WriteKind;
+
+const CONTROL: Serve = Serve::Control;
+const UNSUPPORTED: Serve = Serve::Refuse(Refusal::Unsupported);
+
+const fn experimental(feature: &'static str) -> Serve {
+    Serve::Refuse(Refusal::Experimental(feature))
+}
+
+const fn rule(method: &'static str, action: &'static str, serve: Serve, note: &'static str) -> MethodRule {
+    MethodRule { method, action, serve, note }
+}
+
+const fn path(pattern: &'static str, methods: &'static [MethodRule]) -> PathRule {
+    PathRule { pattern, methods }
+}
+
+/// A sub-route of the settings, with the method that changes it.
+macro_rules! setting {
+    ($name:literal, $update:literal) => {
+        path(
+            concat!("/indexes/{index_uid}/settings/", $name),
+            &[
+                rule(
+                    "GET",
+                    "settings.get",
+                    CONTROL,
+                    "As the client set it; what Miroir adds on the nodes never shows.",
+                ),
+                rule($update, "settings.update", CONTROL, "One task; applied on all nodes and read back."),
+                rule("DELETE", "settings.update", CONTROL, "One task; reset on all nodes and read back."),
+            ],
+        )
+    };
+}
+
+/// Every path of the API.
+pub const PATHS: &[PathRule] = &[
+    path("/", &[rule("GET", "", CONTROL, "Status line.")]),
+    path(
+        "/health",
+        &[rule(
+            "GET",
+            "",
+            Serve::Read(ReadOp::Health),
+            "`available` when every shard has a readable copy, else 503; needs neither control nor a node.",
+        )],
+    ),
+    path("/version", &[rule("GET", "version", CONTROL, "Version of the nodes.")]),
+    path("/stats", &[rule("GET", "stats.get", CONTROL, "Sums over one copy of each shard.")]),
+    path(
+        "/metrics",
+        &[rule("GET", "metrics.get", experimental("metrics"), "Envoy and control have metrics of their own.")],
+    ),
+    path(
+        "/indexes",
+        &[
+            rule("GET", "indexes.get", CONTROL, "From the registry of indexes."),
+            rule("POST", "indexes.create", CONTROL, "One task; created on all nodes."),
+        ],
+    ),
+    path(
+        "/indexes/{index_uid}",
+        &[
+            rule("GET", "indexes.get", CONTROL, "From the registry of indexes."),
+            rule("PATCH", "indexes.update", CONTROL, "One task; applied on all nodes."),
+            rule("DELETE", "indexes.delete", CONTROL, "One task; deleted on all nodes."),
+        ],
+    ),
+    path("/indexes/{index_uid}/stats", &[rule("GET", "stats.get", CONTROL, "Sums over one copy of each shard.")]),
+    path("/indexes/{index_uid}/fields", &[rule("POST", "fields.post", UNSUPPORTED, "Not served yet.")]),
+    path(
+        "/indexes/{index_uid}/compact",
+        &[rule("POST", "indexes.compact", UNSUPPORTED, "Compact nodes one at a time instead.")],
+    ),
+    path(
+        "/indexes/{index_uid}/documents",
+        &[
+            rule(
+                "GET",
+                "documents.get",
+                Serve::Read(ReadOp::Documents),
+                "One page over all shards, in a stable order.",
+            ),
+            rule(
+                "POST",
+                "documents.add",
+                Serve::Write(WriteKind::Replace),
+                "Split by document; every replica of each shard is written.",
+            ),
+            rule(
+                "PUT",
+                "documents.add",
+                Serve::Write(WriteKind::Update),
+                "Split by document; every replica of each shard is written.",
+            ),
+            rule("DELETE", "documents.delete", Serve::Write(WriteKind::DeleteAll), "One task over all shards."),
+        ],
+    ),
+    path(
+        "/indexes/{index_uid}/documents/fetch",
+        &[rule(
+            "POST",
+            "documents.get",
+            Serve::Read(ReadOp::Documents),
+            "One page over all shards, in a stable order.",
+        )],
+    ),
+    path(
+        "/indexes/{index_uid}/documents/delete",
+        &[rule("POST", "documents.delete", Serve::Write(WriteKind::DeleteByFilter), "One task over all shards.")],
+    ),
+    path(
+        "/indexes/{index_uid}/documents/delete-batch",
+        &[rule(
+            "POST",
+            "documents.delete",
+            Serve::Write(WriteKind::DeleteBatch),
+            "Split by id; every replica of each shard is written.",
+        )],
+    ),
+    path(
+        "/indexes/{index_uid}/documents/edit",
+        &[rule(
+            "POST",
+            "documents.*",
+            experimental("editDocumentsByFunction"),
+            "A function may compute differently on each replica.",
+        )],
+    ),
+    path(
+        "/indexes/{index_uid}/documents/{document_id}",
+        &[
+            rule(
+                "GET",
+                "documents.get",
+                Serve::Read(ReadOp::Document),
+                "From one replica of the document's shard; another one if it fails.",
+            ),
+            rule(
+                "DELETE",
+                "documents.delete",
+                Serve::Write(WriteKind::DeleteOne),
+                "On every replica of the document's shard.",
+            ),
+        ],
+    ),
+    path(
+        "/indexes/{index_uid}/search",
+        &[
+            rule(
+                "GET",
+                "search",
+                Serve::Read(ReadOp::Search),
+                "All shards are asked; hits, totals and facets are merged.",
+            ),
+            rule(
+                "POST",
+                "search",
+                Serve::Read(ReadOp::Search),
+                "All shards are asked; hits, totals and facets are merged.",
+            ),
+        ],
+    ),
+    path(
+        "/indexes/{index_uid}/facet-search",
+        &[rule("POST", "search", Serve::Read(ReadOp::FacetSearch), "All shards are asked; counts are summed.")],
+    ),
+    path(
+        "/indexes/{index_uid}/similar",
+        &[
+            rule("GET", "search", UNSUPPORTED, "Not served yet."),
+            rule("POST", "search", UNSUPPORTED, "Not served yet."),
+        ],
+    ),
+    path(
+        "/multi-search",
+        &[rule(
+            "POST",
+            "search",
+            Serve::Read(ReadOp::MultiSearch),
+            "Each query over all shards; `federation` is refused (501).",
+        )],
+    ),
+    path(
+        "/indexes/{index_uid}/settings",
+        &[
+            rule("GET", "settings.get", CONTROL, "As the client set them; what Miroir adds on the nodes never shows."),
+            rule("PATCH", "settings.update", CONTROL, "One task; applied on all nodes and read back."),
+            rule("DELETE", "settings.update", CONTROL, "One task; reset on all nodes and read back."),
+        ],
+    ),
+    setting!("chat", "PATCH"),
+    setting!("dictionary", "PUT"),
+    setting!("displayed-attributes", "PUT"),
+    setting!("distinct-attribute", "PUT"),
+    setting!("embedders", "PATCH"),
+    setting!("facet-search", "PUT"),
+    setting!("faceting", "PATCH"),
+    setting!("filterable-attributes", "PUT"),
+    setting!("foreign-keys", "PUT"),
+    setting!("localized-attributes", "PUT"),
+    setting!("non-separator-tokens", "PUT"),
+    setting!("pagination", "PATCH"),
+    setting!("prefix-search", "PUT"),
+    setting!("proximity-precision", "PUT"),
+    setting!("ranking-rules", "PUT"),
+    setting!("search-cutoff-ms", "PUT"),
+    setting!("searchable-attributes", "PUT"),
+    setting!("separator-tokens", "PUT"),
+    setting!("sortable-attributes", "PUT"),
+    setting!("stop-words", "PUT"),
+    setting!("synonyms", "PUT"),
+    setting!("typo-tolerance", "PATCH"),
+    path(
+        "/tasks",
+        &[
+            rule("GET", "tasks.get", CONTROL, "One sequence of tasks for the cluster."),
+            rule("DELETE", "tasks.delete", CONTROL, "From the list of tasks; nodes are not touched."),
+        ],
+    ),
+    path("/tasks/cancel", &[rule("POST", "tasks.cancel", CONTROL, "On all nodes concerned.")]),
+    path(
+        "/tasks/compact",
+        &[rule(
+            "POST",
+            "tasks.compact",
+            experimental("taskQueueCompactionRoute"),
+            "Compact nodes one at a time instead.",
+        )],
+    ),
+    path("/tasks/{task_uid}", &[rule("GET", "tasks.get", CONTROL, "One task stands for all parts of a write.")]),
+    path(
+        "/tasks/{task_uid}/documents",
+        &[rule(
+            "GET",
+            "tasks.get",
+            experimental("getTaskDocumentsRoute"),
+            "A write's documents lie in parts on the nodes.",
+        )],
+    ),
+    path("/batches", &[rule("GET", "tasks.get", UNSUPPORTED, "Batches are each node's own; see the tasks.")]),
+    path(
+        "/batches/{batch_uid}",
+        &[rule("GET", "tasks.get", UNSUPPORTED, "Batches are each node's own; see the tasks.")],
+    ),
+    path(
+        "/keys",
+        &[
+            rule("GET", "keys.get", CONTROL, "One set of keys for all nodes."),
+            rule("POST", "keys.create", CONTROL, "Created with one uid on all nodes, so that one key opens all."),
+        ],
+    ),
+    path(
+        "/keys/{key}",
+        &[
+            rule("GET", "keys.get", CONTROL, "One set of keys for all nodes."),
+            rule("PATCH", "keys.update", CONTROL, "On all nodes."),
+            rule("DELETE", "keys.delete", CONTROL, "On all nodes."),
+        ],
+    ),
+    path("/swap-indexes", &[rule("POST", "indexes.swap", CONTROL, "One task over both indexes.")]),
+    path("/dumps", &[rule("POST", "dumps.create", UNSUPPORTED, "Dump nodes one at a time instead.")]),
+    path(
+        "/snapshots",
+        &[rule("POST", "snapshots.create", UNSUPPORTED, "Take snapshots of nodes one at a time instead.")],
+    ),
+    path("/export", &[rule("POST", "export", UNSUPPORTED, "Fetch the documents instead.")]),
+    path(
+        "/experimental-features",
+        &[
+            rule("GET", "experimental.get", CONTROL, "As the client set them."),
+            rule("PATCH", "experimental.update", CONTROL, "On all nodes, where the feature works in a cluster."),
+        ],
+    ),
+    path(
+        "/network",
+        &[
+            rule("GET", "network.get", experimental("network"), "Miroir is the network."),
+            rule("PATCH", "network.update", experimental("network"), "Miroir is the network."),
+        ],
+    ),
+    path(
+        "/network/control",
+        &[rule("POST", "network.update", Serve::Refuse(Refusal::Enterprise), "As in the Community Edition.")],
+    ),
+    path(
+        "/webhooks",
+        &[
+            rule("GET", "webhooks.get", UNSUPPORTED, "Poll the tasks instead."),
+            rule("POST", "webhooks.create", UNSUPPORTED, "Poll the tasks instead."),
+        ],
+    ),
+    path(
+        "/webhooks/{webhook_uuid}",
+        &[
+            rule("GET", "webhooks.get", UNSUPPORTED, "Poll the tasks instead."),
+            rule("PATCH", "webhooks.update", UNSUPPORTED, "Poll the tasks instead."),
+            rule("DELETE", "webhooks.delete", UNSUPPORTED, "Poll the tasks instead."),
+        ],
+    ),
+    path(
+        "/dynamic-search-rules",
+        &[
+            rule("POST", "dynamicSearchRules.get", experimental("dynamicSearchRules"), "Not served."),
+            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), "Not served."),
+        ],
+    ),
+    path(
+        "/dynamic-search-rules/{rule_uid}",
+        &[
+            rule("GET", "dynamicSearchRules.get", experimental("dynamicSearchRules"), "Not served."),
+            rule("PATCH", "dynamicSearchRules.update", experimental("dynamicSearchRules"), "Not served."),
+            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), "Not served."),
+        ],
+    ),
+    path("/render-template", &[rule("POST", "settings.get", experimental("renderRoute"), "Not served.")]),
+    path("/chats", &[rule("GET", "chats.get", experimental("chatCompletions"), "Not served.")]),
+    path(
+        "/chats/{workspace_uid}",
+        &[
+            rule("GET", "chats.get", experimental("chatCompletions"), "Not served."),
+            rule("DELETE", "chats.delete", experimental("chatCompletions"), "Not served."),
+        ],
+    ),
+    path(
+        "/chats/{workspace_uid}/settings",
+        &[
+            rule("GET", "chatsSettings.get", experimental("chatCompletions"), "Not served."),
+            rule("PATCH", "chatsSettings.update", experimental("chatCompletions"), "Not served."),
+            rule("DELETE", "chatsSettings.update", experimental("chatCompletions"), "Not served."),
+        ],
+    ),
+    path(
+        "/chats/{workspace_uid}/chat/completions",
+        &[rule(
+            "POST",
+            "chatCompletions",
+            experimental("chatCompletions"),
+            "A node would answer from its own shards only.",
+        )],
+    ),
+    path(
+        "/logs/stream",
+        &[
+            rule("POST", "metrics.get", experimental("logsRoute"), "Read the nodes' own logs."),
+            rule("DELETE", "metrics.get", experimental("logsRoute"), "Read the nodes' own logs."),
+        ],
+    ),
+    path("/logs/stderr", &[rule("POST", "metrics.get", experimental("logsRoute"), "Read the nodes' own logs.")]),
+    path("/_miroir/filter", &[rule("GET", "", Serve::Filter, "Epoch of the filter's map; 503 before the first one.")]),
+    path("/_miroir/health", &[rule("GET", "", CONTROL, "State of the control service.")]),
+];
