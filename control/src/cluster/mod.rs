@@ -1,11 +1,13 @@
 //! How the HTTP layers talk to the running cluster. [`Runtime`] is what they see; the actor that drives the sequencer
-//! implements it, and tests of the HTTP layers implement it with a few maps.
+//! implements it, and tests of the HTTP layers implement it with a few maps. [`Planner`] is what the actor asks the
+//! settings model in turn, when an index operation's turn has come.
 //!
 //! Reads of state (`map`, `index`, `keys`, …) are snapshots of memory and never wait. Whatever changes state returns
 //! a future that ends when the change is durable.
 
 mod model;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -14,18 +16,14 @@ use miroir_core::shardmap::ShardMap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use model::{
-    IndexChange, IndexOperation, IndexState, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Projection,
-    ReadBack, Secrets, TaskSummary,
-};
+pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
+pub use model::{KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 
 /// The running cluster, shared by all handlers.
 pub type Handle = Arc<dyn Runtime>;
 
-/// Makes an operation from the indexes as they will be once everything submitted earlier is done. Runs inside the
-/// actor, so that two clients cannot build on the same state: it must be quick and must not block. An error means
-/// that the client is answered with it and that no task exists.
-pub type Prepare = Box<dyn FnOnce(&Projection) -> Result<IndexOperation, ErrorBody> + Send>;
+/// Indexes by uid, as all finished operations left them.
+pub type Indexes = BTreeMap<String, Arc<IndexRow>>;
 
 /// What the HTTP layers may ask of the cluster.
 pub trait Runtime: Send + Sync + 'static {
@@ -41,24 +39,23 @@ pub trait Runtime: Send + Sync + 'static {
     /// All nodes in the order of the map, with their health as control sees it.
     fn nodes(&self) -> Vec<NodeView>;
 
-    /// An index as all finished operations left it.
-    fn index(&self, uid: &str) -> Option<Arc<IndexState>>;
-
-    /// All indexes, ordered by uid.
-    fn indexes(&self) -> Vec<Arc<IndexState>>;
+    /// All indexes.
+    fn indexes(&self) -> Arc<Indexes>;
 
     /// Whether a task of this index is enqueued or processing (`isIndexing` of its stats).
     fn is_indexing(&self, uid: &str) -> bool;
 
-    /// Queues an operation on whole indexes: it takes a ticket on all shards of the named indexes, is sent to every
-    /// node in order, and is one task. Returns once the task is durable, with status `enqueued`.
+    /// Queues an operation on whole indexes: it takes a ticket on all shards of the named indexes, is planned when its
+    /// turn comes ([`Planner::plan`]), sent to every node in order, and is one task. Returns once the task is durable,
+    /// with status `enqueued`. Authorisation and everything that the engine refuses by HTTP is the caller's to check.
     ///
     /// # Errors
-    /// What `prepare` refused, or 503 while the cluster cannot order writes.
-    fn submit(&self, prepare: Prepare) -> BoxFuture<'static, Result<TaskSummary, ErrorBody>>;
+    /// 503 while the cluster cannot order writes.
+    fn submit(&self, operation: IndexOperation) -> BoxFuture<'static, Result<TaskSummary, ErrorBody>>;
 
-    /// Sends a request to one node with the admin key of its generation (reads, mostly: mutations of indexes go
-    /// through [`Runtime::submit`]). Five seconds at most.
+    /// Sends a request to one node with the master key: reads only (mutations of indexes go through
+    /// [`Runtime::submit`], keys through [`Runtime::put_key`]) and node-wide switches such as
+    /// `PATCH /experimental-features`. Five seconds at most.
     ///
     /// # Errors
     /// [`NodeFault`] when there is no whole answer. A 4xx or 5xx of the node is an answer.
@@ -67,14 +64,14 @@ pub trait Runtime: Send + Sync + 'static {
     /// Sends a request to every node at once; answers by node id, in the order of the map.
     fn every_node(&self, request: NodeRequest) -> BoxFuture<'static, Vec<(String, Result<NodeAnswer, NodeFault>)>>;
 
-    /// API keys by uid.
+    /// API keys, in order of creation.
     fn keys(&self) -> Arc<Vec<KeyRecord>>;
 
     /// Stores a key (new, or its new version), then brings it to every node that can be reached; the others get it
     /// when they come back. Nodes learn `uid, name, description, actions, indexes, expiresAt` of the record.
     ///
     /// # Errors
-    /// The store failed, or no node took the key: nothing has changed then.
+    /// The store failed.
     fn put_key(&self, key: KeyRecord) -> BoxFuture<'static, Result<(), ErrorBody>>;
 
     /// Forgets a key here, then on every node that can be reached; the others forget it when they come back.
@@ -91,4 +88,29 @@ pub trait Runtime: Send + Sync + 'static {
     /// # Errors
     /// The store failed.
     fn put_value(&self, name: &str, value: serde_json::Value) -> BoxFuture<'static, Result<(), ErrorBody>>;
+
+    /// An index.
+    fn index(&self, uid: &str) -> Option<Arc<IndexRow>> {
+        self.indexes().get(uid).cloned()
+    }
+}
+
+/// What index operations mean on the nodes. The settings model implements it (`crate::settings`); all other parts
+/// treat settings as opaque JSON. Pure: no I/O, quick, deterministic.
+pub trait Planner: Send + Sync + 'static {
+    /// Turns an operation into requests for every node and the index's state afterwards. Locks are held: this is
+    /// *the* moment at which the operation happens, so state is read here and not when the client asked.
+    /// [`IndexOperation::Create`] also stands for the creation by a first write or settings change.
+    ///
+    /// # Errors
+    /// The error with which the task fails (`index_not_found`, `index_already_exists`, …).
+    fn plan(
+        &self,
+        operation: &IndexOperation,
+        current: Option<&IndexRow>,
+        indexes: &Indexes,
+    ) -> Result<IndexPlan, ErrorBody>;
+
+    /// Whether a node's `GET /indexes/{uid}/settings` answer is what the node must have for this index.
+    fn agrees(&self, expected: &IndexRow, node_settings: &serde_json::Value) -> bool;
 }

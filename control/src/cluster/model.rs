@@ -1,13 +1,9 @@
 //! The data that the HTTP layers and the runtime exchange.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use miroir_core::error::ErrorBody;
-use miroir_core::shardmap::SearchView;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -39,106 +35,6 @@ pub struct NodeView {
     pub readable: bool,
     /// `pkgVersion` of its `/version`, once known.
     pub version: Option<String>,
-}
-
-/// An index as control holds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexState {
-    /// The client's name for it.
-    pub uid: String,
-    /// Grows when the uid is deleted and created again, or swapped.
-    pub incarnation: u64,
-    /// Primary key, once known.
-    pub primary_key: Option<String>,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When a task last changed it.
-    pub updated_at: Timestamp,
-    /// The client's settings in the form of `crate::settings`, which alone reads it. `null` for all defaults.
-    pub settings: serde_json::Value,
-    /// What the filter needs of the settings.
-    pub view: SearchView,
-}
-
-/// Indexes as they will be once everything submitted so far is done.
-#[derive(Clone, Debug, Default)]
-pub struct Projection {
-    /// By uid.
-    pub indexes: BTreeMap<String, Arc<IndexState>>,
-}
-
-/// An operation on whole indexes, with all that is needed to carry it out, also by a control that is started later.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexOperation {
-    /// Indexes to lock: one, or all that a swap names. Need not exist.
-    pub indexes: Vec<String>,
-    /// `type` of the task: `indexCreation`, `settingsUpdate`, …
-    pub task_type: String,
-    /// `indexUid` of the task; none for swaps.
-    pub index_uid: Option<String>,
-    /// `details` of the task. `deletedDocuments: null` of an index deletion is filled in when it is done.
-    pub details: serde_json::Value,
-    /// What changes here when every node has done its part.
-    pub change: IndexChange,
-    /// Sent to each node in this order, each when the one before has succeeded there. Every one is answered by the
-    /// node with 202 and a task.
-    pub requests: Vec<NodeRequest>,
-    /// Checked on each node after its last request.
-    pub read_back: Option<ReadBack>,
-    /// The task fails with this when its turn comes, and nothing is sent (`index_not_found`, …).
-    pub fault: Option<ErrorBody>,
-}
-
-/// What an operation changes in control's own state, in one transaction with the end of its task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
-pub enum IndexChange {
-    /// Nothing.
-    Nothing,
-    /// The index comes into being.
-    Create {
-        /// Its uid.
-        uid: String,
-        /// Its primary key, if named.
-        primary_key: Option<String>,
-        /// Initial settings, in the form of `crate::settings`.
-        settings: serde_json::Value,
-        /// Initial view.
-        view: SearchView,
-    },
-    /// The primary key is set.
-    PrimaryKey {
-        /// The index.
-        uid: String,
-        /// The key.
-        primary_key: Option<String>,
-    },
-    /// The index is renamed.
-    Rename {
-        /// Old uid.
-        from: String,
-        /// New uid.
-        to: String,
-    },
-    /// The index goes.
-    Delete {
-        /// The index.
-        uid: String,
-    },
-    /// Pairs change names; with the flag set the first is renamed to the second, which must not exist.
-    Swap {
-        /// First, second, rename.
-        pairs: Vec<(String, String, bool)>,
-    },
-    /// New settings. Creates the index if it does not exist.
-    Settings {
-        /// The index.
-        uid: String,
-        /// All settings after the change, in the form of `crate::settings`.
-        settings: serde_json::Value,
-        /// The view after the change.
-        view: SearchView,
-    },
 }
 
 /// A request to a node. Authorization is the runtime's.
@@ -173,15 +69,6 @@ pub enum NodeFault {
     /// No node has this id.
     #[error("no such node")]
     NoSuchNode,
-}
-
-/// What must hold on a node after an operation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReadBack {
-    /// Path of a `GET`.
-    pub path: String,
-    /// Every member of this object must be in the answer with an equal value (other members are not looked at).
-    pub expect: serde_json::Value,
 }
 
 /// A task as it is answered to the request that made it (the engine's summarized view).
