@@ -53,6 +53,13 @@ pub trait Gather {
     /// has not been accepted.
     fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer>;
 
+    /// Parts to be asked once more, after every part has been accepted: the same number, clause and node as before, the
+    /// request made anew by [`Gather::request`]. Called until it is empty. (A deep page of a documents list first asks
+    /// how many documents each part has, and then only the parts that the page lies in.)
+    fn again(&mut self) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// The client's own request made cheap (no hits), to be sent to one node when a node has refused a rewritten one
     /// with 4xx, so that the message that the client reads is about the client's own request. Its text still has to go
     /// through [`scrub_message`].
