@@ -1,1 +1,102 @@
-//! (skeleton)
+//! Reads: searches, documents, and multi-search over the nodes that hold the shards. Control is never asked.
+//!
+//! The shell calls [`early`] when it has the request's headers, reads the body if that gives nothing, then calls
+//! [`decide`], and drives the machine that it gets.
+
+mod machine;
+
+use std::sync::Arc;
+
+use crate::call::{Headers, Reply};
+use crate::error::ErrorBody;
+use crate::health::SharedHealth;
+use crate::route::{Matched, ReadOp, Serve};
+use crate::shardmap::{CompiledMap, MapIndex};
+
+pub use machine::ReadMachine;
+
+/// Longest time that a query waits for the end of a swap of indexes (F27).
+pub const PARK_MS: u64 = 2_000;
+
+/// A client's request, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Path with query string, as sent.
+    pub path: String,
+    /// All headers without pseudo headers; lower-case names.
+    pub headers: Headers,
+    /// Whole body, decoded; empty for GET.
+    pub body: Vec<u8>,
+}
+
+/// What is done with a read.
+#[derive(Debug)]
+pub enum Decision {
+    /// Drive this machine.
+    Machine(Box<ReadMachine>),
+    /// Let Envoy pass the request on to this cluster (control: the index is not in this map, which may be behind).
+    /// Only [`early`] says this, so the body has not been touched.
+    Forward(String),
+    /// Answer with this.
+    Reply(Reply),
+    /// The index is being swapped: ask [`early`] again with the next map, or with [`waited`] after [`PARK_MS`]. Only
+    /// [`early`] says this.
+    Park,
+}
+
+/// What can be told before the body is there; none where the body has to be read and [`decide`] be asked. A rule that
+/// is no read gives none too.
+#[must_use]
+pub fn early(map: &CompiledMap, matched: &Matched) -> Option<Decision> {
+    let Serve::Read(operation) = matched.rule.serve else { return None };
+    match operation {
+        ReadOp::Health => Some(Decision::Reply(health_reply(map))),
+        ReadOp::MultiSearch => None,
+        ReadOp::Search | ReadOp::FacetSearch | ReadOp::Documents | ReadOp::Document => match index_of(map, matched) {
+            None => Some(Decision::Forward(map.map.control_cluster.clone())),
+            Some((_, index)) if index.swapping => Some(Decision::Park),
+            Some(_) => None,
+        },
+    }
+}
+
+/// The answer to a request that was parked and whose index is still being swapped.
+#[must_use]
+pub fn waited() -> Reply {
+    unavailable("The index is being swapped; try again.")
+}
+
+/// Makes the machine for a read.
+#[must_use]
+pub fn decide(map: &Arc<CompiledMap>, health: &SharedHealth, matched: &Matched, request: ReadRequest) -> Decision {
+    if let Some(decision) = early(map, matched) {
+        return decision;
+    }
+    ReadMachine::plan(map, health, matched, request)
+}
+
+fn index_of<'a>(map: &'a CompiledMap, matched: &Matched) -> Option<(&'a str, &'a MapIndex)> {
+    map.map.indexes.get_key_value(matched.index()?).map(|(uid, index)| (uid.as_str(), index))
+}
+
+/// `available` as long as every shard of every placement has a copy that may be read.
+fn health_reply(map: &CompiledMap) -> Reply {
+    let placements = (0u16..).zip(&map.map.placements);
+    let whole = placements
+        .map(|(position, _)| position)
+        .all(|placement| (0..map.map.shards).all(|shard| !map.readable(placement, shard).is_empty()));
+    let (status, body) = if whole { (200, r#"{"status":"available"}"#) } else { (503, r#"{"status":"unavailable"}"#) };
+    Reply { status, headers: vec![json_header()], body: body.as_bytes().to_vec() }
+}
+
+fn json_header() -> (String, String) {
+    ("content-type".to_owned(), "application/json".to_owned())
+}
+
+/// 503 in the engine's shape. The code is the engine's for an instance that an answer needs and that cannot be reached
+/// (there with 502, which clients do not retry).
+fn unavailable(message: impl Into<String>) -> Reply {
+    let mut reply = ErrorBody::new("remote_could_not_send_request", message).reply_with_status(503);
+    reply.headers.push(("retry-after".to_owned(), "1".to_owned()));
+    reply
+}
