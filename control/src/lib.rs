@@ -6,3 +6,4 @@ pub mod indexes;
 pub mod keys;
 pub mod settings;
 pub mod stats;
+pub mod xds;
