@@ -1,3 +1,57 @@
-//! `cargo xtask`: set-up, demo, tests and measurements.
+//! `cargo xtask`: set-up, demo, tests and measurements of Miroir. Every command says what it installs, keeps what it
+//! fetches under `target/tools`, and can be repeated.
 
-fn main() {}
+mod gate;
+mod generated;
+mod shell;
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Set-up, demo, tests and measurements of Miroir")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that must hold: format, lints, unit, property, wasm and end-to-end tests, generated files.
+    Test(gate::Options),
+    /// Start a cluster on this machine with real data, and show what it does. `--help` lists the options.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure, and print tables with ratios from one run.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the filter to `target/wasm/miroir_filter.wasm`.
+    Wasm,
+    /// Fetch what builds and tests need, and nothing else.
+    Setup,
+    /// Write the generated files, or with `--check` fail when one is stale.
+    Generate {
+        /// Compare only.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Test(options) => gate::run(&options),
+        Command::Demo { arguments } => gate::run_binary("demo", &arguments),
+        Command::Bench { arguments } => gate::run_binary("bench", &arguments),
+        Command::Wasm => tools::wasm::build_filter().map(drop),
+        Command::Setup => tools::everything(),
+        Command::Generate { check } => generated::all(check),
+    }
+}

