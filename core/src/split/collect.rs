@@ -1,0 +1,149 @@
+//! Gathers what the readers of all formats find: where each document stands, its shard, the distinct keys of every
+//! shard, and the first fault of each rank.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::{Layout, SplitError, SplitPlan};
+use crate::error::ErrorBody;
+use crate::hash;
+use crate::wire::{KeySource, ShardCount};
+
+/// Where one document (or one id of a deletion) stands in the body.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// Its first byte.
+    pub(super) start: usize,
+    /// The byte behind its last.
+    pub(super) end: usize,
+    /// Where its key's raw bytes begin, counted from `start`.
+    key_at: u32,
+    /// Length of the key's raw bytes. An id has at most 511 characters, each at most 6 bytes when escaped.
+    key_length: u16,
+    /// Its shard ([`crate::tag::MAX_SHARDS`] is 2^16).
+    pub(super) shard: u16,
+}
+
+impl Item {
+    /// The raw bytes of the key.
+    pub(super) fn key<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        let start = self.start.saturating_add(usize::try_from(self.key_at).unwrap_or(usize::MAX));
+        body.get(start..start.saturating_add(usize::from(self.key_length))).unwrap_or_default()
+    }
+}
+
+/// Turns a key's raw bytes, which have passed the rules of [`crate::key`], into its canonical text.
+pub(super) type Canonical = fn(&[u8]) -> Option<Cow<'_, str>>;
+
+/// What has been found so far.
+pub(super) struct Collector<'a> {
+    body: &'a [u8],
+    shard_count: u32,
+    canonical: Canonical,
+    items: Vec<Item>,
+    received: u64,
+    /// Distinct keys by shard.
+    counts: Vec<u32>,
+    /// Hash and position in `items` of the first document of each key.
+    distinct: HashTable<(u64, usize)>,
+    /// First fault of a key: only these fail a task before any value is read.
+    key_fault: Option<ErrorBody>,
+    /// First fault of another field.
+    field_fault: Option<ErrorBody>,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(body: &'a [u8], shard_count: u32, canonical: Canonical) -> Self {
+        let shards = usize::try_from(shard_count).unwrap_or_default();
+        Self {
+            body,
+            shard_count,
+            canonical,
+            items: Vec::new(),
+            received: 0,
+            counts: vec![0; shards],
+            distinct: HashTable::new(),
+            key_fault: None,
+            field_fault: None,
+        }
+    }
+
+    /// Notes a fault of the keys of the whole payload.
+    pub(super) fn fail(&mut self, fault: ErrorBody) {
+        self.key_fault.get_or_insert(fault);
+    }
+
+    /// Counts a document that cannot be placed.
+    pub(super) fn refuse_key(&mut self, fault: ErrorBody) {
+        self.count_only();
+        self.fail(fault);
+    }
+
+    /// Notes a fault of a document's field. The document is still to be counted by one of the other functions.
+    pub(super) fn refuse_field(&mut self, fault: impl FnOnce() -> ErrorBody) {
+        self.field_fault.get_or_insert_with(fault);
+    }
+
+    /// Counts a document that is not to be placed.
+    pub(super) fn count_only(&mut self) {
+        self.received = self.received.saturating_add(1);
+    }
+
+    /// True once the task is bound to fail for a key: documents are then only counted.
+    pub(super) fn key_failed(&self) -> bool {
+        self.key_fault.is_some()
+    }
+
+    /// Places a document that stands at `at`, by the key whose raw bytes stand at `key`.
+    pub(super) fn place(&mut self, at: Range<usize>, key: Range<usize>, canonical: &str) {
+        self.received = self.received.saturating_add(1);
+        let hash = hash::key_hash(canonical.as_bytes());
+        let shard = hash::shard_of_hash(hash, self.shard_count);
+        let item = Item {
+            start: at.start,
+            end: at.end,
+            key_at: u32::try_from(key.start.saturating_sub(at.start)).unwrap_or(u32::MAX),
+            key_length: u16::try_from(key.end.saturating_sub(key.start)).unwrap_or(u16::MAX),
+            shard: u16::try_from(shard).unwrap_or_default(),
+        };
+        let (items, body, read) = (&self.items, self.body, self.canonical);
+        // Equal hashes are nearly always equal keys; the text decides, so that no crafted collision spoils the count.
+        let same = |(other, position): &(u64, usize)| {
+            *other == hash
+                && items.get(*position).is_some_and(|other| read(other.key(body)).as_deref() == Some(canonical))
+        };
+        if let Entry::Vacant(entry) = self.distinct.entry(hash, same, |(hash, _)| *hash) {
+            entry.insert((hash, self.items.len()));
+            if let Some(count) = usize::try_from(shard).ok().and_then(|shard| self.counts.get_mut(shard)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        self.items.push(item);
+    }
+
+    /// The plan, or the fault that the task fails with.
+    pub(super) fn finish(
+        self,
+        layout: Layout,
+        primary_key: Option<String>,
+        key_source: KeySource,
+    ) -> Result<SplitPlan, SplitError> {
+        if let Some(error) = self.key_fault.or(self.field_fault) {
+            return Err(SplitError::Task { error, received: self.received });
+        }
+        let shards = (0u32..).zip(&self.counts).filter(|(_, keys)| **keys > 0);
+        Ok(SplitPlan {
+            primary_key,
+            key_source,
+            received: self.received,
+            shards: shards.map(|(shard, keys)| ShardCount { shard, keys: *keys }).collect(),
+            shard_count: self.shard_count,
+            layout,
+            items: self.items,
+            canonical: self.canonical,
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! Checks that run natively (`vectors.rs`) and on wasm32 (`wasm.rs`) over the same vectors.
+
+pub mod hashing;
