@@ -29,7 +29,8 @@ pub enum Toolchain {
 /// When neither way works.
 pub fn toolchain() -> anyhow::Result<Toolchain> {
     if on_path("rustup").is_some() {
-        let add = |target| succeeds(Command::new("rustup").args(["target", "add", target]));
+        // Where downloads are blocked this may hang instead of failing.
+        let add = |target| succeeds(Command::new("timeout").args(["60", "rustup", "target", "add", target]));
         if add(FILTER_TARGET) && add(TEST_TARGET) {
             say("wasm32: rustup's targets");
             return Ok(Toolchain::Rustup);

@@ -25,7 +25,8 @@ pub fn runner() -> anyhow::Result<PathBuf> {
     let runner = home.join("bin/wasm-bindgen-test-runner");
     if !runner.is_file() {
         let mut install = cargo();
-        install.args(["install", "--locked", "wasm-bindgen-cli", "--version", &version, "--root"]).arg(&home);
+        // Without --locked: its own lock file may name releases that have been withdrawn since.
+        install.args(["install", "wasm-bindgen-cli", "--version", &version, "--root"]).arg(&home);
         install.env("CARGO_TARGET_DIR", tools_dir().join("build"));
         quiet_step(&format!("building wasm-bindgen-cli {version} (a few minutes, once)"), &mut install)?;
     }
