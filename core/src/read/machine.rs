@@ -1,45 +1,299 @@
-//! The machine of one read.
+//! The machine of one read: it drives the legs, and makes the one answer out of them.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Decision, ReadRequest, unavailable};
-use crate::call::{Action, CallId, CallResult, Machine};
-use crate::health::SharedHealth;
+use hashbrown::HashMap;
+
+use super::classify::{Refusal, Trouble, Verdict, classify};
+use super::dispatch::{ContentType, Dispatch, passed};
+use super::leg::{Leg, Standing};
+use super::plan::Planned;
+use super::{Decision, ReadRequest, reply};
+use crate::call::{Action, CallId, CallResult, Headers, Machine, Reply, header};
+use crate::health::{Admission, SharedHealth};
 use crate::route::Matched;
-use crate::shardmap::CompiledMap;
+use crate::search::{self, NodeRequest};
+use crate::shardmap::{CompiledMap, NodeIndex};
+
+/// Header by which a request asks for what there is (`allow`) or for all or nothing (`refuse`).
+const PARTIAL_HEADER: &str = "x-miroir-partial";
+
+/// Makes the legs of a read. Deterministic, since a query may have to be asked anew.
+pub(super) type Planner = fn(&CompiledMap, &Matched, &ReadRequest) -> Option<Planned>;
 
 /// One read, from the request to the answer.
-#[derive(Debug)]
 pub struct ReadMachine {
+    map: Arc<CompiledMap>,
+    health: SharedHealth,
+    matched: Matched,
+    request: ReadRequest,
+    planner: Planner,
+    passed: Headers,
+    partial: bool,
+    legs: Vec<Leg>,
+    multi: Option<NodeRequest>,
+    replay: Option<Replay>,
+    admissions: HashMap<NodeIndex, Admission>,
+    next_call: u32,
+    started_ms: u64,
+    deadline_ms: u64,
     done: bool,
 }
 
-impl ReadMachine {
-    pub(super) fn plan(
-        _map: &Arc<CompiledMap>,
-        _health: &SharedHealth,
-        _matched: &Matched,
-        _request: ReadRequest,
-    ) -> Decision {
-        Decision::Machine(Box::new(Self { done: false }))
+/// The client's own request under way to the node that refused the rewritten one.
+struct Replay {
+    call: CallId,
+    /// The refusal of the rewritten request, where the node does not refuse the client's.
+    fallback: Reply,
+}
+
+impl fmt::Debug for ReadMachine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let route = format_args!("{} {}", self.matched.rule.method, self.matched.pattern);
+        formatter.debug_struct("ReadMachine").field("route", &route).field("done", &self.done).finish_non_exhaustive()
     }
 }
 
-impl Machine for ReadMachine {
-    fn start(&mut self, _now_ms: u64) -> Vec<Action> {
+impl ReadMachine {
+    /// Plans a read and makes its machine.
+    pub(super) fn decide(
+        planner: Planner,
+        map: &Arc<CompiledMap>,
+        health: &SharedHealth,
+        matched: &Matched,
+        request: ReadRequest,
+    ) -> Decision {
+        let Some(Planned { legs, multi }) = planner(map, matched, &request) else {
+            return Decision::Reply(reply::unavailable("The index is not in the shard map of this worker."));
+        };
+        let partial = match header(&request.headers, PARTIAL_HEADER) {
+            Some("allow") => true,
+            Some("refuse") => false,
+            _ => map.map.policies.partial_results,
+        };
+        Decision::Machine(Box::new(Self {
+            map: Arc::clone(map),
+            health: SharedHealth::clone(health),
+            matched: matched.clone(),
+            passed: passed(&request.headers),
+            request,
+            planner,
+            partial,
+            legs,
+            multi,
+            replay: None,
+            admissions: HashMap::new(),
+            next_call: 0,
+            started_ms: 0,
+            deadline_ms: u64::MAX,
+            done: false,
+        }))
+    }
+
+    /// Runs one step over the legs, then sees what they make together.
+    fn step(&mut self, now_ms: u64, event: impl FnOnce(&mut [Leg], &mut Dispatch<'_>)) -> Vec<Action> {
+        let Self { map, health, legs, passed, admissions, next_call, .. } = self;
+        let mut dispatch = Dispatch {
+            map,
+            health,
+            passed,
+            now_ms,
+            deadline_ms: self.deadline_ms,
+            admissions,
+            next_call,
+            actions: Vec::new(),
+        };
+        event(legs, &mut dispatch);
+        let conclusion = if self.replay.is_some() {
+            None
+        } else {
+            let replan = |position: usize| {
+                let planned = (self.planner)(map, &self.matched, &self.request)?;
+                planned.legs.into_iter().nth(position).map(|leg| leg.gather)
+            };
+            conclude(legs, &mut dispatch, self.partial, &replan)
+        };
+        let mut actions = std::mem::take(&mut dispatch.actions);
+        match conclusion {
+            None => {}
+            Some(Conclusion::Page) => {
+                let page = self.page(now_ms);
+                actions.extend(self.end(page));
+            }
+            Some(Conclusion::Failed(reply)) => actions.extend(self.end(reply)),
+            Some(Conclusion::Denied(position, node, refusal)) => {
+                let request = self.multi.clone();
+                actions.extend(self.refuse(now_ms, position, node, &refusal, request));
+            }
+            Some(Conclusion::Refused(position, node, refusal)) => {
+                let own = || self.legs.get(position).and_then(|leg| leg.gather.replay());
+                let request = self.multi.clone().or_else(own);
+                actions.extend(self.refuse(now_ms, position, node, &refusal, request));
+            }
+        }
+        actions
+    }
+
+    /// Relays a refusal, or first lets the node judge the client's own request, so that the message is about that.
+    fn refuse(
+        &mut self,
+        now_ms: u64,
+        position: usize,
+        node: NodeIndex,
+        refusal: &Refusal,
+        request: Option<NodeRequest>,
+    ) -> Vec<Action> {
+        let fallback = reply::relayed(refusal, self.multi.is_some().then_some(position));
+        let Self { map, health, passed, admissions, next_call, .. } = self;
+        let mut dispatch = Dispatch {
+            map,
+            health,
+            passed,
+            now_ms,
+            deadline_ms: self.deadline_ms,
+            admissions,
+            next_call,
+            actions: Vec::new(),
+        };
+        let timeout_ms = dispatch.timeout_ms(node, false);
+        let Some(request) = request.filter(|_| timeout_ms > 0) else { return self.end(fallback) };
+        let call = dispatch.send(node, request, &ContentType::Json, timeout_ms);
+        let actions = dispatch.actions;
+        self.legs.iter_mut().for_each(Leg::close);
+        self.replay = Some(Replay { call, fallback });
+        actions
+    }
+
+    /// The client's answer once every leg is complete.
+    fn page(&mut self, now_ms: u64) -> Reply {
+        let took_ms = now_ms.saturating_sub(self.started_ms);
+        // Of several queries the one that lacks most speaks for all.
+        let worst = self.legs.iter().map(Leg::coverage).max_by_key(|(_, _, lost)| lost.len());
+        let (answered, total, lost) =
+            worst.map_or((0, 0, Vec::new()), |(answered, total, lost)| (answered, total, lost.to_vec()));
+        let mut legs = std::mem::take(&mut self.legs);
+        if self.multi.is_some() {
+            let answers = legs.into_iter().map(|leg| (leg.gather.index().to_owned(), leg.gather.finish(took_ms)));
+            return reply::page(search::join_multi_search(answers.collect()), answered, total, &lost);
+        }
+        match legs.pop() {
+            Some(Leg { otherwise: Some(otherwise), .. }) => otherwise,
+            Some(leg) => reply::page(leg.gather.finish(took_ms), answered, total, &lost),
+            None => reply::unavailable("No shard was asked."),
+        }
+    }
+
+    /// Trials that end here without a verdict are given to other requests.
+    fn release_trials(&mut self) {
+        let Ok(mut health) = self.health.try_borrow_mut() else { return };
+        for node in self.legs.iter().flat_map(Leg::awaited_nodes) {
+            if self.admissions.get(&node) == Some(&Admission::Trial)
+                && let Some(node) = self.map.map.nodes.get(usize::from(node))
+            {
+                health.undecided(&node.id);
+            }
+        }
+    }
+
+    fn end(&mut self, reply: Reply) -> Vec<Action> {
+        self.release_trials();
         self.done = true;
-        vec![Action::Reply(unavailable("No shard can be read.")), Action::Done]
+        vec![Action::Reply(reply), Action::Done]
+    }
+}
+
+/// What the legs make together.
+enum Conclusion {
+    Page,
+    Failed(Reply),
+    Denied(usize, NodeIndex, Refusal),
+    Refused(usize, NodeIndex, Refusal),
+}
+
+/// None while answers are awaited. `replan` makes the gather of a query afresh.
+fn conclude(
+    legs: &mut [Leg],
+    dispatch: &mut Dispatch<'_>,
+    partial: bool,
+    replan: &dyn Fn(usize) -> Option<Box<dyn search::Gather>>,
+) -> Option<Conclusion> {
+    let mut complete = true;
+    for (position, leg) in legs.iter_mut().enumerate() {
+        loop {
+            match leg.advance(dispatch, partial) {
+                Standing::Complete => {}
+                Standing::Open => complete = false,
+                Standing::Refused(node, refusal) => return Some(Conclusion::Refused(position, node, refusal)),
+                Standing::Denied(node, refusal) => return Some(Conclusion::Denied(position, node, refusal)),
+                Standing::Failed(reply) => return Some(Conclusion::Failed(reply)),
+                Standing::Restart => match replan(position) {
+                    Some(gather) => {
+                        leg.restart(dispatch, gather);
+                        continue;
+                    }
+                    None => {
+                        leg.tear();
+                        continue;
+                    }
+                },
+            }
+            break;
+        }
+    }
+    complete.then_some(Conclusion::Page)
+}
+
+impl Machine for ReadMachine {
+    fn start(&mut self, now_ms: u64) -> Vec<Action> {
+        self.started_ms = now_ms;
+        self.deadline_ms = now_ms.saturating_add(self.map.map.limits.request_timeout_ms);
+        let mut actions = self.step(now_ms, |legs, dispatch| legs.iter_mut().for_each(|leg| leg.start(dispatch)));
+        if !self.done {
+            actions.push(Action::WakeAt(self.deadline_ms));
+        }
+        actions
     }
 
-    fn on_result(&mut self, _id: CallId, _result: CallResult, _now_ms: u64) -> Vec<Action> {
-        Vec::new()
+    fn on_result(&mut self, id: CallId, result: CallResult, now_ms: u64) -> Vec<Action> {
+        if self.done {
+            return Vec::new();
+        }
+        let verdict = classify(result);
+        match self.replay.take_if(|replay| replay.call == id) {
+            None => self.step(now_ms, |legs, dispatch| {
+                if let Some(leg) = legs.iter_mut().find(|leg| leg.awaits(id)) {
+                    leg.on_verdict(dispatch, id, verdict);
+                }
+            }),
+            Some(replay) => self.end(match verdict {
+                Verdict::Refused(refusal) | Verdict::Trouble(Trouble::Forbidden(refusal)) => {
+                    reply::relayed(&refusal, None)
+                }
+                _ => replay.fallback,
+            }),
+        }
     }
 
-    fn on_wake(&mut self, _now_ms: u64) -> Vec<Action> {
-        Vec::new()
+    fn on_wake(&mut self, now_ms: u64) -> Vec<Action> {
+        if self.done {
+            return Vec::new();
+        }
+        if now_ms < self.deadline_ms {
+            return vec![Action::WakeAt(self.deadline_ms)];
+        }
+        if let Some(replay) = self.replay.take() {
+            return self.end(replay.fallback);
+        }
+        self.step(now_ms, |legs, _| legs.iter_mut().for_each(Leg::expire))
     }
 
     fn on_client_gone(&mut self, _now_ms: u64) -> Vec<Action> {
+        if self.done {
+            return Vec::new();
+        }
+        // Nodes' answers are of no use to anybody now.
+        self.release_trials();
         self.done = true;
         vec![Action::Done]
     }

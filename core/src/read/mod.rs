@@ -3,12 +3,19 @@
 //! The shell calls [`early`] when it has the request's headers, reads the body if that gives nothing, then calls
 //! [`decide`], and drives the machine that it gets.
 
+mod classify;
+mod cover;
+mod dispatch;
+mod leg;
 mod machine;
+mod plan;
+mod reply;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use crate::call::{Headers, Reply};
-use crate::error::ErrorBody;
 use crate::health::SharedHealth;
 use crate::route::{Matched, ReadOp, Serve};
 use crate::shardmap::{CompiledMap, MapIndex};
@@ -63,7 +70,7 @@ pub fn early(map: &CompiledMap, matched: &Matched) -> Option<Decision> {
 /// The answer to a request that was parked and whose index is still being swapped.
 #[must_use]
 pub fn waited() -> Reply {
-    unavailable("The index is being swapped; try again.")
+    reply::unavailable("The index is being swapped; try again.")
 }
 
 /// Makes the machine for a read.
@@ -72,7 +79,7 @@ pub fn decide(map: &Arc<CompiledMap>, health: &SharedHealth, matched: &Matched, 
     if let Some(decision) = early(map, matched) {
         return decision;
     }
-    ReadMachine::plan(map, health, matched, request)
+    ReadMachine::decide(plan::plan, map, health, matched, request)
 }
 
 fn index_of<'a>(map: &'a CompiledMap, matched: &Matched) -> Option<(&'a str, &'a MapIndex)> {
@@ -86,17 +93,5 @@ fn health_reply(map: &CompiledMap) -> Reply {
         .map(|(position, _)| position)
         .all(|placement| (0..map.map.shards).all(|shard| !map.readable(placement, shard).is_empty()));
     let (status, body) = if whole { (200, r#"{"status":"available"}"#) } else { (503, r#"{"status":"unavailable"}"#) };
-    Reply { status, headers: vec![json_header()], body: body.as_bytes().to_vec() }
-}
-
-fn json_header() -> (String, String) {
-    ("content-type".to_owned(), "application/json".to_owned())
-}
-
-/// 503 in the engine's shape. The code is the engine's for an instance that an answer needs and that cannot be reached
-/// (there with 502, which clients do not retry).
-fn unavailable(message: impl Into<String>) -> Reply {
-    let mut reply = ErrorBody::new("remote_could_not_send_request", message).reply_with_status(503);
-    reply.headers.push(("retry-after".to_owned(), "1".to_owned()));
-    reply
+    Reply { status, headers: vec![reply::json_header()], body: body.as_bytes().to_vec() }
 }

@@ -1,0 +1,321 @@
+//! One query's way over the shards: who was asked for what, what was answered, and who else can be asked.
+
+use super::classify::{Refusal, Trouble, Verdict};
+use super::cover::Wanted;
+use super::dispatch::{ContentType, Dispatch};
+use super::reply;
+use crate::call::{CallId, Reply};
+use crate::search::Gather;
+use crate::shardmap::{Cover, CoverPart, MapIndex, NodeIndex};
+
+/// One query over its shards.
+pub(super) struct Leg {
+    pub(super) gather: Box<dyn Gather>,
+    /// Answer in place of a 200: the leg was sent only to hear the engine's refusal.
+    pub(super) otherwise: Option<Reply>,
+    content_type: ContentType,
+    placement: u16,
+    unreadable: Vec<NodeIndex>,
+    shards: Vec<u32>,
+    /// Everything asked so far, by part number.
+    parts: Vec<CoverPart>,
+    flying: Vec<Flight>,
+    answered: usize,
+    lost: Vec<u32>,
+    troubles: Vec<(NodeIndex, Trouble)>,
+    /// A node has answered properly.
+    any_good: bool,
+    refused: Option<(NodeIndex, Refusal)>,
+    phase: Phase,
+}
+
+/// What a leg may still do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Ask nodes.
+    Asking,
+    /// Ask everything anew.
+    Anew,
+    /// Nothing more: the time is over, or another query has decided the answer.
+    Closed,
+    /// Nothing more, and what was merged makes no page: a part that was to be asked again was not answered.
+    Torn,
+    /// Nothing more: everything is merged.
+    Complete,
+}
+
+/// A call under way.
+struct Flight {
+    call: CallId,
+    part: usize,
+    /// The part has been accepted once already ([`Gather::again`]).
+    again: bool,
+}
+
+/// Where a leg stands.
+pub(super) enum Standing {
+    /// Answers are awaited.
+    Open,
+    /// All there is has been merged.
+    Complete,
+    /// A node refused the rewritten request: hear what it says to the client's own.
+    Refused(NodeIndex, Refusal),
+    /// Nodes agree that the client may not, or that there is no such index.
+    Denied(NodeIndex, Refusal),
+    /// Shards without an answer.
+    Failed(Reply),
+    /// A part that was merged could not be asked again, and another copy's would not fit to it: everything has to be
+    /// asked anew, with a fresh gather.
+    Restart,
+}
+
+impl Leg {
+    /// A query over `shards` of an index.
+    pub(super) fn new(gather: Box<dyn Gather>, index: &MapIndex, shards: Vec<u32>) -> Self {
+        Self::relay(gather, index.placement, index.unreadable.clone(), shards, ContentType::Json, None)
+    }
+
+    /// A request whose 200 is answered by `otherwise`, where given.
+    pub(super) fn relay(
+        gather: Box<dyn Gather>,
+        placement: u16,
+        unreadable: Vec<NodeIndex>,
+        shards: Vec<u32>,
+        content_type: ContentType,
+        otherwise: Option<Reply>,
+    ) -> Self {
+        Self {
+            gather,
+            otherwise,
+            content_type,
+            placement,
+            unreadable,
+            shards,
+            parts: Vec::new(),
+            flying: Vec::new(),
+            answered: 0,
+            lost: Vec::new(),
+            troubles: Vec::new(),
+            any_good: false,
+            refused: None,
+            phase: Phase::Asking,
+        }
+    }
+
+    /// Shards answered, shards in all, and those that nobody could read.
+    pub(super) fn coverage(&self) -> (usize, usize, &[u32]) {
+        (self.answered, self.shards.len(), &self.lost)
+    }
+
+    /// Nodes that a call is under way to.
+    pub(super) fn awaited_nodes(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        self.flying.iter().filter_map(|flight| self.parts.get(flight.part)).map(|part| part.node)
+    }
+
+    /// True when the call is one of this leg's.
+    pub(super) fn awaits(&self, call: CallId) -> bool {
+        self.flying.iter().any(|flight| flight.call == call)
+    }
+
+    /// Asks for all shards.
+    pub(super) fn start(&mut self, dispatch: &mut Dispatch<'_>) {
+        let cover = self.wanted(&self.shards).first(dispatch, self.gather.query_hash());
+        dispatch.count_first_calls(cover.parts.len());
+        self.launch(dispatch, cover);
+    }
+
+    /// Asks for everything anew, on nodes that have not failed.
+    pub(super) fn restart(&mut self, dispatch: &mut Dispatch<'_>, gather: Box<dyn Gather>) {
+        self.gather = gather;
+        self.parts.clear();
+        self.flying.clear();
+        self.lost.clear();
+        self.answered = 0;
+        self.phase = Phase::Asking;
+        self.start(dispatch);
+    }
+
+    /// Asks nobody any more.
+    pub(super) fn close(&mut self) {
+        if self.phase == Phase::Asking {
+            self.phase = Phase::Closed;
+        }
+    }
+
+    /// Gives up what was merged: nothing whole can come of it.
+    pub(super) fn tear(&mut self) {
+        self.phase = Phase::Torn;
+    }
+
+    /// The request's time is over: what is under way is lost. Health is not told, since a call may have been sent just
+    /// now.
+    pub(super) fn expire(&mut self) {
+        self.close();
+        for flight in std::mem::take(&mut self.flying) {
+            let Some(part) = self.parts.get(flight.part).cloned() else { continue };
+            self.troubles.push((part.node, Trouble::Timeout));
+            self.give_up(&part.shards, flight.again);
+        }
+    }
+
+    /// Takes the result of one of its calls.
+    pub(super) fn on_verdict(&mut self, dispatch: &mut Dispatch<'_>, call: CallId, verdict: Verdict) {
+        let Some(at) = self.flying.iter().position(|flight| flight.call == call) else { return };
+        let flight = self.flying.swap_remove(at);
+        let Some(part) = self.parts.get(flight.part).cloned() else { return };
+        let trouble = match verdict {
+            Verdict::Refused(refusal) => {
+                dispatch.learn_success(part.node);
+                self.refused.get_or_insert((part.node, refusal));
+                return;
+            }
+            Verdict::Body(body) => match self.gather.accept(flight.part, body) {
+                Ok(()) => {
+                    dispatch.learn_success(part.node);
+                    self.any_good = true;
+                    if !flight.again {
+                        self.answered = self.answered.saturating_add(part.shards.len());
+                    }
+                    return;
+                }
+                Err(_) => Trouble::Garbage,
+            },
+            Verdict::Trouble(trouble) => trouble,
+        };
+        dispatch.learn_trouble(part.node, &trouble);
+        // A node that is slow under its load must not hand all of it to the others (F19).
+        let affordable = !trouble.may_be_load() || dispatch.spend();
+        self.troubles.push((part.node, trouble));
+        if self.phase != Phase::Asking || self.refused.is_some() || !affordable {
+            self.give_up(&part.shards, flight.again);
+        } else if flight.again {
+            self.phase = Phase::Anew;
+        } else {
+            let cover = self.wanted(&part.shards).repair(dispatch);
+            self.launch(dispatch, cover);
+        }
+    }
+
+    /// What is to be done now. `partial`: an answer without some shards is wanted rather than none.
+    pub(super) fn advance(&mut self, dispatch: &mut Dispatch<'_>, partial: bool) -> Standing {
+        if self.phase == Phase::Complete {
+            return Standing::Complete;
+        }
+        if let Some((node, refusal)) = self.refused.clone() {
+            return Standing::Refused(node, refusal);
+        }
+        if let Some((node, refusal)) = self.agreed_denial() {
+            return Standing::Denied(node, refusal);
+        }
+        if self.phase == Phase::Anew {
+            return Standing::Restart;
+        }
+        // Where a node refused the key or had no index, the answers of the others tell whose fault that is.
+        let wait = partial || self.troubles.iter().any(|(_, trouble)| trouble.denial().is_some());
+        if !self.flying.is_empty() && (self.lost.is_empty() || wait) {
+            return Standing::Open;
+        }
+        let mergeable = self.lost.is_empty() || (partial && self.answered > 0);
+        if !mergeable || self.phase == Phase::Torn {
+            return match self.lone_denial() {
+                Some((node, refusal)) => Standing::Denied(node, refusal),
+                None => Standing::Failed(self.failure(dispatch)),
+            };
+        }
+        self.ask_again(dispatch);
+        match (self.phase, self.flying.is_empty()) {
+            (Phase::Torn, _) => Standing::Failed(self.failure(dispatch)),
+            (_, false) => Standing::Open,
+            (_, true) => {
+                self.phase = Phase::Complete;
+                Standing::Complete
+            }
+        }
+    }
+
+    /// Sends what the gather wants to ask once more, now that all parts are in.
+    fn ask_again(&mut self, dispatch: &mut Dispatch<'_>) {
+        for number in self.gather.again() {
+            let Some(part) = self.parts.get(number) else { continue };
+            let timeout_ms = dispatch.timeout_ms(part.node, true);
+            if timeout_ms == 0 || self.phase != Phase::Asking {
+                self.phase = Phase::Torn;
+                return;
+            }
+            let request = self.gather.request(&part.clause, number);
+            let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
+            self.flying.push(Flight { call, part: number, again: true });
+        }
+    }
+
+    /// Sends the parts of a cover; what it misses is lost.
+    fn launch(&mut self, dispatch: &mut Dispatch<'_>, cover: Cover) {
+        self.lose(&cover.missing);
+        for part in cover.parts {
+            let has_alternative = self.wanted(&part.shards).has_alternative(dispatch, part.node);
+            let timeout_ms = dispatch.timeout_ms(part.node, has_alternative);
+            if timeout_ms == 0 {
+                self.lose(&part.shards);
+                continue;
+            }
+            let number = self.parts.len();
+            let request = self.gather.request(&part.clause, number);
+            let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
+            self.flying.push(Flight { call, part: number, again: false });
+            self.parts.push(part);
+        }
+    }
+
+    fn wanted<'a>(&'a self, shards: &'a [u32]) -> Wanted<'a> {
+        Wanted { shards, placement: self.placement, unreadable: &self.unreadable, troubles: &self.troubles }
+    }
+
+    fn give_up(&mut self, shards: &[u32], merged: bool) {
+        if merged {
+            self.answered = self.answered.saturating_sub(shards.len());
+            self.phase = Phase::Torn;
+        }
+        self.lose(shards);
+    }
+
+    fn lose(&mut self, shards: &[u32]) {
+        self.lost.extend_from_slice(shards);
+        self.lost.sort_unstable();
+    }
+
+    /// Two nodes that refuse the key are right, whatever others say (F28).
+    fn agreed_denial(&self) -> Option<(NodeIndex, Refusal)> {
+        let mut refusers = self.troubles.iter().filter_map(|(node, trouble)| match trouble {
+            Trouble::Forbidden(refusal) => Some((*node, refusal)),
+            _ => None,
+        });
+        let (first, _) = refusers.next()?;
+        refusers.find(|(node, _)| *node != first).map(|(node, refusal)| (node, refusal.clone()))
+    }
+
+    /// One node's refusal of the key, or its lack of the index, is believed where no node that could be asked says
+    /// otherwise.
+    fn lone_denial(&self) -> Option<(NodeIndex, Refusal)> {
+        if self.any_good {
+            return None;
+        }
+        let forbidden = self.troubles.iter().find(|(_, trouble)| matches!(trouble, Trouble::Forbidden(_)));
+        let missing_everywhere = self.troubles.iter().all(|(_, trouble)| trouble.denial().is_some());
+        let (node, trouble) = forbidden.or_else(|| self.troubles.first().filter(|_| missing_everywhere))?;
+        Some((*node, trouble.denial()?.clone()))
+    }
+
+    fn failure(&self, dispatch: &Dispatch<'_>) -> Reply {
+        let overload = self.troubles.iter().find_map(|(_, trouble)| match trouble {
+            Trouble::Overloaded(refusal) => Some(refusal),
+            _ => None,
+        });
+        match overload {
+            Some(refusal) => reply::relayed(refusal, None),
+            None => {
+                let troubles = self.troubles.iter().map(|(node, trouble)| (dispatch.node_id(*node), trouble));
+                reply::unreadable(self.gather.index(), &self.lost, troubles)
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! From a client's request to the gathers that answer it.
+
+use super::dispatch::ContentType;
+use super::leg::Leg;
+use super::reply::unavailable;
+use super::{ReadRequest, index_of};
+use crate::call::{Reply, header};
+use crate::error::ErrorBody;
+use crate::hash;
+use crate::key;
+use crate::route::{Matched, ReadOp, Serve};
+use crate::search::{self, BadAnswer, Gather, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
+use crate::shardmap::{CompiledMap, MapIndex};
+
+/// What a machine starts from.
+pub(super) struct Planned {
+    /// One for each query.
+    pub(super) legs: Vec<Leg>,
+    /// The whole client request of a multi-search: sent to one node to learn the exact refusal.
+    pub(super) multi: Option<NodeRequest>,
+}
+
+/// Plans a read. Deterministic: a plan made again from the same request asks the same.
+pub(super) fn plan(map: &CompiledMap, matched: &Matched, request: &ReadRequest) -> Option<Planned> {
+    let Serve::Read(operation) = matched.rule.serve else { return None };
+    let (path, query) = match request.path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (request.path.as_str(), None),
+    };
+    let call = ReadCall {
+        method: matched.rule.method,
+        path,
+        query,
+        body: &request.body,
+        include_metadata: header(&request.headers, "meili-include-metadata") == Some("true"),
+    };
+    let planner = Planner { map, matched, request, call };
+    match operation {
+        ReadOp::Health => None,
+        ReadOp::MultiSearch => Some(planner.multi_search()),
+        ReadOp::Document => planner.document().map(single),
+        ReadOp::Search => planner.one(search::plan_search).map(single),
+        ReadOp::FacetSearch => planner.one(search::plan_facet_search).map(single),
+        ReadOp::Documents => planner.one(search::plan_documents).map(single),
+    }
+}
+
+fn single(leg: Leg) -> Planned {
+    Planned { legs: vec![leg], multi: None }
+}
+
+struct Planner<'a> {
+    map: &'a CompiledMap,
+    matched: &'a Matched,
+    request: &'a ReadRequest,
+    call: ReadCall<'a>,
+}
+
+impl Planner<'_> {
+    fn one(&self, planner: fn(&ReadCall<'_>, &IndexFacts<'_>) -> Plan) -> Option<Leg> {
+        let (uid, index) = index_of(self.map, self.matched)?;
+        if let Some(fault) = self.content_type_fault() {
+            return Some(self.relay(Some(index), uid, self.as_sent(), Some(fault.reply())));
+        }
+        Some(match planner(&self.call, &facts(uid, index)) {
+            Plan::Gather(gather) => Leg::new(gather, index, self.all_shards()),
+            Plan::Relay { request, otherwise } => self.relay(Some(index), uid, request, Some(otherwise.reply())),
+        })
+    }
+
+    fn document(&self) -> Option<Leg> {
+        let (uid, index) = index_of(self.map, self.matched)?;
+        let text = self.matched.last_segment()?;
+        // No document can have an invalid id, so any node can say that there is none.
+        let hash = key::canonical_from_text(text).map_or(0, |canonical| hash::key_hash(canonical.as_bytes()));
+        let shard = hash::shard_of_hash(hash, self.map.map.shards);
+        // The low bits have picked the shard; others pick the replica, so that both are spread.
+        let query_hash = hash.rotate_left(32);
+        let gather =
+            OneNode { uid: uid.to_owned(), request: self.as_sent(), query_hash, strip: true, body: Vec::new() };
+        Some(Leg::new(Box::new(gather), index, vec![shard]))
+    }
+
+    fn multi_search(&self) -> Planned {
+        let whole = self.as_sent();
+        if let Some(fault) = self.content_type_fault() {
+            return single(self.relay(None, "", whole, Some(fault.reply())));
+        }
+        let lookup = |uid: &str| self.map.map.indexes.get_key_value(uid).map(|(uid, index)| facts(uid, index));
+        match search::plan_multi_search(&self.call, &lookup) {
+            // A node answers this as a cluster would, once it has checked the key.
+            MultiPlan::Separate(gathers) if gathers.is_empty() => single(self.relay(None, "", whole, None)),
+            MultiPlan::Separate(gathers) => {
+                let leg = |gather: Box<dyn Gather>| {
+                    let index = self.map.map.indexes.get(gather.index())?;
+                    Some(Leg::new(gather, index, self.all_shards()))
+                };
+                Planned { legs: gathers.into_iter().filter_map(leg).collect(), multi: Some(whole) }
+            }
+            MultiPlan::Federated => {
+                let message = "`POST /multi-search` with `federation` is not supported by Miroir.";
+                let refusal = ErrorBody::new("feature_not_enabled", message).reply_with_status(501);
+                single(self.relay(None, "", whole, Some(refusal)))
+            }
+            // The nodes tell the client which query is wrong; where they do have the index, this map is behind.
+            MultiPlan::UnknownIndex { position, uid } => {
+                let behind = unavailable(format!("Inside `.queries[{position}]`: Index `{uid}` is being created."));
+                single(self.relay(None, &uid, whole, Some(behind)))
+            }
+            MultiPlan::Relay { request, otherwise } => self.relay_multi(request, otherwise),
+        }
+    }
+
+    fn relay_multi(&self, request: NodeRequest, otherwise: ErrorBody) -> Planned {
+        single(self.relay(None, "", request, Some(otherwise.reply())))
+    }
+
+    /// A leg that sends one request to one node and relays its refusal; its 200 is relayed only without `otherwise`.
+    fn relay(&self, index: Option<&MapIndex>, uid: &str, request: NodeRequest, otherwise: Option<Reply>) -> Leg {
+        let placement = index.map_or(0, |index| index.placement);
+        let query_hash = hash::key_hash(&self.request.body);
+        let start = hash::shard_of_hash(query_hash, self.map.map.shards);
+        // Any shard does; one that has a copy is found unless there is none at all.
+        let shards = self.map.map.shards;
+        let shard = (start..shards)
+            .chain(0..start)
+            .find(|shard| !self.map.readable(placement, *shard).is_empty())
+            .unwrap_or(start);
+        let gather = OneNode { uid: uid.to_owned(), request, query_hash, strip: false, body: Vec::new() };
+        let content_type = ContentType::AsSent(header(&self.request.headers, "content-type").map(str::to_owned));
+        let unreadable = index.map(|index| index.unreadable.clone()).unwrap_or_default();
+        Leg::relay(Box::new(gather), placement, unreadable, vec![shard], content_type, otherwise)
+    }
+
+    /// The client's own request.
+    fn as_sent(&self) -> NodeRequest {
+        let body = (!self.request.body.is_empty()).then(|| self.request.body.clone());
+        NodeRequest { method: self.matched.rule.method, path: self.request.path.clone(), headers: &[], body }
+    }
+
+    /// The engine's refusal of a body that is not declared as JSON.
+    fn content_type_fault(&self) -> Option<ErrorBody> {
+        if self.matched.rule.method == "GET" {
+            return None;
+        }
+        let accepted = "Accepted values for the Content-Type header are: `application/json`";
+        let Some(value) = header(&self.request.headers, "content-type") else {
+            let message = format!("A Content-Type header is missing. {accepted}");
+            return Some(ErrorBody::new("missing_content_type", message));
+        };
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        (!essence.eq_ignore_ascii_case("application/json")).then(|| {
+            ErrorBody::new("invalid_content_type", format!("The Content-Type `{essence}` is invalid. {accepted}"))
+        })
+    }
+
+    fn all_shards(&self) -> Vec<u32> {
+        (0..self.map.map.shards).collect()
+    }
+}
+
+fn facts<'a>(uid: &'a str, index: &'a MapIndex) -> IndexFacts<'a> {
+    IndexFacts { uid, primary_key: index.primary_key.as_deref(), view: &index.view }
+}
+
+/// A request that one node answers alone: a document by its id, or the client's own request as it came.
+struct OneNode {
+    uid: String,
+    request: NodeRequest,
+    query_hash: u64,
+    strip: bool,
+    body: Vec<u8>,
+}
+
+impl Gather for OneNode {
+    fn index(&self) -> &str {
+        &self.uid
+    }
+
+    fn query_hash(&self) -> u64 {
+        self.query_hash
+    }
+
+    fn request(&self, _clause: &str, _part: usize) -> NodeRequest {
+        self.request.clone()
+    }
+
+    fn accept(&mut self, _part: usize, body: Vec<u8>) -> Result<(), BadAnswer> {
+        self.body = if self.strip { search::strip_document(&body)? } else { body };
+        Ok(())
+    }
+
+    fn replay(&self) -> Option<NodeRequest> {
+        None
+    }
+
+    fn finish(self: Box<Self>, _took_ms: u64) -> Vec<u8> {
+        self.body
+    }
+}
