@@ -1,1 +1,9 @@
-//! Harness of the end-to-end tests.
+//! Harness of the end-to-end tests and of the demo: real Envoy with the built filter, the real control service, and
+//! Meilisearch nodes (or the stand-in), as processes on this machine.
+
+pub mod harness;
+
+pub use harness::client::{Answer, Client};
+pub use harness::cluster::{Cluster, Options};
+pub use harness::engine::Engine;
+pub use harness::wait::until;

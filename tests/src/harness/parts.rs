@@ -1,0 +1,71 @@
+//! Where the programs are: named by the environment, as `cargo xtask` does, else at their usual places.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+
+/// The first file of this name on PATH.
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+/// `variable`, else the first of `places` below the repository that exists.
+fn find(variable: &str, places: &[&str], how: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+        return Ok(path);
+    }
+    let candidates = places.iter().map(|place| root().join(place));
+    match candidates.clone().find(|path| path.is_file()) {
+        Some(path) => Ok(path),
+        None => bail!("{variable} is not set and none of {:?} exists: {how}", candidates.collect::<Vec<_>>()),
+    }
+}
+
+/// Envoy.
+///
+/// # Errors
+/// When there is none.
+pub fn envoy() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("MIROIR_ENVOY").map(PathBuf::from).or_else(|| on_path("envoy")) {
+        return Ok(path);
+    }
+    find("MIROIR_ENVOY", &["target/tools/envoy-1.40.0/envoy/_bin/envoy"], "run `cargo xtask setup`")
+}
+
+/// The filter's module.
+///
+/// # Errors
+/// When it has not been built.
+pub fn filter() -> anyhow::Result<PathBuf> {
+    find("MIROIR_WASM", &["target/wasm/miroir_filter.wasm"], "run `cargo xtask wasm`")
+}
+
+/// The control service.
+///
+/// # Errors
+/// When it has not been built.
+pub fn control() -> anyhow::Result<PathBuf> {
+    find(
+        "MIROIR_CONTROL",
+        &["target/debug/miroir-control", "target/release/miroir-control"],
+        "run `cargo build --package miroir-control`",
+    )
+}
+
+/// The stand-in node.
+///
+/// # Errors
+/// When it has not been built.
+pub fn standin() -> anyhow::Result<PathBuf> {
+    find(
+        "MIROIR_STANDIN",
+        &["target/debug/miroir-standin", "target/release/miroir-standin"],
+        "run `cargo build --package miroir-standin`",
+    )
+}
