@@ -1,0 +1,59 @@
+//! What the demo prints about the cluster.
+
+use serde_json::Value;
+
+use super::arguments::Arguments;
+use super::print;
+use crate::Cluster;
+
+/// Which shards live where, in numbers.
+///
+/// # Errors
+/// When control does not answer.
+pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
+    let status = cluster.control_client().get("/_miroir/status").await?.json();
+    print("\nWhere the shards live:");
+    for node in status["nodes"].as_array().into_iter().flatten() {
+        let id = node["id"].as_str().unwrap_or_default();
+        let held: Vec<u64> = status["shards"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|shard| holds(shard, id))
+            .filter_map(|shard| shard["shard"].as_u64())
+            .collect();
+        let first: Vec<String> = held.iter().take(12).map(u64::to_string).collect();
+        let more = if held.len() > 12 { ", …" } else { "" };
+        print(&format!("  {id:8} {:3} shards: {}{more}", held.len(), first.join(", ")));
+    }
+    Ok(())
+}
+
+fn holds(shard: &Value, node: &str) -> bool {
+    shard["in_sync"].as_array().into_iter().flatten().any(|owner| owner == node)
+}
+
+/// Requests to paste.
+pub fn curl_lines(cluster: &Cluster, arguments: &Arguments) {
+    let url = format!("http://{}", arguments.listen);
+    let key = &arguments.master_key;
+    print(&format!("\nThe cluster answers at {url}, master key {key}. To try:"));
+    let auth = format!("-H 'authorization: Bearer {key}'");
+    let lines = [
+        format!("curl -s '{url}/indexes/films/search?q=star+wras' {auth}"),
+        format!(
+            "curl -s {url}/indexes/films/search {auth} --json \
+             '{{\"q\":\"\",\"filter\":\"\\\"Major Genre\\\" = Drama\",\"sort\":[\"IMDB Rating:desc\"],\"limit\":3}}' -i"
+        ),
+        format!("curl -s {url}/indexes/films/stats {auth}"),
+        format!("curl -s {url}/tasks {auth}"),
+        format!("curl -s {url}/_miroir/status {auth}"),
+    ];
+    for line in lines {
+        print(&format!("  {line}"));
+    }
+    print(&format!("Parts, process ids and logs: {}", cluster.dir.join("cluster.json").display()));
+    if let Some(pid) = cluster.nodes.first().and_then(|node| node.part.pid) {
+        print(&format!("To lose a node: kill -9 {pid}, and search on."));
+    }
+}
