@@ -2,7 +2,21 @@
 //! that one node holding everything would give. Nothing here sends anything: the read machine ([`crate::read`])
 //! drives a [`Gather`].
 
+mod answer;
+mod distinct;
+mod facets;
+mod find;
+mod hits;
+mod merge;
+mod normalise;
+mod paging;
 mod plan;
+mod query;
+mod rank;
+mod rewrite;
+mod scan;
+mod score;
+mod url;
 
 use crate::error::ErrorBody;
 use crate::shardmap::SearchView;

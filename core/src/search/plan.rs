@@ -1,12 +1,34 @@
 //! From a client's request to its [`Plan`].
 
-use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
+use super::find::Search;
+use super::query::{NotUnderstood, Query};
+use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, url};
 use crate::error::ErrorBody;
 
 /// Plans `GET` and `POST /indexes/{uid}/search`.
 #[must_use]
-pub fn plan_search(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
-    relay(call)
+pub fn plan_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
+    let plan = || -> Result<Search, NotUnderstood> {
+        let is_get = call.method == "GET";
+        let query = if is_get { url::search(call.query)? } else { Query::parse(call.body)? };
+        let (mut replay, _) = as_sent(call);
+        if !is_get {
+            replay.body = Some(without_hits(&query));
+        }
+        Search::plan(query, index, call.include_metadata, replay)
+    };
+    plan().map_or_else(|_| relay(call), |search| Plan::Gather(Box::new(search)))
+}
+
+/// The client's query, asking for no hits.
+fn without_hits(query: &Query) -> Vec<u8> {
+    let mut query = query.clone();
+    if query.raw("page").is_some() || query.raw("hitsPerPage").is_some() {
+        query.set("hitsPerPage", &0);
+    } else {
+        query.set("limit", &0);
+    }
+    query.json()
 }
 
 /// Plans `POST /indexes/{uid}/facet-search`.

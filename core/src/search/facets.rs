@@ -1,0 +1,225 @@
+//! Facet counts and statistics of several nodes put together.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use super::BadAnswer;
+use super::normalise::normalise;
+use super::scan::Scanner;
+use crate::shardmap::{FacetOrder, SearchView};
+use crate::tag::TAG_FIELD;
+
+/// Up to this many documents the engine orders numbers as texts, above it as numbers.
+const ORDERED_AS_TEXTS: u64 = 3000;
+
+/// A value of a facet, as nodes spell it, with the number of its documents.
+#[derive(Clone, Debug)]
+struct Value {
+    spelling: String,
+    /// Documents of the node whose spelling it is.
+    most: u64,
+    count: u64,
+}
+
+/// Values by their normalised form.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values(HashMap<String, Value>);
+
+/// Smallest and largest number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Range {
+    min: f64,
+    max: f64,
+}
+
+impl Values {
+    /// Adds what one node has counted. The spelling of the node with most documents is shown.
+    pub fn add(&mut self, spelling: String, count: u64) {
+        let form = normalise(&spelling).into_owned();
+        match self.0.get_mut(&form) {
+            None => {
+                self.0.insert(form, Value { spelling, most: count, count });
+            }
+            Some(value) => {
+                value.count = value.count.saturating_add(count);
+                if count > value.most || (count == value.most && spelling < value.spelling) {
+                    value.most = count;
+                    value.spelling = spelling;
+                }
+            }
+        }
+    }
+
+    /// The first values in the client's order. `numbers` is the range of the numbers among them, and `as_texts` says
+    /// that numbers are ordered as texts.
+    pub fn ordered(self, order: FacetOrder, numbers: Option<Range>, as_texts: bool, most: usize) -> Vec<(String, u64)> {
+        let mut entries: Vec<Entry> =
+            self.0.into_iter().map(|(form, value)| Entry::new(form, value, numbers)).collect();
+        entries.sort_unstable_by(|left, right| left.compare(right, order, as_texts));
+        entries.into_iter().take(most).map(|entry| (entry.value.spelling, entry.value.count)).collect()
+    }
+}
+
+struct Entry {
+    form: String,
+    number: Option<f64>,
+    value: Value,
+}
+
+impl Entry {
+    fn new(form: String, value: Value, numbers: Option<Range>) -> Self {
+        let number = numbers.and_then(|range| {
+            let number: f64 = value.spelling.parse().ok()?;
+            let written = number >= range.min && number <= range.max && number.to_string() == value.spelling;
+            written.then_some(number)
+        });
+        Self { form, number, value }
+    }
+
+    /// Numbers before texts. By count: the higher one first, and of equal ones the greater value.
+    fn compare(&self, other: &Self, order: FacetOrder, as_texts: bool) -> Ordering {
+        let values = match (self.number, other.number) {
+            (Some(_), None) => return Ordering::Less,
+            (None, Some(_)) => return Ordering::Greater,
+            (Some(left), Some(right)) if !as_texts || order == FacetOrder::Count => left.total_cmp(&right),
+            _ => self.form.cmp(&other.form),
+        };
+        match order {
+            FacetOrder::Alpha => values,
+            FacetOrder::Count => other.value.count.cmp(&self.value.count).then(values.reverse()),
+        }
+    }
+}
+
+/// The order that the client has set for a facet.
+pub(super) fn order_of(view: &SearchView, facet: &str) -> FacetOrder {
+    let set = view.facet_order.get(facet).or_else(|| view.facet_order.get("*"));
+    set.copied().unwrap_or(FacetOrder::Alpha)
+}
+
+/// Facets of all nodes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facets {
+    distribution: Option<BTreeMap<String, Values>>,
+    stats: Option<BTreeMap<String, Range>>,
+}
+
+impl Facets {
+    /// Adds the facets of one node.
+    pub fn add(&mut self, read: ReadFacets) {
+        if let Some(facets) = read.distribution {
+            let all = self.distribution.get_or_insert_default();
+            for (name, values) in facets {
+                let sums = all.entry(name).or_default();
+                values.into_iter().for_each(|(spelling, count)| sums.add(spelling, count));
+            }
+        }
+        if let Some(stats) = read.stats {
+            let all = self.stats.get_or_insert_default();
+            for (name, range) in stats {
+                let widest = all.entry(name).or_insert(range);
+                widest.min = widest.min.min(range.min);
+                widest.max = widest.max.max(range.max);
+            }
+        }
+    }
+
+    /// Writes `,"facetDistribution":{…},"facetStats":{…}`; each only where nodes have it. `documents` is the number of
+    /// documents that were counted.
+    pub fn write(self, view: &SearchView, documents: u64, out: &mut Vec<u8>) {
+        let stats = self.stats.unwrap_or_default();
+        let Some(distribution) = self.distribution else { return };
+        let most = usize::try_from(view.max_values_per_facet).unwrap_or(usize::MAX);
+        let as_texts = documents <= ORDERED_AS_TEXTS;
+        out.extend_from_slice(b",\"facetDistribution\":{");
+        for (position, (name, values)) in distribution.into_iter().enumerate() {
+            let order = order_of(view, &name);
+            let numbers = stats.get(&name).copied();
+            member(position, &name, out);
+            out.push(b'{');
+            for (position, (value, count)) in values.ordered(order, numbers, as_texts, most).into_iter().enumerate() {
+                member(position, &value, out);
+                out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"},\"facetStats\":{");
+        for (position, (name, range)) in stats.into_iter().enumerate() {
+            member(position, &name, out);
+            let range = serde_json::json!({ "min": range.min, "max": range.max });
+            out.extend_from_slice(range.to_string().as_bytes());
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writes a comma where needed, a member's name and the colon.
+fn member(position: usize, name: &str, out: &mut Vec<u8>) {
+    if position > 0 {
+        out.push(b',');
+    }
+    out.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+    out.push(b':');
+}
+
+/// Facets of one node.
+#[derive(Debug, Default)]
+pub(super) struct ReadFacets {
+    distribution: Option<Vec<(String, Vec<(String, u64)>)>>,
+    stats: Option<Vec<(String, Range)>>,
+}
+
+impl ReadFacets {
+    /// Reads the value of `facetDistribution`.
+    pub fn read_distribution(&mut self, scanner: &mut Scanner<'_>) -> Result<(), BadAnswer> {
+        let facets = self.distribution.get_or_insert_default();
+        each(scanner, |name, scanner| {
+            let mut values = Vec::new();
+            each(scanner, |value, scanner| {
+                values.push((value, scanner.whole()?));
+                Ok(())
+            })?;
+            if name != TAG_FIELD {
+                facets.push((name, values));
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads the value of `facetStats`.
+    pub fn read_stats(&mut self, scanner: &mut Scanner<'_>) -> Result<(), BadAnswer> {
+        let stats = self.stats.get_or_insert_default();
+        each(scanner, |name, scanner| {
+            let (mut min, mut max) = (None, None);
+            each(scanner, |bound, scanner| {
+                let value = Some(scanner.number()?);
+                if bound == "min" {
+                    min = value
+                } else {
+                    max = value
+                }
+                Ok(())
+            })?;
+            let (Some(min), Some(max)) = (min, max) else {
+                return Err(BadAnswer("facet statistics without bounds".to_owned()));
+            };
+            stats.push((name, Range { min, max }));
+            Ok(())
+        })
+    }
+}
+
+fn each<'a>(
+    scanner: &mut Scanner<'a>,
+    mut visit: impl FnMut(String, &mut Scanner<'a>) -> Result<(), BadAnswer>,
+) -> Result<(), BadAnswer> {
+    scanner.open_object()?;
+    let mut first = true;
+    while let Some(member) = scanner.member(&mut first)? {
+        let name = super::scan::text_of(scanner.slice(member.name));
+        visit(name.ok_or_else(|| super::scan::bad("bad name", member.start))?, scanner)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! A client's query as members with their raw values. What Miroir does not know stays as it was sent.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Members in the order in which they were sent; of repeated ones the last counts, as for the engine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Query(Vec<(String, Box<RawValue>)>);
+
+/// The query has a form that the engine refuses, or that this build does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotUnderstood;
+
+impl<'de> Deserialize<'de> for Query {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Query;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Query, A::Error> {
+                let mut query = Query::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    query.set_raw(&name, value);
+                }
+                Ok(query)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl Query {
+    /// Reads a JSON object.
+    pub fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+        serde_json::from_slice(body).map_err(|_| NotUnderstood)
+    }
+
+    fn set_raw(&mut self, name: &str, value: Box<RawValue>) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value));
+    }
+
+    /// Sets a member.
+    pub fn set(&mut self, name: &str, value: &(impl serde::Serialize + ?Sized)) {
+        if let Ok(value) = to_raw_value(value) {
+            self.set_raw(name, value);
+        }
+    }
+
+    /// Removes a member.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// A member's raw JSON; none where it is missing or null.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.get()).filter(|raw| *raw != "null")
+    }
+
+    /// True for a member that was sent as null.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, value)| known == name && value.get() == "null")
+    }
+
+    /// A member that is of type `T` or missing.
+    pub fn get<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, NotUnderstood> {
+        self.raw(name).map(|raw| serde_json::from_str(raw).map_err(|_| NotUnderstood)).transpose()
+    }
+
+    /// As [`Self::get`], for members that the engine does not take as null.
+    pub fn strict<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, NotUnderstood> {
+        if self.is_null(name) { Err(NotUnderstood) } else { self.get(name) }
+    }
+
+    /// A whole number, missing or null.
+    pub fn whole(&self, name: &str) -> Result<Option<usize>, NotUnderstood> {
+        self.get(name)
+    }
+
+    /// The query as a JSON object without its closing brace.
+    pub fn open_json(&self) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        for (position, (name, value)) in self.0.iter().enumerate() {
+            if position > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        out
+    }
+
+    /// The query as a JSON object.
+    pub fn json(&self) -> Vec<u8> {
+        let mut out = self.open_json();
+        out.push(b'}');
+        out
+    }
+
+    /// Hash of the members but those that page, whatever their order.
+    pub fn hash(&self, index: &str) -> u64 {
+        let mut members: Vec<(&str, &str)> = self.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        members.retain(|(name, _)| !matches!(*name, "offset" | "limit" | "page" | "hitsPerPage"));
+        members.sort_unstable();
+        let mut text = index.to_owned();
+        for (name, value) in members {
+            text.extend(["\0", name, "\0", value]);
+        }
+        twox_hash::XxHash3_64::oneshot(text.as_bytes())
+    }
+}
+
+/// The client's filter as elements of an array whose elements are ANDed. An element is parsed on its own by the engine,
+/// so a shard clause beside it needs no parentheses, and a syntax error keeps its place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter(String);
+
+impl Filter {
+    /// Takes the filter of a query.
+    pub fn of(query: &Query) -> Result<Self, NotUnderstood> {
+        let Some(raw) = query.raw("filter") else { return Ok(Self::default()) };
+        match raw.as_bytes().first() {
+            Some(b'"') => {
+                let text: String = serde_json::from_str(raw).map_err(|_| NotUnderstood)?;
+                Ok(Self(if text.trim().is_empty() { String::new() } else { raw.to_owned() }))
+            }
+            Some(b'[') => {
+                let inner = raw.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(NotUnderstood)?;
+                Ok(Self(inner.trim().to_owned()))
+            }
+            _ => Err(NotUnderstood),
+        }
+    }
+
+    /// The filter for a node that answers for the shards of `clause`.
+    pub fn with(&self, clause: &str) -> String {
+        let clause = serde_json::Value::from(clause);
+        if self.0.is_empty() { format!("[{clause}]") } else { format!("[{},{clause}]", self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_members_stay_byte_for_byte() {
+        let query =
+            Query::parse(br#"{"q":"a","x":{"b":1.50,"a":[1e3]},"q":"b", "y" : 12345678901234567890123}"#).unwrap();
+        assert_eq!(query.json(), br#"{"x":{"b":1.50,"a":[1e3]},"q":"b","y":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_is_not_understood() {
+        for body in ["", "[]", "1", "{\"a\":}", "{} x", "{\"a\":1"] {
+            assert!(Query::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    fn with(filter: &str) -> Result<String, NotUnderstood> {
+        let query = Query::parse(format!("{{\"filter\":{filter}}}").as_bytes()).unwrap();
+        Filter::of(&query).map(|filter| filter.with("s IN [\"x\"]"))
+    }
+
+    #[test]
+    fn the_clause_is_added_to_each_form_of_filter() {
+        let clause = r#""s IN [\"x\"]""#;
+        assert_eq!(with("null").unwrap(), format!("[{clause}]"));
+        assert_eq!(with("\"  \"").unwrap(), format!("[{clause}]"));
+        assert_eq!(with("[]").unwrap(), format!("[{clause}]"));
+        assert_eq!(with("\"a = 1 OR b = 2\"").unwrap(), format!("[\"a = 1 OR b = 2\",{clause}]"));
+        assert_eq!(
+            with("[[\"a = 1\",\"b = 2\"], \"c = 3\"]").unwrap(),
+            format!("[[\"a = 1\",\"b = 2\"], \"c = 3\",{clause}]")
+        );
+        assert_eq!(with("3"), Err(NotUnderstood));
+    }
+
+    #[test]
+    fn pages_of_one_query_have_one_hash() {
+        let hash = |body: &str, index: &str| Query::parse(body.as_bytes()).unwrap().hash(index);
+        assert_eq!(hash(r#"{"q":"a","offset":20}"#, "films"), hash(r#"{"limit":5,"q":"a"}"#, "films"));
+        assert_ne!(hash(r#"{"q":"a"}"#, "films"), hash(r#"{"q":"b"}"#, "films"));
+        assert_ne!(hash(r#"{"q":"a"}"#, "films"), hash(r#"{"q":"a"}"#, "books"));
+    }
+}

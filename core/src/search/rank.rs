@@ -1,0 +1,269 @@
+//! The keys by which the engine ranks, read from `_rankingScoreDetails`, and their order. Counts are compared, never the
+//! scores made of them: a score is a share of a maximum that depends on the words of one node.
+
+use std::cmp::Ordering;
+
+use super::BadAnswer;
+use super::scan::{Scanner, Span, bad, text_of};
+
+/// Value of a sort rule. The engine has lower-cased texts already.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum SortValue {
+    Missing,
+    Number(f64),
+    Text(Box<str>),
+}
+
+/// What one ranking rule said about one hit.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Key {
+    Words { matching: u32, max: u32 },
+    Typo { count: u32, max: u32 },
+    Ratio(f64),
+    Exactness { kind: u8, words: u32 },
+    Sort { ascending: bool, value: SortValue },
+    Distance { ascending: bool, metres: Option<f64> },
+    Similarity(f64),
+    Skipped,
+}
+
+fn higher(left: f64, right: f64) -> Ordering {
+    left.partial_cmp(&right).unwrap_or(Ordering::Equal)
+}
+
+fn directed(order: Ordering, ascending: bool) -> Ordering {
+    if ascending { order.reverse() } else { order }
+}
+
+fn compare_values(left: &SortValue, right: &SortValue, ascending: bool) -> Ordering {
+    use SortValue::{Missing, Number, Text};
+    match (left, right) {
+        (Number(left), Number(right)) => directed(higher(*left, *right), ascending),
+        (Text(left), Text(right)) => directed(left.cmp(right), ascending),
+        // Whatever the direction: numbers, then texts, then documents without the attribute.
+        (Missing, Missing) => Ordering::Equal,
+        (Missing, _) | (Text(_), Number(_)) => Ordering::Less,
+        (_, Missing) | (Number(_), Text(_)) => Ordering::Greater,
+    }
+}
+
+fn compare_distances(left: Option<f64>, right: Option<f64>, ascending: bool) -> Ordering {
+    match (left, right) {
+        (Some(left), Some(right)) => directed(higher(left, right), ascending),
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Less,
+        (Some(_), None) => Ordering::Greater,
+    }
+}
+
+fn compare_keys(left: &Key, right: &Key) -> Ordering {
+    match (left, right) {
+        (Key::Words { matching: left, .. }, Key::Words { matching: right, .. }) => left.cmp(right),
+        (Key::Typo { count: left, .. }, Key::Typo { count: right, .. }) => right.cmp(left),
+        (Key::Ratio(left), Key::Ratio(right)) | (Key::Similarity(left), Key::Similarity(right)) => {
+            higher(*left, *right)
+        }
+        (Key::Exactness { kind: left, words: some }, Key::Exactness { kind: right, words: other }) => {
+            left.cmp(right).then(some.cmp(other))
+        }
+        (Key::Sort { ascending, value: left }, Key::Sort { value: right, .. }) => {
+            compare_values(left, right, *ascending)
+        }
+        (Key::Distance { ascending, metres: left }, Key::Distance { metres: right, .. }) => {
+            compare_distances(*left, *right, *ascending)
+        }
+        (Key::Skipped, Key::Skipped) => Ordering::Equal,
+        (Key::Skipped, _) => Ordering::Less,
+        (_, Key::Skipped) => Ordering::Greater,
+        _ => Ordering::Equal,
+    }
+}
+
+/// Compares two hits of one query; the greater one comes first.
+pub(super) fn compare(left: &[Key], right: &[Key]) -> Ordering {
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| compare_keys(left, right))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// True for a hit that the vector side of a search has found.
+pub(super) fn is_semantic(keys: &[Key]) -> bool {
+    keys.iter().any(|key| matches!(key, Key::Similarity(_)))
+}
+
+/// The members that details of all rules are made of.
+#[derive(Default)]
+struct Details<'a> {
+    order: Option<u64>,
+    score: Option<f64>,
+    matching_words: Option<u64>,
+    max_matching_words: Option<u64>,
+    typo_count: Option<u64>,
+    max_typo_count: Option<u64>,
+    attribute_order: Option<f64>,
+    word_distance: Option<f64>,
+    match_type: Option<&'a [u8]>,
+    similarity: Option<f64>,
+    distance: Option<f64>,
+    value: Span,
+}
+
+fn optional(scanner: &mut Scanner<'_>) -> Result<Option<f64>, BadAnswer> {
+    if scanner.peek() == Some(b'n') { scanner.value().map(|_| None) } else { scanner.number().map(Some) }
+}
+
+impl<'a> Details<'a> {
+    fn read(scanner: &mut Scanner<'a>) -> Result<Self, BadAnswer> {
+        let mut details = Self::default();
+        scanner.open_object()?;
+        let mut first = true;
+        while let Some(member) = scanner.member(&mut first)? {
+            match scanner.slice(member.name) {
+                b"order" => details.order = Some(scanner.whole()?),
+                b"score" => details.score = Some(scanner.number()?),
+                b"matchingWords" => details.matching_words = Some(scanner.whole()?),
+                b"maxMatchingWords" => details.max_matching_words = Some(scanner.whole()?),
+                b"typoCount" => details.typo_count = Some(scanner.whole()?),
+                b"maxTypoCount" => details.max_typo_count = Some(scanner.whole()?),
+                b"attributeRankingOrderScore" => details.attribute_order = Some(scanner.number()?),
+                b"queryWordDistanceScore" => details.word_distance = Some(scanner.number()?),
+                b"matchType" => {
+                    let span = scanner.string()?;
+                    details.match_type = Some(scanner.slice(span));
+                }
+                b"similarity" => details.similarity = optional(scanner)?,
+                b"distance" => details.distance = optional(scanner)?,
+                b"value" => details.value = scanner.value()?,
+                _ => {
+                    scanner.value()?;
+                }
+            }
+        }
+        Ok(details)
+    }
+
+    fn key(&self, name: &[u8], scanner: &Scanner<'_>) -> Option<Key> {
+        let count = |value: Option<u64>| u32::try_from(value?).ok();
+        Some(match name {
+            b"words" => Key::Words { matching: count(self.matching_words)?, max: count(self.max_matching_words)? },
+            b"typo" => Key::Typo { count: count(self.typo_count)?, max: count(self.max_typo_count)? },
+            b"attribute" => Key::Ratio(self.attribute_order?),
+            b"exactness" => match self.match_type? {
+                b"exactMatch" => Key::Exactness { kind: 3, words: 0 },
+                b"matchesStart" => Key::Exactness { kind: 2, words: 0 },
+                b"noExactMatch" => Key::Exactness { kind: 1, words: count(self.matching_words).unwrap_or_default() },
+                _ => return None,
+            },
+            b"vectorSort" => Key::Similarity(self.similarity.unwrap_or_default()),
+            b"skipped" => Key::Skipped,
+            _ if name.starts_with(b"_geoPoint(") => {
+                Key::Distance { ascending: ascending(name)?, metres: self.distance }
+            }
+            _ => match ascending(name) {
+                Some(ascending) => Key::Sort { ascending, value: sort_value(scanner.slice(self.value))? },
+                None => Key::Ratio(self.score?),
+            },
+        })
+    }
+}
+
+fn ascending(name: &[u8]) -> Option<bool> {
+    if name.ends_with(b":asc") {
+        Some(true)
+    } else if name.ends_with(b":desc") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Reads the value of a sort rule.
+pub(super) fn sort_value(raw: &[u8]) -> Option<SortValue> {
+    match raw.first()? {
+        b'n' => Some(SortValue::Missing),
+        b'"' => {
+            let inner = raw.get(1..raw.len().saturating_sub(1))?;
+            Some(SortValue::Text(text_of(inner)?.into_boxed_str()))
+        }
+        _ => std::str::from_utf8(raw).ok()?.parse().ok().map(SortValue::Number),
+    }
+}
+
+/// A rule's place within the details of a hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// Its member, name and value.
+    pub span: Span,
+    /// Its name.
+    pub name: Span,
+    /// Its position among the rules.
+    pub order: u64,
+}
+
+/// Reads one `_rankingScoreDetails` and appends its keys in the order of the rules. Each rule is shown to `seen`.
+///
+/// # Errors
+/// Where it is malformed, or holds a rule that cannot be ranked by (a redacted one too).
+pub(super) fn read_details(
+    scanner: &mut Scanner<'_>,
+    keys: &mut Vec<Key>,
+    mut seen: impl FnMut(Rule),
+) -> Result<(), BadAnswer> {
+    let mut ordered: Vec<(u64, Key)> = Vec::with_capacity(10);
+    scanner.open_object()?;
+    let mut first = true;
+    while let Some(member) = scanner.member(&mut first)? {
+        let details = Details::read(scanner)?;
+        let unknown = || bad("unknown ranking rule", member.start);
+        if scanner.slice(member.name) == b"pin" {
+            continue;
+        }
+        let order = details.order.ok_or_else(unknown)?;
+        // Twice the order: `attribute` holds two rules in one.
+        let place = order.saturating_mul(2);
+        ordered.push((place, details.key(scanner.slice(member.name), scanner).ok_or_else(unknown)?));
+        if let Some(distance) = details.word_distance {
+            ordered.push((place.saturating_add(1), Key::Ratio(distance)));
+        }
+        seen(Rule { span: Span { start: member.start, end: scanner.at() }, name: member.name, order });
+    }
+    ordered.sort_by_key(|(place, _)| *place);
+    keys.extend(ordered.into_iter().map(|(_, key)| key));
+    Ok(())
+}
+
+/// Reads the `weightedScoreValues` of a documents list.
+///
+/// # Errors
+/// Where it is malformed or of another shape.
+pub(super) fn read_sort_values(scanner: &mut Scanner<'_>, keys: &mut Vec<Key>) -> Result<(), BadAnswer> {
+    scanner.open_array()?;
+    let mut first = true;
+    while scanner.element(&mut first)? {
+        let at = scanner.at();
+        let value: serde_json::Value = {
+            let span = scanner.value()?;
+            serde_json::from_slice(scanner.slice(span)).map_err(|_| bad("bad sort value", at))?
+        };
+        keys.push(weighted(&value).ok_or_else(|| bad("bad sort value", at))?);
+    }
+    Ok(())
+}
+
+fn weighted(value: &serde_json::Value) -> Option<Key> {
+    use serde_json::Value::{Bool, Null, Number, String};
+    if let Some(sort) = value.get("sort") {
+        let value = match sort.get("value")? {
+            Null => SortValue::Missing,
+            Number(number) => SortValue::Number(number.as_f64()?),
+            String(text) => SortValue::Text(text.as_str().into()),
+            Bool(flag) => SortValue::Text(flag.to_string().into_boxed_str()),
+            _ => return None,
+        };
+        return Some(Key::Sort { ascending: sort.get("asc")?.as_bool()?, value });
+    }
+    let geo = value.get("geoSort")?;
+    Some(Key::Distance { ascending: geo.get("asc")?.as_bool()?, metres: geo.get("distance").and_then(|d| d.as_f64()) })
+}

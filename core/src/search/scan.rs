@@ -1,0 +1,438 @@
+//! A JSON scanner over the bytes of one answer: it walks forward once, never allocates for what it skips, and never
+//! trusts the answer. Values are found, checked for their grammar, and named by their position.
+
+use super::BadAnswer;
+
+/// Deepest nesting that is followed. The engine itself refuses documents nested deeper than 128.
+const DEEPEST: u32 = 128;
+
+/// Where something lies in the answer: first byte, and one past the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    /// The bytes themselves; empty where the span is not one of these bytes.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// A member of an object whose value comes next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// The comma before it, or the position after the opening brace.
+    pub comma: usize,
+    /// Opening quote of its name.
+    pub start: usize,
+    /// The name, as written between its quotes.
+    pub name: Span,
+}
+
+/// The scanner.
+pub(super) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+pub(super) fn bad(reason: &str, at: usize) -> BadAnswer {
+    BadAnswer(format!("{reason} at byte {at}"))
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Position of the next byte.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    fn fail<T>(&self, reason: &str) -> Result<T, BadAnswer> {
+        Err(bad(reason, self.at))
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
+            self.step();
+        }
+    }
+
+    /// The first byte of the next value.
+    pub fn peek(&mut self) -> Option<u8> {
+        self.space();
+        self.byte()
+    }
+
+    fn expect(&mut self, wanted: u8, reason: &str) -> Result<(), BadAnswer> {
+        self.space();
+        if self.byte() != Some(wanted) {
+            return self.fail(reason);
+        }
+        self.step();
+        Ok(())
+    }
+
+    /// Enters an object.
+    pub fn open_object(&mut self) -> Result<(), BadAnswer> {
+        self.expect(b'{', "expected an object")
+    }
+
+    /// Enters an array.
+    pub fn open_array(&mut self) -> Result<(), BadAnswer> {
+        self.expect(b'[', "expected an array")
+    }
+
+    /// The next member of the object that was entered, or none after its closing brace. `first` starts as true.
+    pub fn member(&mut self, first: &mut bool) -> Result<Option<Member>, BadAnswer> {
+        let comma = self.at;
+        if !self.goes_on(first, b'}')? {
+            return Ok(None);
+        }
+        self.space();
+        let start = self.at;
+        let comma = if comma == start { comma } else { self.comma_before(comma, start) };
+        let name = self.string()?;
+        self.expect(b':', "expected a colon")?;
+        Ok(Some(Member { comma, start, name }))
+    }
+
+    /// Position of the comma between the end of the last value and this member: blanks may stand before it.
+    fn comma_before(&self, from: usize, to: usize) -> usize {
+        let gap = self.bytes.get(from..to).unwrap_or_default();
+        gap.iter().position(|byte| *byte == b',').map_or(from, |offset| from.saturating_add(offset))
+    }
+
+    /// True where the array that was entered has another element, which comes next; false after its closing bracket.
+    pub fn element(&mut self, first: &mut bool) -> Result<bool, BadAnswer> {
+        self.goes_on(first, b']')
+    }
+
+    fn goes_on(&mut self, first: &mut bool, close: u8) -> Result<bool, BadAnswer> {
+        self.space();
+        match self.byte() {
+            Some(byte) if byte == close => {
+                self.step();
+                return Ok(false);
+            }
+            Some(b',') if !*first => self.step(),
+            Some(_) if *first => {}
+            _ => return self.fail("expected a comma or an end"),
+        }
+        *first = false;
+        Ok(true)
+    }
+
+    /// After the last value: nothing but blanks may follow.
+    pub fn end(&mut self) -> Result<(), BadAnswer> {
+        self.space();
+        if self.at == self.bytes.len() { Ok(()) } else { self.fail("expected the end") }
+    }
+
+    /// Skips a string and returns what stands between its quotes.
+    pub fn string(&mut self) -> Result<Span, BadAnswer> {
+        self.expect(b'"', "expected a string")?;
+        let start = self.at;
+        loop {
+            self.at = self.at.saturating_add(plain_prefix(self.bytes.get(self.at..).unwrap_or_default()));
+            match self.byte() {
+                Some(b'"') => {
+                    let end = self.at;
+                    self.step();
+                    return Ok(Span { start, end });
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return self.fail("control character in a string"),
+                None => return self.fail("string without end"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), BadAnswer> {
+        self.step();
+        match self.byte() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
+            Some(b'u') => {
+                let end = self.at.saturating_add(5);
+                let digits = self.bytes.get(self.at.saturating_add(1)..end);
+                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    return self.fail("bad escape");
+                }
+                self.at = end;
+            }
+            _ => return self.fail("bad escape"),
+        }
+        Ok(())
+    }
+
+    /// Skips a number, `true`, `false` or `null`.
+    fn scalar(&mut self) -> Result<(), BadAnswer> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = match rest.first() {
+            Some(b't') if rest.starts_with(b"true") => 4,
+            Some(b'f') if rest.starts_with(b"false") => 5,
+            Some(b'n') if rest.starts_with(b"null") => 4,
+            Some(b'-' | b'0'..=b'9') => number_length(rest),
+            _ => 0,
+        };
+        if length == 0 {
+            return self.fail("expected a value");
+        }
+        self.at = self.at.saturating_add(length);
+        Ok(())
+    }
+
+    /// Skips a value and returns where it lies.
+    pub fn value(&mut self) -> Result<Span, BadAnswer> {
+        self.space();
+        let start = self.at;
+        match self.byte() {
+            Some(b'"') => {
+                self.string()?;
+            }
+            Some(b'{' | b'[') => self.container()?,
+            _ => self.scalar()?,
+        }
+        Ok(Span { start, end: self.at })
+    }
+
+    /// Skips an object or array without recursion: one bit a level says which of the two it is.
+    fn container(&mut self) -> Result<(), BadAnswer> {
+        let mut objects = 0u128;
+        let mut depth = 0u32;
+        loop {
+            // A value comes next.
+            self.space();
+            let opened = match self.byte() {
+                Some(b'"') => {
+                    self.string()?;
+                    false
+                }
+                Some(byte @ (b'{' | b'[')) => {
+                    self.step();
+                    depth = depth.saturating_add(1);
+                    if depth > DEEPEST {
+                        return self.fail("nested too deep");
+                    }
+                    objects = (objects << 1) | u128::from(byte == b'{');
+                    true
+                }
+                _ => {
+                    self.scalar()?;
+                    false
+                }
+            };
+            let mut first = opened;
+            // Close what ends here.
+            loop {
+                let in_object = objects & 1 == 1;
+                if self.goes_on(&mut first, if in_object { b'}' } else { b']' })? {
+                    if in_object {
+                        self.space();
+                        self.string()?;
+                        self.expect(b':', "expected a colon")?;
+                    }
+                    break;
+                }
+                objects >>= 1;
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Ok(());
+                }
+                first = false;
+            }
+        }
+    }
+
+    /// Reads a number.
+    pub fn number(&mut self) -> Result<f64, BadAnswer> {
+        let span = self.value()?;
+        let text = std::str::from_utf8(span.of(self.bytes)).unwrap_or_default();
+        text.parse().map_err(|_| bad("expected a number", span.start))
+    }
+
+    /// Reads a whole number that is not negative.
+    pub fn whole(&mut self) -> Result<u64, BadAnswer> {
+        let span = self.value()?;
+        let text = std::str::from_utf8(span.of(self.bytes)).unwrap_or_default();
+        text.parse().map_err(|_| bad("expected a whole number", span.start))
+    }
+
+    /// The bytes of a span.
+    pub fn slice(&self, span: Span) -> &'a [u8] {
+        self.bytes.get(span.start..span.end).unwrap_or_default()
+    }
+}
+
+/// Resolves what stands between the quotes of a JSON string; none where it is no UTF-8.
+pub(super) fn text_of(inner: &[u8]) -> Option<String> {
+    let inner = std::str::from_utf8(inner).ok()?;
+    if !inner.contains('\\') {
+        return Some(inner.to_owned());
+    }
+    serde_json::from_str(&format!("\"{inner}\"")).ok()
+}
+
+/// Length of the number at the start of `rest`, 0 where there is none (grammar of RFC 8259).
+fn number_length(rest: &[u8]) -> usize {
+    let digits = |from: usize| {
+        let tail = rest.get(from..).unwrap_or_default();
+        tail.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(tail.len())
+    };
+    let mut length = usize::from(rest.first() == Some(&b'-'));
+    let whole = digits(length);
+    if whole == 0 || (whole > 1 && rest.get(length) == Some(&b'0')) {
+        return 0;
+    }
+    length = length.saturating_add(whole);
+    if rest.get(length) == Some(&b'.') {
+        let fraction = digits(length.saturating_add(1));
+        if fraction == 0 {
+            return 0;
+        }
+        length = length.saturating_add(fraction).saturating_add(1);
+    }
+    if let Some(b'e' | b'E') = rest.get(length) {
+        length = length.saturating_add(1);
+        if let Some(b'+' | b'-') = rest.get(length) {
+            length = length.saturating_add(1);
+        }
+        let exponent = digits(length);
+        if exponent == 0 {
+            return 0;
+        }
+        length = length.saturating_add(exponent);
+    }
+    length
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Number of leading bytes that are neither a quote, nor a backslash, nor a control character; eight at a time.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut length = 0usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ (ONES.wrapping_mul(0x22));
+        let slash = word ^ (ONES.wrapping_mul(0x5c));
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word);
+        let found = found & HIGHS;
+        if found != 0 {
+            // The lowest mark is exact: borrows only go upwards.
+            let offset = usize::try_from(found.trailing_zeros() >> 3).unwrap_or_default();
+            return length.saturating_add(offset);
+        }
+        length = length.saturating_add(8);
+    }
+    let offset = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(tail.len());
+    length.saturating_add(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn accepts(bytes: &[u8]) -> bool {
+        let mut scanner = Scanner::new(bytes);
+        scanner.value().is_ok() && scanner.end().is_ok()
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in [
+            "",
+            "{",
+            "}",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "[1 2]",
+            "01",
+            "-",
+            "1.",
+            "1e",
+            "tru",
+            "nul",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "[1]]",
+            "{\"a\":}",
+            "+1",
+            "[}",
+            "{]",
+        ] {
+            assert!(!accepts(text.as_bytes()), "{text}");
+        }
+        for text in ["{}", "[]", " [ ] ", "-0.5e+3", "[[],{}]", "{\"a\":[1,{\"b\":null}],\"c\":\"\\\"\"}", "\"\u{e9}\""]
+        {
+            assert!(accepts(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        assert!(accepts(format!("{}{}", "[".repeat(128), "]".repeat(128)).as_bytes()));
+        assert!(!accepts(format!("{}{}", "[".repeat(129), "]".repeat(129)).as_bytes()));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            any::<f64>().prop_map(serde_json::Value::from),
+            ".{0,20}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+                prop::collection::vec((".{0,9}", inner), 0..6)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_json_is_walked(value in json(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            prop_assert!(accepts(text.unwrap().as_bytes()));
+        }
+
+        #[test]
+        fn it_agrees_with_serde_json(bytes in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\u0019.eE+-tfnalsr \x01"[..]), 0..24)) {
+            prop_assert_eq!(accepts(&bytes), serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = accepts(&bytes);
+        }
+
+        #[test]
+        fn the_plain_prefix_is_exact(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let slow = bytes.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').unwrap_or(bytes.len());
+            prop_assert_eq!(plain_prefix(&bytes), slow);
+        }
+    }
+}
