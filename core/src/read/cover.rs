@@ -31,18 +31,16 @@ impl Wanted<'_> {
         let mut fit = Cover::default();
         let mut left: Vec<u32> = cover.missing.iter().copied().filter(|shard| self.wants(*shard)).collect();
         for part in &cover.parts {
-            let shards: Vec<u32> = part.shards.iter().copied().filter(|shard| self.wants(*shard)).collect();
-            if shards.is_empty() {
+            // The usual case keeps the cover's own clause: it is built once a map, not once a query.
+            let part = if all { part.clone() } else { self.narrowed(part, map.map.shards) };
+            if part.shards.is_empty() {
                 continue;
             }
             let unfit = self.unreadable.contains(&part.node) || self.has_failed(part.node);
             if unfit || dispatch.admit(part.node) == Admission::Suspect {
-                left.extend(shards);
-            } else if all {
-                fit.parts.push(part.clone());
+                left.extend(part.shards);
             } else {
-                let clause = tag::filter_clause(&shards, map.map.shards);
-                fit.parts.push(CoverPart { node: part.node, shards, clause });
+                fit.parts.push(part);
             }
         }
         if left.is_empty() {
@@ -80,6 +78,13 @@ impl Wanted<'_> {
                 && !dispatch.is_suspect(*other)
         };
         self.shards.iter().all(|shard| dispatch.map.readable(self.placement, *shard).iter().any(usable))
+    }
+
+    /// What is wanted of a part.
+    fn narrowed(&self, part: &CoverPart, shard_count: u32) -> CoverPart {
+        let shards: Vec<u32> = part.shards.iter().copied().filter(|shard| self.wants(*shard)).collect();
+        let clause = tag::filter_clause(&shards, shard_count);
+        CoverPart { node: part.node, shards, clause }
     }
 
     fn wants(&self, shard: u32) -> bool {

@@ -69,11 +69,11 @@ impl Dispatch<'_> {
     /// Longest wait for a node, 0 when the request's time is over. A node that has been failing gets little of it while
     /// others could answer, and a node that is not even due for a trial never gets more: it may cost a request its
     /// timeout, but not every request.
-    pub(super) fn timeout_ms(&self, node: NodeIndex, has_alternative: bool) -> u64 {
+    pub(super) fn timeout_ms(&self, node: NodeIndex, has_alternative: impl FnOnce() -> bool) -> u64 {
         let left = self.deadline_ms.saturating_sub(self.now_ms);
         let full = self.map.map.limits.read_timeout_ms.min(left);
         let on_trial = self.admissions.get(&node) == Some(&Admission::Trial);
-        let hurried = if on_trial { has_alternative } else { self.is_suspect(node) };
+        let hurried = if on_trial { has_alternative() } else { self.is_suspect(node) };
         if hurried { full.min(TRIAL_TIMEOUT_MS) } else { full }
     }
 

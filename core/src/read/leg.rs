@@ -44,6 +44,13 @@ enum Phase {
     Complete,
 }
 
+/// What a call takes out of the reserve of fail-over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    Free,
+    Reserve,
+}
+
 /// A call under way.
 struct Flight {
     call: CallId,
@@ -121,7 +128,7 @@ impl Leg {
     pub(super) fn start(&mut self, dispatch: &mut Dispatch<'_>) {
         let cover = self.wanted(&self.shards).first(dispatch, self.gather.query_hash());
         dispatch.count_first_calls(cover.parts.len());
-        self.launch(dispatch, cover);
+        self.launch(dispatch, cover, Cost::Free);
     }
 
     /// Asks for everything anew, on nodes that have not failed.
@@ -184,15 +191,15 @@ impl Leg {
         };
         dispatch.learn_trouble(part.node, &trouble);
         // A node that is slow under its load must not hand all of it to the others (F19).
-        let affordable = !trouble.may_be_load() || dispatch.spend();
+        let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         self.troubles.push((part.node, trouble));
-        if self.phase != Phase::Asking || self.refused.is_some() || !affordable {
+        if self.phase != Phase::Asking || self.refused.is_some() {
             self.give_up(&part.shards, flight.again);
         } else if flight.again {
             self.phase = Phase::Anew;
         } else {
             let cover = self.wanted(&part.shards).repair(dispatch);
-            self.launch(dispatch, cover);
+            self.launch(dispatch, cover, cost);
         }
     }
 
@@ -237,7 +244,7 @@ impl Leg {
     fn ask_again(&mut self, dispatch: &mut Dispatch<'_>) {
         for number in self.gather.again() {
             let Some(part) = self.parts.get(number) else { continue };
-            let timeout_ms = dispatch.timeout_ms(part.node, true);
+            let timeout_ms = dispatch.timeout_ms(part.node, || true);
             if timeout_ms == 0 || self.phase != Phase::Asking {
                 self.phase = Phase::Torn;
                 return;
@@ -248,13 +255,13 @@ impl Leg {
         }
     }
 
-    /// Sends the parts of a cover; what it misses is lost.
-    fn launch(&mut self, dispatch: &mut Dispatch<'_>, cover: Cover) {
+    /// Sends the parts of a cover; what it misses, or what cannot be sent, is lost.
+    fn launch(&mut self, dispatch: &mut Dispatch<'_>, cover: Cover, cost: Cost) {
         self.lose(&cover.missing);
         for part in cover.parts {
-            let has_alternative = self.wanted(&part.shards).has_alternative(dispatch, part.node);
-            let timeout_ms = dispatch.timeout_ms(part.node, has_alternative);
-            if timeout_ms == 0 {
+            let timeout_ms =
+                dispatch.timeout_ms(part.node, || self.wanted(&part.shards).has_alternative(dispatch, part.node));
+            if timeout_ms == 0 || (cost == Cost::Reserve && !dispatch.spend()) {
                 self.lose(&part.shards);
                 continue;
             }
@@ -314,7 +321,7 @@ impl Leg {
             Some(refusal) => reply::relayed(refusal, None),
             None => {
                 let troubles = self.troubles.iter().map(|(node, trouble)| (dispatch.node_id(*node), trouble));
-                reply::unreadable(self.gather.index(), &self.lost, troubles)
+                reply::unreadable(self.gather.index(), &self.lost, self.shards.len(), troubles)
             }
         }
     }

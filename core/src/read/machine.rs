@@ -156,7 +156,7 @@ impl ReadMachine {
             next_call,
             actions: Vec::new(),
         };
-        let timeout_ms = dispatch.timeout_ms(node, false);
+        let timeout_ms = dispatch.timeout_ms(node, || false);
         let Some(request) = request.filter(|_| timeout_ms > 0) else { return self.end(fallback) };
         let call = dispatch.send(node, request, &ContentType::Json, timeout_ms);
         let actions = dispatch.actions;

@@ -25,12 +25,19 @@ pub(super) fn unavailable(message: impl Into<String>) -> Reply {
     reply
 }
 
-/// 503 that names the shards that nobody could read, and why.
-pub(super) fn unreadable<'a>(uid: &str, lost: &[u32], troubles: impl Iterator<Item = (&'a str, &'a Trouble)>) -> Reply {
+/// 503 that names the shards that nobody could read, of `total`, and why.
+pub(super) fn unreadable<'a>(
+    uid: &str,
+    lost: &[u32],
+    total: usize,
+    troubles: impl Iterator<Item = (&'a str, &'a Trouble)>,
+) -> Reply {
     let reasons: Vec<String> =
         troubles.take(NAMED_TROUBLES).map(|(node, trouble)| format!("`{node}` {}", trouble.describe())).collect();
     let reasons = if reasons.is_empty() { "no copy in sync".to_owned() } else { reasons.join(", ") };
-    unavailable(format!("Shards {} of index `{uid}` cannot be read: {reasons}.", ranges(lost)))
+    let mut reply = unavailable(format!("Shards {} of index `{uid}` cannot be read: {reasons}.", ranges(lost)));
+    reply.headers.push((SHARDS_HEADER.to_owned(), format!("{}/{total}", total.saturating_sub(lost.len()))));
+    reply
 }
 
 /// A refusal of the engine as the client may see it. `position` is that of the query within a multi-search, whose
@@ -102,9 +109,10 @@ mod tests {
 
     #[test]
     fn lost_shards_and_their_nodes_are_named() {
-        let reply = unreadable("movies", &[0, 1], [("n1", &Trouble::Timeout)].into_iter());
+        let reply = unreadable("movies", &[0, 1], 4, [("n1", &Trouble::Timeout)].into_iter());
         let body = String::from_utf8(reply.body).unwrap();
         assert!(body.contains("Shards 0-1 of index `movies` cannot be read: `n1` did not answer in time."), "{body}");
         assert_eq!(reply.status, 503);
+        assert!(reply.headers.contains(&("x-miroir-shards".into(), "2/4".into())));
     }
 }
