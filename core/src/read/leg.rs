@@ -193,7 +193,7 @@ impl Leg {
         // A node that is slow under its load must not hand all of it to the others (F19).
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         self.troubles.push((part.node, trouble));
-        if self.phase != Phase::Asking || self.refused.is_some() {
+        if self.phase != Phase::Asking {
             self.give_up(&part.shards, flight.again);
         } else if flight.again {
             self.phase = Phase::Anew;

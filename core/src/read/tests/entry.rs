@@ -107,6 +107,17 @@ fn ids_of_one_document_go_to_one_shard() {
 }
 
 #[test]
+fn documents_of_one_shard_are_read_from_all_its_copies() {
+    let mut seen = std::collections::BTreeSet::new();
+    for id in 0..50 {
+        let id = id.to_string();
+        let drive = run(shard_map(2, 2, 2), "GET", &format!("/indexes/a/documents/{id}"), &[], "");
+        seen.insert((crate::hash::shard_of(id.as_bytes(), 2), drive.calls[0].cluster.clone()));
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+#[test]
 fn a_body_that_is_not_declared_as_json_is_judged_by_a_node() {
     for (headers, code) in
         [(&[][..], "missing_content_type"), (&[("content-type", "text/plain")][..], "invalid_content_type")]

@@ -164,6 +164,14 @@ fn one_request_tries_a_suspect_node_and_waits_less_for_it() {
 }
 
 #[test]
+fn all_queries_of_a_request_share_its_trial() {
+    let health = healthy();
+    Drive::search(shard_map(3, 2, 16), &health, &[], "").end("n1", hung);
+    let trial = Drive::fake(shard_map(3, 2, 16), &health, &[], "", "/multi-search", 2_000);
+    assert_eq!(trial.asking(), ["n0", "n1", "n2", "n0", "n1", "n2"]);
+}
+
+#[test]
 fn a_client_that_leaves_gives_its_trial_back() {
     let health = healthy();
     Drive::search(shard_map(3, 2, 16), &health, &[], "").end("n1", hung);
