@@ -12,3 +12,13 @@ fn keys_hash_and_fall_into_shards_as_the_reference_says() {
 fn digests_are_the_references() {
     checks::hashing::digests();
 }
+
+#[test]
+fn payloads_are_judged_as_the_engine_judged_them() {
+    checks::splitting::as_the_engine_answers();
+}
+
+#[test]
+fn parts_have_the_bytes_that_were_written_down() {
+    checks::splitting::parts_have_these_bytes();
+}

@@ -97,6 +97,11 @@ impl<'a> Collector<'a> {
         self.key_fault.is_some()
     }
 
+    /// The canonical text of a key's raw bytes; none if it is no valid id.
+    pub(super) fn canonical_of<'r>(&self, raw: &'r [u8]) -> Option<Cow<'r, str>> {
+        (self.canonical)(raw)
+    }
+
     /// Places a document that stands at `at`, by the key whose raw bytes stand at `key`.
     pub(super) fn place(&mut self, at: Range<usize>, key: Range<usize>, canonical: &str) {
         self.received = self.received.saturating_add(1);

@@ -10,15 +10,18 @@
 //! [`SplitError::Task`] for what it answers with 202 and a task that then fails.
 
 mod collect;
+mod csv;
 mod delete;
 mod diagnose;
 mod document;
 mod json;
 mod payload;
+mod record;
 mod reserved;
 mod scan;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 pub use delete::delete_batch;
 pub use payload::payload;
@@ -98,6 +101,15 @@ enum Layout {
     Object,
     /// JSON objects, each on a line of its own.
     Ndjson,
+    /// CSV records behind a header.
+    Csv {
+        /// Between fields.
+        delimiter: u8,
+        /// Where the header stands, from the payload's first byte.
+        header: Range<usize>,
+        /// The payload ended within a quoted field.
+        open: bool,
+    },
     /// A JSON array of ids; nothing is added to them.
     Ids,
 }
@@ -148,7 +160,7 @@ pub fn plan_for(
     match format {
         Format::Json => json::plan_json(body, known, shard_count, target),
         Format::Ndjson => json::plan_ndjson(body, known, shard_count, target),
-        Format::Csv { .. } => Err(SplitError::Http(ErrorBody::new("unsupported_media_type", "CSV"))),
+        Format::Csv { delimiter } => csv::plan_csv(body, delimiter, known, shard_count, target),
     }
 }
 
@@ -194,6 +206,27 @@ mod tests {
         let out =
             format!("{{\"id\":1,{}}}\n{{\"id\":2,{}}}\n{{\"id\":\n3,{}}}\n", tagged("1"), tagged("2"), tagged("3"));
         assert_eq!(all(lines, Format::Ndjson, None), out);
+    }
+
+    #[test]
+    fn records_come_through_to_the_letter() {
+        let csv = |delimiter| Format::Csv { delimiter };
+        let tag = |key: &str| encode(shard_of(key.as_bytes(), 16), 16);
+        let out = all("id,\"a\"\r\n1,\" \"\"x\n\"\r\n\n\"2\", y", csv(b','), None);
+        assert_eq!(out, format!("id,\"a\",_miroir_shard\n1,\" \"\"x\n\",{}\n\"2\", y,{}\n", tag("1"), tag("2")));
+        // A quoted field that never ends is closed before anything follows it.
+        let out = all("id,a\n1,\"x\n", csv(b','), None);
+        assert_eq!(out, format!("id,a,_miroir_shard\n1,\"x\n\",{}\n", tag("1")));
+        // The tag's name is quoted where it holds the delimiter, and records end with what is no delimiter.
+        assert_eq!(all("id_a\n1_2", csv(b'_'), None), format!("id_a_\"_miroir_shard\"\n1_2_{}\n", tag("1")));
+        let out = all("id\na\r1\n2\r", csv(b'\n'), None);
+        assert_eq!(out, format!("id\na\n_miroir_shard\r1\n2\n{}\r", tag("1")));
+        // The number is the key, whatever its digits look like.
+        assert_eq!(all("id:number\n 007 ", csv(b','), None), format!("id:number,_miroir_shard\n 007 ,{}\n", tag("7")));
+        let plan = plan(b"id,a\n1,2\n", csv(b','), None, 16).unwrap();
+        assert_eq!(payload(b"id,a\n1,2\n", &plan, &|_| false), b"id,a,_miroir_shard\n");
+        assert!(plan_for(b"id\n1", csv(b'"'), None, 16, Target::default()).is_err());
+        assert!(super::plan(b"id,_miroir_x\n1,2", csv(b','), None, 16).is_err());
     }
 
     #[test]

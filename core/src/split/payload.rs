@@ -64,33 +64,80 @@ impl Layout {
         match self {
             Self::Array | Self::Object => format!(r#","{TAG_FIELD}":"{tag}"}}"#).into_bytes(),
             Self::Ndjson => format!(",\"{TAG_FIELD}\":\"{tag}\"}}\n").into_bytes(),
-            // The byte that is cut off below.
+            Self::Csv { delimiter, .. } => {
+                let mut tail = vec![*delimiter];
+                tail.extend_from_slice(tag.as_bytes());
+                tail.push(terminator(*delimiter));
+                tail
+            }
             Self::Ids => b",".to_vec(),
+        }
+    }
+
+    /// What comes before all documents.
+    fn head(&self, body: &[u8], writer: &mut Writer) {
+        match self {
+            Self::Array | Self::Ids => writer.put(b"["),
+            Self::Object | Self::Ndjson => {}
+            Self::Csv { delimiter, header, .. } => {
+                writer.put(body.get(header.clone()).unwrap_or_default());
+                self.close(body, header.end, writer);
+                writer.put(&[*delimiter]);
+                // The name must be quoted where one of its own characters is the delimiter.
+                let quote: &[u8] = if TAG_FIELD.as_bytes().contains(delimiter) { b"\"" } else { b"" };
+                writer.put(quote);
+                writer.put(TAG_FIELD.as_bytes());
+                writer.put(quote);
+                writer.put(&[terminator(*delimiter)]);
+            }
+        }
+    }
+
+    /// Closes the quoted field in which the body ended, if the record that ends here is the one.
+    fn close(&self, body: &[u8], end: usize, writer: &mut Writer) {
+        if matches!(self, Self::Csv { open: true, .. }) && end == body.len() {
+            writer.put(b"\"");
         }
     }
 }
 
+/// A byte that ends records and is not the delimiter.
+fn terminator(delimiter: u8) -> u8 {
+    if delimiter == b'\n' { b'\r' } else { b'\n' }
+}
+
 fn write(body: &[u8], plan: &SplitPlan, tags: &Tags, writer: &mut Writer) {
-    let list = matches!(plan.layout, Layout::Array | Layout::Ids);
-    if list {
-        writer.put(b"[");
-    }
-    let mut first = true;
-    for item in &plan.items {
-        let Some(tail) = tags.get(item.shard) else { continue };
-        if list && !first {
-            writer.put(b",");
+    let layout = &plan.layout;
+    layout.head(body, writer);
+    let wanted = plan.items.iter().filter_map(|item| Some((item, tags.get(item.shard)?)));
+    match layout {
+        Layout::Array | Layout::Object | Layout::Ndjson => {
+            for (position, (item, tail)) in wanted.enumerate() {
+                if position > 0 && matches!(layout, Layout::Array) {
+                    writer.put(b",");
+                }
+                // All but the closing brace, which the tail brings.
+                writer.put(body.get(item.start..item.end.saturating_sub(1)).unwrap_or_default());
+                writer.put(tail);
+            }
         }
-        first = false;
-        if matches!(plan.layout, Layout::Ids) {
-            writer.put(body.get(item.start..item.end).unwrap_or_default());
-        } else {
-            // All but the closing brace, which the tail brings.
-            writer.put(body.get(item.start..item.end.saturating_sub(1)).unwrap_or_default());
-            writer.put(tail);
+        Layout::Csv { .. } => {
+            for (item, tail) in wanted {
+                writer.put(body.get(item.start..item.end).unwrap_or_default());
+                layout.close(body, item.end, writer);
+                writer.put(tail);
+            }
+        }
+        Layout::Ids => {
+            for (position, (item, comma)) in wanted.enumerate() {
+                if position > 0 {
+                    writer.put(comma);
+                }
+                writer.put(body.get(item.start..item.end).unwrap_or_default());
+            }
         }
     }
-    if list {
+    if matches!(layout, Layout::Array | Layout::Ids) {
         writer.put(b"]");
     }
 }

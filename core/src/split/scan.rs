@@ -50,6 +50,25 @@ fn stops(word: u64) -> u64 {
     (control | quote | backslash) & HIGH
 }
 
+/// Position of the first of three bytes, from `at` on; the end if there is none.
+#[inline]
+pub(super) fn first_of_three(bytes: &[u8], mut at: usize, needles: [u8; 3]) -> usize {
+    let patterns = needles.map(|needle| LOW.wrapping_mul(u64::from(needle)));
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let hits = patterns.iter().fold(0, |hits, pattern| {
+            let zero = word ^ pattern;
+            hits | (zero.wrapping_sub(LOW) & !zero)
+        }) & HIGH;
+        if hits != 0 {
+            return at.wrapping_add((hits.trailing_zeros() >> 3) as usize);
+        }
+        at = at.wrapping_add(8);
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(|byte| needles.contains(byte)).map_or(bytes.len(), |offset| at.wrapping_add(offset))
+}
+
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, odd: false }

@@ -1,0 +1,26 @@
+//! The committed vectors on wasm32 under node, the same as natively (`vectors.rs`).
+#![cfg(target_arch = "wasm32")]
+
+mod checks;
+
+use wasm_bindgen_test::wasm_bindgen_test;
+
+#[wasm_bindgen_test]
+fn keys_hash_and_fall_into_shards_as_the_reference_says() {
+    checks::hashing::keys_and_shards();
+}
+
+#[wasm_bindgen_test]
+fn digests_are_the_references() {
+    checks::hashing::digests();
+}
+
+#[wasm_bindgen_test]
+fn payloads_are_judged_as_the_engine_judged_them() {
+    checks::splitting::as_the_engine_answers();
+}
+
+#[wasm_bindgen_test]
+fn parts_have_the_bytes_that_were_written_down() {
+    checks::splitting::parts_have_these_bytes();
+}
