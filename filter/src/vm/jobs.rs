@@ -1,0 +1,240 @@
+//! Jobs: request machines at work, their calls and wake-ups.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use miroir_core::call::{Action, Call, CallId, CallResult, Machine, Reply, Unknown};
+use miroir_core::read::ReadMachine;
+use miroir_core::shardmap::CompiledMap;
+use miroir_core::write::WriteMachine;
+
+use super::{Vm, outcome};
+use crate::host::Host;
+
+/// How often calls whose end never came are looked for.
+pub(super) const SWEEP_MS: u64 = 1_000;
+/// How long after its timeout a call may still end by itself.
+const LOST_AFTER_MS: u64 = 2_000;
+
+/// A machine at work.
+pub(super) enum Work {
+    /// A read.
+    Read(Box<ReadMachine>),
+    /// A write.
+    Write(Box<WriteMachine>),
+}
+
+impl Work {
+    fn machine(&mut self) -> &mut dyn Machine {
+        match self {
+            Self::Read(machine) => machine.as_mut(),
+            Self::Write(machine) => machine.as_mut(),
+        }
+    }
+}
+
+/// A request in progress.
+pub(super) struct Job {
+    work: Work,
+    /// The client's stream, while it is there.
+    stream: Option<u32>,
+    /// The map that the request began with.
+    map: Arc<CompiledMap>,
+    /// Bytes of its body that count as held.
+    charge: u64,
+    op: &'static str,
+    started: u64,
+}
+
+/// A call in flight.
+pub(super) struct Sent {
+    pub purpose: Purpose,
+    /// The root context in whose name it was made.
+    pub root: u32,
+    cluster: String,
+    at: u64,
+    lost_at: u64,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A machine waits for it.
+    Job(u32, CallId),
+    /// Nobody waits for it.
+    Notice,
+    /// A sign of life.
+    Heartbeat,
+}
+
+impl<H: Host> Vm<H> {
+    /// Starts a machine for a stream.
+    pub(super) fn start(&mut self, work: Work, stream: u32, map: Arc<CompiledMap>, charge: u64, op: &'static str) {
+        let now = self.host.now_ms();
+        self.last_job = self.last_job.wrapping_add(1);
+        let id = self.last_job;
+        let mut job = Job { work, stream: Some(stream), map, charge, op, started: now };
+        let actions = job.work.machine().start(now);
+        self.jobs.insert(id, job);
+        self.serve(stream, id);
+        self.run(id, actions);
+    }
+
+    /// Lowest epoch that a job still works with.
+    pub(super) fn oldest_epoch(&self) -> Option<u64> {
+        self.jobs.values().map(|job| job.map.map.epoch).min()
+    }
+
+    /// Carries out what a machine wants. A call that cannot be sent ends at once, which may make the machine want more.
+    fn run(&mut self, id: u32, actions: Vec<Action>) {
+        let mut queue = VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                Action::Call(call) => {
+                    let call_id = call.id;
+                    if let Err(result) = self.send(&call, Purpose::Job(id, call_id)) {
+                        let now = self.host.now_ms();
+                        let Some(job) = self.jobs.get_mut(&id) else { return };
+                        queue.extend(job.work.machine().on_result(call_id, result, now));
+                    }
+                }
+                Action::Notify(call) => {
+                    let _ = self.send(&call, Purpose::Notice);
+                }
+                Action::Reply(reply) => self.answer_job(id, reply),
+                Action::WakeAt(at) => {
+                    self.wakes.insert((at, id));
+                }
+                Action::Done => {
+                    self.end_job(id);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answer_job(&mut self, id: u32, reply: Reply) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (op, started) = (job.op, job.started);
+        if let Some(stream) = job.stream.take() {
+            self.answer(stream, reply, op, started);
+        }
+    }
+
+    fn end_job(&mut self, id: u32) {
+        if let Some(job) = self.jobs.remove(&id) {
+            self.held = self.held.saturating_sub(job.charge);
+            // A machine that ends without a word has failed; the client must not wait for ever.
+            if let Some(stream) = job.stream {
+                self.answer(stream, super::answers::broken(), job.op, job.started);
+            }
+        }
+    }
+
+    /// Sends a call in the name of the newest root context.
+    pub(super) fn send(&mut self, call: &Call, purpose: Purpose) -> Result<(), CallResult> {
+        let now = self.host.now_ms();
+        self.host.enter(self.root);
+        match self.host.call(call) {
+            Ok(token) => {
+                let lost_at = now.saturating_add(call.timeout_ms).saturating_add(LOST_AFTER_MS);
+                let sent = Sent { purpose, root: self.root, cluster: call.cluster.clone(), at: now, lost_at };
+                self.sent.insert(token, sent);
+                Ok(())
+            }
+            Err(reason) => {
+                let result = CallResult::NotSent(reason);
+                self.count_call(&call.cluster, &result, 0);
+                Err(result)
+            }
+        }
+    }
+
+    fn count_call(&mut self, cluster: &str, result: &CallResult, took: u64) {
+        let Some(map) = &self.map else { return };
+        let mut nodes = map.map.nodes.iter();
+        let node = nodes.find(|node| node.cluster == cluster || node.write_cluster == cluster);
+        self.metrics.call(&self.host, node.map_or("control", |node| &node.id), outcome::name(result), took);
+    }
+
+    /// A call has ended.
+    pub fn on_call_end(&mut self, token: u32, header_count: usize, body_size: usize) {
+        let Some(sent) = self.sent.remove(&token) else { return };
+        let result = if header_count == 0 {
+            CallResult::Unknown(Unknown::Broken)
+        } else {
+            outcome::result(self.host.call_headers(), self.host.call_body(body_size))
+        };
+        self.finish_call(sent, result);
+    }
+
+    fn finish_call(&mut self, sent: Sent, result: CallResult) {
+        let now = self.host.now_ms();
+        self.count_call(&sent.cluster, &result, now.saturating_sub(sent.at));
+        match sent.purpose {
+            Purpose::Job(id, call) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    let actions = job.work.machine().on_result(call, result, now);
+                    self.run(id, actions);
+                }
+            }
+            Purpose::Notice => {}
+            Purpose::Heartbeat => self.on_heartbeat(&result, now),
+        }
+        self.release_root(sent.root);
+    }
+
+    /// Lets go of a replaced root context after its last call.
+    fn release_root(&mut self, root: u32) {
+        if self.draining.contains(&root) && !self.sent.values().any(|sent| sent.root == root) {
+            self.draining.retain(|waiting| *waiting != root);
+            if self.host.enter(root) {
+                self.host.root_done();
+            }
+        }
+    }
+
+    /// Ends calls that Envoy has forgotten, so that no machine waits for ever.
+    pub(super) fn sweep(&mut self, now: u64) {
+        let lost: Vec<u32> =
+            self.sent.iter().filter(|(_, sent)| now >= sent.lost_at).map(|(token, _)| *token).collect();
+        for token in lost {
+            if let Some(sent) = self.sent.remove(&token) {
+                self.finish_call(sent, CallResult::Unknown(Unknown::Timeout));
+            }
+        }
+    }
+
+    pub(super) fn wake(&mut self, id: u32, now: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let actions = job.work.machine().on_wake(now);
+            self.run(id, actions);
+        }
+    }
+
+    /// The client of a job has left.
+    pub(super) fn leave(&mut self, id: u32) {
+        let now = self.host.now_ms();
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stream = None;
+            let actions = job.work.machine().on_client_gone(now);
+            self.run(id, actions);
+        }
+    }
+
+    /// The worker ends: control is told of every write that it leaves open.
+    pub(super) fn give_up(&mut self) {
+        let notices: Vec<Call> = self
+            .jobs
+            .values_mut()
+            .filter_map(|job| match &mut job.work {
+                Work::Write(machine) => machine.give_up(),
+                Work::Read(_) => None,
+            })
+            .collect();
+        for call in notices {
+            let _ = self.send(&call, Purpose::Notice);
+        }
+        self.jobs.clear();
+    }
+}

@@ -1,0 +1,410 @@
+//! Client streams: from the request's head to the machine that serves it, or to the cluster that does.
+
+use std::sync::Arc;
+
+use miroir_core::call::Reply;
+use miroir_core::read::{self, Decision, ReadRequest};
+use miroir_core::route::{Matched, ReadOp, Route, Serve, route};
+use miroir_core::shardmap::CompiledMap;
+use miroir_core::wire::{BULK_PREFIX, WriteKind};
+use miroir_core::write::{WriteHead, WriteMachine, WriteSetup, decode_segment};
+
+use super::jobs::Work;
+use super::request::Head;
+use super::{Step, Vm, answers};
+use crate::cors;
+use crate::host::Host;
+
+/// Header by which the route learns the cluster that a request goes to.
+const CLUSTER_HEADER: &str = "x-miroir-cluster";
+
+/// A client's stream.
+pub(super) struct Stream {
+    cross_origin: bool,
+    state: State,
+}
+
+enum State {
+    /// The router has it.
+    Passed,
+    /// Its body is being read, or it waits for the end of a swap.
+    Gathering(Box<Gathering>),
+    /// A job works for it.
+    Serving(u32),
+    /// It has its answer.
+    Answered,
+}
+
+/// A request that is not complete yet.
+struct Gathering {
+    head: Head,
+    task: Task,
+    map: Arc<CompiledMap>,
+    body: Vec<u8>,
+    /// Bytes that count as held.
+    charge: u64,
+    complete: bool,
+    parked_until: Option<u64>,
+    started: u64,
+}
+
+/// What is done once the request is complete.
+enum Task {
+    Read(Matched),
+    Write(WriteHead),
+}
+
+impl Task {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Read(matched) => match matched.rule.serve {
+                Serve::Read(ReadOp::Search) => "search",
+                Serve::Read(ReadOp::FacetSearch) => "facet_search",
+                Serve::Read(ReadOp::Documents) => "documents",
+                Serve::Read(ReadOp::Document) => "document",
+                Serve::Read(ReadOp::MultiSearch) => "multi_search",
+                Serve::Read(ReadOp::Health) => "health",
+                _ => "other",
+            },
+            Self::Write(head) => match head.kind {
+                WriteKind::Replace => "replace",
+                WriteKind::Update => "update",
+                WriteKind::DeleteOne => "delete_one",
+                WriteKind::DeleteBatch => "delete_batch",
+                WriteKind::DeleteByFilter => "delete_by_filter",
+                WriteKind::DeleteAll => "delete_all",
+            },
+        }
+    }
+}
+
+impl<H: Host> Vm<H> {
+    /// The head of a request; `end`: it has no body.
+    pub fn on_request_headers(&mut self, stream: u32, end: bool) -> Step {
+        self.host.enter(stream);
+        let head = Head::read(self.host.request_headers());
+        for name in &head.forbidden {
+            self.host.remove_request_header(name);
+        }
+        let cross_origin = head.header("origin").is_some();
+        self.streams.insert(stream, Stream { cross_origin, state: State::Passed });
+        let started = self.host.now_ms();
+        if let Some(reply) = cors::preflight(&head.method, &head.headers) {
+            return self.stop(stream, reply, "preflight", started);
+        }
+        let Some(map) = self.map.clone() else { return self.stop(stream, answers::no_map(), "no_map", started) };
+        let route = route(&head.method, &head.path);
+        let matched = match route {
+            Route::Found(matched) => matched,
+            _ if matches!(route, Route::NotFound) && is_ours(&head.path) => {
+                let cluster = map.map.control_cluster.clone();
+                return self.forward(&cluster, "control");
+            }
+            _ => {
+                let reply = route.dead_end().unwrap_or_else(answers::not_found);
+                return self.stop(stream, reply, "unknown", started);
+            }
+        };
+        match matched.rule.serve {
+            Serve::Control => {
+                let cluster = map.map.control_cluster.clone();
+                self.forward(&cluster, "control")
+            }
+            Serve::Filter => self.stop(stream, answers::filter_state(map.map.epoch), "filter", started),
+            Serve::Refuse(_) => {
+                let reply = matched.refusal().unwrap_or_else(answers::not_found);
+                self.stop(stream, reply, "refused", started)
+            }
+            Serve::Write(kind) => self.begin_write(stream, head, map, kind, &matched, end),
+            Serve::Read(_) => self.begin_read(stream, head, map, matched, end),
+        }
+    }
+
+    fn begin_write(
+        &mut self,
+        stream: u32,
+        head: Head,
+        map: Arc<CompiledMap>,
+        kind: WriteKind,
+        matched: &Matched,
+        end: bool,
+    ) -> Step {
+        let started = self.host.now_ms();
+        let index = matched.index().unwrap_or_default();
+        let read = WriteHead::read(kind, index, matched.last_segment(), head.query(), head.header("content-type"));
+        let write = match read {
+            Ok(write) => write,
+            Err(error) => return self.stop(stream, error.reply(), "refused", started),
+        };
+        let large = |length: u64| length > map.map.limits.split_in_filter_bytes;
+        if write.carries_documents() && !end {
+            let length = head.content_length();
+            if length.is_some_and(|length| length > map.map.limits.max_body_bytes) {
+                return self.stop(stream, answers::too_large(map.map.limits.max_body_bytes), "too_large", started);
+            }
+            if head.encoding().is_some() || length.is_none_or(large) {
+                let query = head.query().map(|query| format!("?{query}")).unwrap_or_default();
+                let path = format!("{BULK_PREFIX}/indexes/{}/documents{query}", write.index);
+                self.host.set_request_header(":path", &path);
+                let cluster = map.map.control_internal_cluster.clone();
+                return self.forward(&cluster, "bulk");
+            }
+        }
+        self.gather(stream, head, map, Task::Write(write), end, None)
+    }
+
+    fn begin_read(&mut self, stream: u32, head: Head, map: Arc<CompiledMap>, matched: Matched, end: bool) -> Step {
+        let started = self.host.now_ms();
+        match read::early(&map, &matched) {
+            Some(Decision::Forward(cluster)) => self.forward(&cluster, "control"),
+            Some(Decision::Reply(reply)) => self.stop(stream, reply, "health", started),
+            Some(Decision::Park) => {
+                let until = started.saturating_add(read::PARK_MS);
+                self.gather(stream, head, map, Task::Read(matched), end, Some(until))
+            }
+            Some(Decision::Machine(_)) | None => self.gather(stream, head, map, Task::Read(matched), end, None),
+        }
+    }
+
+    /// Lets the router send the request on.
+    fn forward(&mut self, cluster: &str, to: &str) -> Step {
+        self.host.set_request_header(CLUSTER_HEADER, cluster);
+        self.metrics.forwarded(&self.host, to);
+        Step::Continue
+    }
+
+    fn stop(&mut self, stream: u32, reply: Reply, op: &str, started: u64) -> Step {
+        self.answer(stream, reply, op, started);
+        Step::Pause
+    }
+
+    /// Starts to read a request's body.
+    fn gather(
+        &mut self,
+        stream: u32,
+        head: Head,
+        map: Arc<CompiledMap>,
+        task: Task,
+        end: bool,
+        parked_until: Option<u64>,
+    ) -> Step {
+        let started = self.host.now_ms();
+        let name = task.name();
+        if let Some(encoding) = head.encoding().filter(|_| !end) {
+            return self.stop(stream, answers::encoded(encoding), name, started);
+        }
+        let length = if end { 0 } else { head.content_length().unwrap_or_default() };
+        let gathering =
+            Gathering { head, task, map, body: Vec::new(), charge: 0, complete: end, parked_until, started };
+        self.set_state(stream, State::Gathering(Box::new(gathering)));
+        if self.reserve(stream, length) && end {
+            self.launch(stream);
+        }
+        Step::Pause
+    }
+
+    /// Makes room for `more` bytes of a body, or answers why there is none.
+    fn reserve(&mut self, stream: u32, more: u64) -> bool {
+        let Some(Stream { state: State::Gathering(gathering), .. }) = self.streams.get_mut(&stream) else {
+            return false;
+        };
+        let limits = &gathering.map.map.limits;
+        let have = u64::try_from(gathering.body.len()).unwrap_or(u64::MAX);
+        let wanted = have.saturating_add(more);
+        let (name, started, limit) = (gathering.task.name(), gathering.started, limits.max_body_bytes);
+        if wanted > limit {
+            self.answer(stream, answers::too_large(limit), name, started);
+            return false;
+        }
+        let extra = wanted.saturating_sub(gathering.charge);
+        let room = self.held.saturating_add(extra) <= limits.worker_budget_bytes;
+        let space = usize::try_from(more).is_ok_and(|more| gathering.body.try_reserve_exact(more).is_ok());
+        if !room || !space {
+            self.answer(stream, answers::full(), name, started);
+            return false;
+        }
+        gathering.charge = gathering.charge.saturating_add(extra);
+        self.held = self.held.saturating_add(extra);
+        true
+    }
+
+    /// A piece of a request's body has come; it is taken out of Envoy's buffer, which is small.
+    pub fn on_request_body(&mut self, stream: u32, size: usize, end: bool) -> Step {
+        match self.streams.get(&stream).map(|stream| &stream.state) {
+            Some(State::Passed) => return Step::Continue,
+            Some(State::Gathering(_)) => {}
+            Some(State::Serving(_) | State::Answered) | None => {
+                self.host.enter(stream);
+                self.host.take_request_body(size);
+                return Step::Pause;
+            }
+        }
+        self.host.enter(stream);
+        let piece = if size == 0 { Vec::new() } else { self.host.take_request_body(size).unwrap_or_default() };
+        if !self.reserve(stream, u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
+            return Step::Pause;
+        }
+        if let Some(Stream { state: State::Gathering(gathering), .. }) = self.streams.get_mut(&stream) {
+            gathering.body.extend_from_slice(&piece);
+            gathering.complete = end;
+        }
+        if end {
+            self.launch(stream);
+        }
+        Step::Pause
+    }
+
+    /// Serves a complete request.
+    fn launch(&mut self, stream: u32) {
+        let Some(entry) = self.streams.get_mut(&stream) else { return };
+        if !matches!(&entry.state, State::Gathering(gathering) if gathering.complete && gathering.parked_until.is_none())
+        {
+            return;
+        }
+        let State::Gathering(gathering) = std::mem::replace(&mut entry.state, State::Answered) else { return };
+        let Gathering { head, task, map, body, charge, started, .. } = *gathering;
+        let name = task.name();
+        let work = match task {
+            Task::Write(write) => self.write(head, write, body, &map),
+            Task::Read(matched) => {
+                let request = ReadRequest { path: head.path, headers: head.headers, body };
+                match read::decide(&map, &self.health, &matched, request) {
+                    Decision::Machine(machine) => Ok(Work::Read(machine)),
+                    Decision::Reply(reply) => Err(reply),
+                    // The body has been taken, so that it can be neither passed on nor parked.
+                    Decision::Forward(_) | Decision::Park => Err(read::waited()),
+                }
+            }
+        };
+        match work {
+            Ok(work) => self.start(work, stream, map, charge, name),
+            Err(reply) => {
+                self.held = self.held.saturating_sub(charge);
+                self.answer(stream, reply, name, started);
+            }
+        }
+    }
+
+    fn write(&mut self, head: Head, write: WriteHead, body: Vec<u8>, map: &Arc<CompiledMap>) -> Result<Work, Reply> {
+        let index = map.map.indexes.get(&write.index).map(|index| (index.incarnation, index.primary_key.clone()));
+        let setup = WriteSetup {
+            head: write,
+            body,
+            content_type: head.owned("content-type"),
+            authorization: head.owned("authorization"),
+            idempotency_key: head.owned("idempotency-key"),
+            trace: head.trace(),
+            path: head.path,
+            attempt: self.host.random_id(),
+            vm: self.id.clone(),
+            epoch: map.map.epoch,
+            shard_count: map.map.shards,
+            index,
+            control_cluster: map.map.control_internal_cluster.clone(),
+        };
+        WriteMachine::new(setup).map(|machine| Work::Write(Box::new(machine))).map_err(|error| error.reply())
+    }
+
+    /// Looks again at the queries that wait for the end of a swap, because a new map has come.
+    pub(super) fn retry_parked(&mut self) {
+        let Some(map) = self.map.clone() else { return };
+        let mut free = Vec::new();
+        for (id, stream) in &mut self.streams {
+            let State::Gathering(gathering) = &mut stream.state else { continue };
+            let Task::Read(matched) = &gathering.task else { continue };
+            if gathering.parked_until.is_some() && !matches!(read::early(&map, matched), Some(Decision::Park)) {
+                gathering.parked_until = None;
+                gathering.map = Arc::clone(&map);
+                free.push(*id);
+            }
+        }
+        for stream in free {
+            self.launch(stream);
+        }
+    }
+
+    /// Answers the queries that have waited for too long.
+    pub(super) fn tick_parked(&mut self, now: u64) {
+        let expired = |stream: &Stream| match &stream.state {
+            State::Gathering(gathering) if gathering.parked_until.is_some_and(|until| now >= until) => {
+                Some((gathering.task.name(), gathering.started))
+            }
+            _ => None,
+        };
+        let late: Vec<_> = self.streams.iter().filter_map(|(id, stream)| Some((*id, expired(stream)?))).collect();
+        for (stream, (name, started)) in late {
+            self.answer(stream, read::waited(), name, started);
+        }
+    }
+
+    /// Answers a stream, once.
+    pub(super) fn answer(&mut self, stream: u32, mut reply: Reply, op: &str, started: u64) {
+        let now = self.host.now_ms();
+        let Some(entry) = self.streams.get_mut(&stream) else { return };
+        if let State::Gathering(gathering) = &entry.state {
+            self.held = self.held.saturating_sub(gathering.charge);
+        }
+        entry.state = State::Answered;
+        cors::decorate(&mut reply.headers, entry.cross_origin);
+        if let Some((name, value)) = self.heartbeats.warning(now)
+            && reply.status < 300
+        {
+            match reply.headers.iter_mut().find(|(own, _)| own == name) {
+                Some((_, own)) => *own = format!("{own}, {value}"),
+                None => reply.headers.push((name.to_owned(), value)),
+            }
+        }
+        self.metrics.request(&self.host, op, reply.status, now.saturating_sub(started));
+        if self.host.enter(stream) {
+            self.host.reply(&reply);
+        }
+    }
+
+    /// An answer of somebody else's goes to the client.
+    pub fn on_response_headers(&mut self, stream: u32) {
+        let Some(Stream { cross_origin, state: State::Passed }) = self.streams.get(&stream) else { return };
+        self.host.enter(stream);
+        if self.host.response_header("vary").is_none() {
+            self.host.set_response_header("vary", cors::VARY);
+        }
+        if *cross_origin && self.host.response_header("access-control-allow-origin").is_none() {
+            self.host.set_response_header("access-control-allow-origin", "*");
+        }
+    }
+
+    /// A stream is gone: a job goes on by its own rules, everything else is dropped.
+    pub(super) fn on_stream_gone(&mut self, stream: u32) {
+        let Some(entry) = self.streams.remove(&stream) else { return };
+        match entry.state {
+            State::Serving(job) => {
+                self.metrics.client_gone(&self.host);
+                self.leave(job);
+            }
+            State::Gathering(gathering) => {
+                self.metrics.client_gone(&self.host);
+                self.held = self.held.saturating_sub(gathering.charge);
+            }
+            State::Passed | State::Answered => {}
+        }
+    }
+
+    /// A job works for a stream.
+    pub(super) fn serve(&mut self, stream: u32, job: u32) {
+        self.set_state(stream, State::Serving(job));
+    }
+
+    fn set_state(&mut self, stream: u32, state: State) {
+        if let Some(entry) = self.streams.get_mut(&stream) {
+            entry.state = state;
+        }
+    }
+}
+
+/// True for paths below `/_miroir/` that are not in the routing table: control's, which may be newer than this filter.
+/// Segments that climb are nobody's.
+fn is_ours(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty()).map(decode_segment);
+    segments.next().is_some_and(|first| first == "_miroir")
+        && !segments.any(|segment| segment == ".." || segment == ".")
+}
