@@ -1,6 +1,7 @@
 //! Harness of the end-to-end tests and of the demo: real Envoy with the built filter, the real control service, and
 //! Meilisearch nodes (or the stand-in), as processes on this machine.
 
+pub mod bench;
 pub mod demo;
 pub mod harness;
 

@@ -1,0 +1,153 @@
+//! The filter's own cost: fan-out to three fixed upstreams, beside the same Envoy proxying one such answer.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use miroir_core::shardmap::{self, MapIndex, MapNode, Placement, SearchView, ShardMap};
+use serde_json::{Value, json};
+
+use super::{table, upstream, wrk};
+use crate::harness::process::{Part, Process};
+use crate::harness::{parts, ports};
+use crate::{Client, until};
+
+const SHARDS: u32 = 128;
+const PATH: &str = "/indexes/films/search";
+
+/// Runs it and prints the table.
+pub(super) async fn run(seconds: u32) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for (hits, connections) in [(20, 1), (20, 8), (1000, 1)] {
+        let page = upstream::page(hits);
+        let addresses = [upstream::serve(&page).await?, upstream::serve(&page).await?, upstream::serve(&page).await?];
+        let dir = tempfile::tempdir()?;
+        let (envoy, filtered, plain) = start(dir.path(), &addresses).await?;
+        let body = json!({"q": "title", "limit": hits}).to_string();
+        let plain = wrk::post(&format!("{plain}{PATH}"), &body, connections, seconds, dir.path()).await?;
+        let merged = wrk::post(&format!("{filtered}{PATH}"), &body, connections, seconds, dir.path()).await?;
+        drop(envoy);
+        rows.push(vec![
+            format!("{hits} hits ({} KB), {connections} connection(s)", page.len() / 1000),
+            format!("{:.0}/s", plain.rate),
+            format!("{:.0}/s", merged.rate),
+            table::ratio(merged.rate, plain.rate),
+            table::millis(plain.p50),
+            table::millis(merged.p50),
+            table::ratio(merged.p50.as_secs_f64(), plain.p50.as_secs_f64()),
+            format!("{} / {}", table::millis(plain.p99), table::millis(merged.p99)),
+        ]);
+    }
+    table::print(
+        "Fan-out to 3 fixed upstreams and merge, beside plain proxying of one answer (one Envoy worker)",
+        &["load", "plain", "fan-out", "rate ratio", "plain p50", "fan-out p50", "p50 ratio", "p99 plain / fan-out"],
+        &rows,
+    );
+    Ok(())
+}
+
+/// An Envoy from static files alone: one listener with the filter, one that proxies to the first upstream.
+async fn start(dir: &std::path::Path, upstreams: &[SocketAddr]) -> anyhow::Result<(Process, String, String)> {
+    let free = ports::free(3)?;
+    let urls: Vec<String> = free.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+    let file = dir.join("envoy.json");
+    std::fs::write(&file, config(upstreams, &free)?.to_string())?;
+    let mut command = vec![parts::envoy()?.to_string_lossy().into_owned(), "--config-path".to_owned()];
+    command.push(file.to_string_lossy().into_owned());
+    command.extend(["--disable-hot-restart", "--log-level", "warn", "--concurrency", "1"].map(str::to_owned));
+    let part = Part { id: "envoy".into(), url: urls[0].clone(), pid: None, log: dir.join("envoy.log"), command };
+    let process = Process::start(part)?;
+    let admin = Client::new(&urls[2], None);
+    until("Envoy", Duration::from_secs(20), || async { admin.get("/ready").await.ok().filter(|it| it.status == 200) })
+        .await?;
+    Ok((process, urls[0].clone(), urls[1].clone()))
+}
+
+fn map(nodes: u16) -> ShardMap {
+    let name = |at: u16| format!("node-{at}");
+    let index = MapIndex {
+        incarnation: 1,
+        primary_key: Some("id".into()),
+        placement: 0,
+        swapping: false,
+        unreadable: vec![],
+        view: SearchView::default(),
+    };
+    ShardMap {
+        cluster: "benchmap".into(),
+        epoch: 1,
+        shards: SHARDS,
+        replication_factor: 1,
+        nodes: (0..nodes)
+            .map(|at| MapNode { id: name(at), cluster: name(at), write_cluster: name(at), readable: true })
+            .collect(),
+        stale: vec![],
+        placements: vec![Placement {
+            owners: (0..SHARDS).map(|shard| vec![u16::try_from(shard).unwrap_or_default() % nodes]).collect(),
+        }],
+        indexes: BTreeMap::from([("films".to_owned(), index)]),
+        limits: Default::default(),
+        policies: Default::default(),
+        control_cluster: "node-0".into(),
+        control_internal_cluster: "node-0".into(),
+    }
+}
+
+fn config(upstreams: &[SocketAddr], free: &[u16]) -> anyhow::Result<Value> {
+    let map = shardmap::print(&map(u16::try_from(upstreams.len())?))?;
+    let wasm = json!({
+        "name": "miroir",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "miroir", "root_id": "miroir", "failure_policy": "FAIL_RELOAD",
+                "allow_on_headers_stop_iteration": true,
+                "vm_config": {"vm_id": "miroir", "runtime": "envoy.wasm.runtime.v8",
+                              "code": {"local": {"filename": parts::filter()?}}},
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": map}
+            }
+        }
+    });
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+    });
+    let listener = |name: &str, port: u16, filters: Vec<&Value>, route: Value| {
+        json!({
+            "name": name,
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            "filter_chains": [{"filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "stat_prefix": name,
+                    "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"],
+                                                        "routes": [{"match": {"prefix": "/"}, "route": route}]}]},
+                    "http_filters": filters
+                }
+            }]}]
+        })
+    };
+    let clusters: Vec<Value> = upstreams
+        .iter()
+        .enumerate()
+        .map(|(at, address)| {
+            let name = format!("node-{at}");
+            json!({
+                "name": name, "type": "STATIC",
+                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address":
+                    {"socket_address": {"address": "127.0.0.1", "port_value": address.port()}}}}]}]}
+            })
+        })
+        .collect();
+    Ok(json!({
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free[2]}}},
+        "static_resources": {
+            "listeners": [
+                listener("filtered", free[0], vec![&wasm, &router], json!({"cluster_header": "x-miroir-cluster"})),
+                listener("plain", free[1], vec![&router], json!({"cluster": "node-0"})),
+            ],
+            "clusters": clusters
+        }
+    }))
+}
