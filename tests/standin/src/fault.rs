@@ -1,0 +1,79 @@
+//! Faults that tests plant: hang, delay, refuse, fail tasks, hold the queue. Set by `POST /_standin/faults`.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::node::Shared;
+
+/// What is wrong with this node at present. Everything off by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Faults {
+    /// Take requests and never answer them.
+    pub(crate) hang: bool,
+    /// Milliseconds to wait before a request is handled.
+    pub(crate) delay_ms: u64,
+    /// Answer every request with this status and no body.
+    pub(crate) refuse: Option<u16>,
+    /// Only requests whose path contains this text meet `hang`, `delayMs` and `refuse`; all of them if empty.
+    pub(crate) path: String,
+    /// Fail this many of the document tasks that come next.
+    pub(crate) fail_tasks: u32,
+    /// Error code of those tasks.
+    pub(crate) fail_code: Option<String>,
+    /// Enqueue tasks, but process none.
+    pub(crate) hold_queue: bool,
+}
+
+/// The present faults, shared by request handlers and the queue.
+#[derive(Default)]
+pub(crate) struct FaultBoard(Mutex<Faults>);
+
+impl FaultBoard {
+    /// A copy of the present faults.
+    pub(crate) fn get(&self) -> Faults {
+        self.0.lock().map(|faults| faults.clone()).unwrap_or_default()
+    }
+
+    /// Replaces them.
+    pub(crate) fn set(&self, faults: Faults) {
+        if let Ok(mut slot) = self.0.lock() {
+            *slot = faults;
+        }
+    }
+
+    /// Takes one of the failures planted for tasks.
+    pub(crate) fn take_task_failure(&self) -> Option<String> {
+        let mut faults = self.0.lock().ok()?;
+        faults.fail_tasks = faults.fail_tasks.checked_sub(1)?;
+        Some(faults.fail_code.clone().unwrap_or_else(|| "internal".to_owned()))
+    }
+}
+
+/// Stands before every route: applies the faults to all requests except those under `/_standin/`.
+pub(crate) async fn inject(State(node): State<Shared>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    if path.starts_with("/_standin/") {
+        return next.run(request).await;
+    }
+    let faults = node.faults.get();
+    if !path.contains(&faults.path) {
+        return next.run(request).await;
+    }
+    if faults.hang {
+        std::future::pending::<()>().await;
+    }
+    if faults.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(faults.delay_ms)).await;
+    }
+    match faults.refuse.and_then(|status| StatusCode::from_u16(status).ok()) {
+        Some(status) => status.into_response(),
+        None => next.run(request).await,
+    }
+}

@@ -1,0 +1,178 @@
+//! One index: documents, settings, words.
+
+pub(crate) mod geo;
+pub(crate) mod key;
+pub(crate) mod paths;
+pub(crate) mod words;
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::clock;
+use crate::settings::Settings;
+use words::{Analysis, Words};
+
+/// An index.
+pub(crate) struct Index {
+    /// Its uid.
+    pub(crate) uid: String,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+    /// When it last changed.
+    pub(crate) updated_at: Timestamp,
+    /// Its primary key.
+    pub(crate) primary_key: Option<String>,
+    /// Its settings.
+    pub(crate) settings: Settings,
+    /// Documents by internal id.
+    pub(crate) documents: BTreeMap<u32, Map<String, Value>>,
+    /// Internal ids by document id.
+    ids: HashMap<String, u32>,
+    /// Field names in the order in which they were first met.
+    fields: Vec<String>,
+    /// The inverted index.
+    pub(crate) words: Words,
+}
+
+impl Index {
+    /// A new, empty index.
+    pub(crate) fn new(uid: &str, primary_key: Option<String>, at: Timestamp) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            created_at: at,
+            updated_at: at,
+            primary_key,
+            settings: Settings::default(),
+            documents: BTreeMap::new(),
+            ids: HashMap::new(),
+            fields: Vec::new(),
+            words: Words::default(),
+        }
+    }
+
+    /// As the index routes show it.
+    pub(crate) fn view(&self) -> Value {
+        json!({
+            "uid": self.uid,
+            "createdAt": clock::text(self.created_at),
+            "updatedAt": clock::text(self.updated_at),
+            "primaryKey": self.primary_key,
+        })
+    }
+
+    /// The document with this id.
+    pub(crate) fn get(&self, id: &str) -> Option<&Map<String, Value>> {
+        self.documents.get(self.ids.get(id)?)
+    }
+
+    /// Internal id of a document id.
+    pub(crate) fn internal(&self, id: &str) -> Option<u32> {
+        self.ids.get(id).copied()
+    }
+
+    /// Stores a whole document under its id; internal ids are given lowest first.
+    pub(crate) fn put(&mut self, id: &str, document: &Map<String, Value>, analysis: &Analysis) {
+        for name in document.keys() {
+            if !self.fields.contains(name) {
+                self.fields.push(name.clone());
+            }
+        }
+        let internal = self.ids.get(id).copied().unwrap_or_else(|| self.free());
+        let ordered: Map<String, Value> = self
+            .fields
+            .iter()
+            .filter_map(|name| document.get(name).map(|value| (name.clone(), value.clone())))
+            .collect();
+        self.words.remove(internal);
+        self.words.add(internal, &ordered, &self.settings, analysis);
+        self.ids.insert(id.to_owned(), internal);
+        self.documents.insert(internal, ordered);
+    }
+
+    fn free(&self) -> u32 {
+        let mut free = 0;
+        for used in self.documents.keys() {
+            if *used != free {
+                break;
+            }
+            free += 1;
+        }
+        free
+    }
+
+    /// Merges fields into a document, or stores them as a new one.
+    pub(crate) fn merge(&mut self, id: &str, fields: &Map<String, Value>, analysis: &Analysis) {
+        let mut document = self.get(id).cloned().unwrap_or_default();
+        document.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.put(id, &document, analysis);
+    }
+
+    /// Removes a document; tells whether it was there.
+    pub(crate) fn remove(&mut self, id: &str) -> bool {
+        let Some(internal) = self.ids.remove(id) else { return false };
+        self.words.remove(internal);
+        self.documents.remove(&internal);
+        true
+    }
+
+    /// Removes all documents and tells how many they were.
+    pub(crate) fn clear(&mut self) -> u64 {
+        let count = self.documents.len();
+        self.documents.clear();
+        self.ids.clear();
+        self.words = Words::default();
+        u64::try_from(count).unwrap_or_default()
+    }
+
+    /// Document id of an internal id.
+    pub(crate) fn id_of(&self, internal: u32) -> Option<String> {
+        let document = self.documents.get(&internal)?;
+        key::of(document, self.primary_key.as_deref()?).ok()
+    }
+
+    /// Builds the words anew, after a change of settings.
+    pub(crate) fn reindex(&mut self) {
+        let analysis = Analysis::new(&self.settings);
+        self.words = Words::default();
+        for (internal, document) in &self.documents {
+            self.words.add(*internal, document, &self.settings, &analysis);
+        }
+    }
+
+    /// How many documents have each field.
+    pub(crate) fn field_distribution(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for document in self.documents.values() {
+            for (name, value) in document {
+                count_field(name, value, &mut counts);
+            }
+        }
+        counts
+    }
+
+    /// As the stats routes show it.
+    pub(crate) fn stats(&self, indexing: bool) -> Value {
+        let sizes: usize = self.documents.values().map(|document| 8 + document.len() * 16).sum();
+        let count = self.documents.len();
+        json!({
+            "numberOfDocuments": count,
+            "rawDocumentDbSize": sizes,
+            "avgDocumentSize": sizes.checked_div(count).unwrap_or_default(),
+            "isIndexing": indexing,
+            "numberOfEmbeddings": 0,
+            "numberOfEmbeddedDocuments": 0,
+            "fieldDistribution": self.field_distribution(),
+        })
+    }
+}
+
+fn count_field(name: &str, value: &Value, counts: &mut BTreeMap<String, u64>) {
+    *counts.entry(name.to_owned()).or_default() += 1;
+    if let Value::Object(object) = value {
+        for (key, value) in object {
+            count_field(&format!("{name}.{key}"), value, counts);
+        }
+    }
+}
