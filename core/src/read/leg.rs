@@ -20,6 +20,9 @@ pub(super) struct Leg {
     /// Everything asked so far, by part number.
     parts: Vec<CoverPart>,
     flying: Vec<Flight>,
+    /// Shards whose node refused the key. They wait for the nodes that are still being asked: where those refuse it too,
+    /// asking further copies would only multiply the load that a wrong key makes.
+    parked: Vec<u32>,
     answered: usize,
     lost: Vec<u32>,
     troubles: Vec<(NodeIndex, Trouble)>,
@@ -100,6 +103,7 @@ impl Leg {
             shards,
             parts: Vec::new(),
             flying: Vec::new(),
+            parked: Vec::new(),
             answered: 0,
             lost: Vec::new(),
             troubles: Vec::new(),
@@ -136,6 +140,7 @@ impl Leg {
         self.gather = gather;
         self.parts.clear();
         self.flying.clear();
+        self.parked.clear();
         self.lost.clear();
         self.answered = 0;
         self.phase = Phase::Asking;
@@ -192,11 +197,14 @@ impl Leg {
         dispatch.learn_trouble(part.node, &trouble);
         // A node that is slow under its load must not hand all of it to the others (F19).
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
+        let forbidden = matches!(trouble, Trouble::Forbidden(_));
         self.troubles.push((part.node, trouble));
         if self.phase != Phase::Asking {
             self.give_up(&part.shards, flight.again);
         } else if flight.again {
             self.phase = Phase::Anew;
+        } else if forbidden {
+            self.parked.extend(part.shards);
         } else {
             let cover = self.wanted(&part.shards).repair(dispatch);
             self.launch(dispatch, cover, cost);
@@ -216,6 +224,10 @@ impl Leg {
         }
         if self.phase == Phase::Anew {
             return Standing::Restart;
+        }
+        if self.flying.is_empty() && !self.parked.is_empty() {
+            let parked = std::mem::take(&mut self.parked);
+            self.ask_elsewhere(dispatch, parked);
         }
         // Where a node refused the key or had no index, the answers of the others tell whose fault that is.
         let wait = partial || self.troubles.iter().any(|(_, trouble)| trouble.denial().is_some());
@@ -238,6 +250,15 @@ impl Leg {
                 Standing::Complete
             }
         }
+    }
+
+    fn ask_elsewhere(&mut self, dispatch: &mut Dispatch<'_>, mut shards: Vec<u32>) {
+        if self.phase != Phase::Asking {
+            return self.lose(&shards);
+        }
+        shards.sort_unstable();
+        let cover = self.wanted(&shards).repair(dispatch);
+        self.launch(dispatch, cover, Cost::Free);
     }
 
     /// Sends what the gather wants to ask once more, now that all parts are in.

@@ -56,6 +56,36 @@ fn one_node_that_forbids_alone_has_failed() {
 }
 
 #[test]
+fn a_wrong_key_makes_no_more_calls_than_a_right_one() {
+    for order in [[0, 0, 0], [2, 1, 0], [1, 0, 0]] {
+        let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
+        for at in order {
+            if !drive.done {
+                drive.end_at(at, forbidden);
+            }
+        }
+        assert_eq!((drive.error().0, drive.asked.len()), (403, 3));
+    }
+}
+
+#[test]
+fn shards_of_a_node_that_forbids_wait_for_the_others() {
+    let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
+    drive.end("n1", forbidden);
+    assert_eq!(drive.asking(), ["n0", "n2"]);
+    drive.end("n0", ok);
+    drive.end("n2", ok);
+    assert!(!drive.done && !drive.calls.is_empty());
+    drive.end_all(ok);
+    drive.assert_whole(16);
+
+    let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
+    drive.end("n1", forbidden);
+    drive.wake(31_000);
+    assert!(drive.done);
+}
+
+#[test]
 fn two_nodes_that_forbid_are_right() {
     let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
     drive.end("n0", ok);

@@ -26,7 +26,7 @@ fn answers_may_come_in_any_order() {
 
 #[test]
 fn exactly_the_failed_shards_are_asked_elsewhere() {
-    for failure in [dead, hung, broken, no_index, overloaded, forbidden] as [fn(&Call) -> CallResult; 6] {
+    for failure in [dead, hung, broken, no_index, overloaded] as [fn(&Call) -> CallResult; 5] {
         let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
         let lost = shards_of(&drive.calls[1]);
         drive.end("n1", failure);
