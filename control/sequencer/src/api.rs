@@ -14,10 +14,7 @@ use miroir_core::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::rows::{
-    CopyRow, CopyState, IdempotencyRow, IndexRow, JournalRow, JournalState, MetaRow, NodeRow, Record, Snapshot,
-    TaskRow, TaskStatus, TicketRow, Witness,
-};
+pub use crate::rows::*;
 
 /// Node id, as in the configuration (`[a-z0-9-]`).
 pub type NodeId = String;
@@ -323,7 +320,8 @@ pub enum NodeAction {
     Inspect,
     /// Replaces the write keys (FENCE): create the data key (`documents.add`, `documents.delete`, `documents.get`) and
     /// the admin key (`indexes.*`, `settings.*`, `tasks.*`, `documents.*`) of this generation, then delete every
-    /// other write key of this cluster, then list the keys to be sure. Success only if all of it was confirmed.
+    /// write key of this cluster of a *lower* generation (never a higher one: this call itself may be late), then list
+    /// the keys to be sure. Success only if all of it was confirmed and no higher generation exists.
     /// The uid of a key follows from (cluster, node, generation, which), so a repeated creation finds its own.
     /// Answer: [`NodeAnswer::Fenced`]. Never asked for without a master key.
     Fence {
@@ -504,7 +502,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             quiet: 2_000,
-            begin_wait: 10_000,
+            begin_wait: 9_000,
             deadline: 20_000,
             soft: 2_000,
             bytes_per_ms: 5_000,

@@ -3,13 +3,40 @@
 //! what the simulation in `tests/` lives by.
 
 pub mod api;
+mod audit;
+mod begin;
+mod cancel;
+mod commit;
+mod copies;
+mod decide;
+mod details;
+mod fence;
+mod grant;
+mod index_ends;
+mod index_ops;
+mod journal;
+mod locks;
+mod map;
+mod node;
+mod out;
+mod outcome;
+pub mod planted;
+mod read;
 pub mod rows;
+mod settle;
+mod start;
+mod state;
+mod ticket;
+mod time;
 
-use std::sync::Arc;
-
-use miroir_core::shardmap::ShardMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use api::*;
+use locks::Locks;
+use out::Out;
+use planted::Planted;
+use state::{Copy, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
+pub use time::rfc3339;
 
 /// Most uids in [`NodeAction::ReadTasks::open`].
 pub const OPEN_LIMIT: usize = 200;
@@ -17,71 +44,138 @@ pub const OPEN_LIMIT: usize = 200;
 /// The sequencer. One per leader.
 #[derive(Debug)]
 pub struct Sequencer {
-    map: Arc<ShardMap>,
+    config: Config,
+    planted: Planted,
+    now: u64,
+    meta: MetaRow,
+    nodes: Vec<Node>,
+    /// By placement and shard, in order of rank.
+    copies: Vec<Vec<Vec<Copy>>>,
+    indexes: BTreeMap<String, IndexRow>,
+    tickets: BTreeMap<u32, Ticket>,
+    attempts: BTreeMap<String, u32>,
+    /// Aborted attempts and when to forget them.
+    tombstones: BTreeMap<String, u64>,
+    locks: Locks,
+    idempotency: BTreeMap<String, IdempotencyRow>,
+    /// Begins that wait for a provisional primary key to be settled (F31), in order of arrival.
+    parked: Vec<Waiting>,
+    /// Tickets whose outcome only copies out of reach know, with index and shards: these are down.
+    held: BTreeMap<u32, (String, Vec<u32>)>,
+    /// Open writes of each index whose primary key is provisional.
+    key_users: BTreeMap<String, BTreeSet<u32>>,
+    vms: BTreeMap<String, Vm>,
+    /// Tickets whose success waits for the live VMs (F7).
+    adopting: BTreeSet<u32>,
+    ops: BTreeMap<OpId, Op>,
+    next_op: u64,
+    /// Counts starts of reads: a read that starts later has the higher stamp.
+    stamp: u64,
+    timers: BTreeSet<(u64, Timer)>,
+    wake: Option<u64>,
+    todo: BTreeSet<Todo>,
+    started_ms: u64,
+    out: Out,
 }
 
 impl Sequencer {
     /// Starts a term: takes what the store has, and fences every node before its first grant.
     #[must_use]
     pub fn new(config: Config, snapshot: Snapshot, now_ms: u64) -> (Self, Vec<Effect>) {
-        let _ = (&snapshot, now_ms);
-        let map = ShardMap {
-            cluster: config.cluster,
-            epoch: 0,
-            shards: config.shards,
-            replication_factor: config.replication_factor,
-            nodes: Vec::new(),
-            stale: Vec::new(),
-            placements: Vec::new(),
-            indexes: Default::default(),
-            limits: config.limits,
-            policies: config.policies,
-            control_cluster: config.control_cluster,
-            control_internal_cluster: config.control_internal_cluster,
-        };
-        (Self { map: Arc::new(map) }, Vec::new())
+        Self::with_planted(config, snapshot, now_ms, Planted::default())
+    }
+
+    /// The same with rules switched off; for the simulation alone.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_planted(config: Config, snapshot: Snapshot, now_ms: u64, planted: Planted) -> (Self, Vec<Effect>) {
+        let mut sequencer = start::build(config, snapshot, now_ms, planted);
+        sequencer.start();
+        let effects = sequencer.finish();
+        (sequencer, effects)
     }
 
     /// Takes one event.
     #[must_use]
     pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Effect> {
-        let _ = (now_ms, event);
-        Vec::new()
-    }
-
-    /// The map as of now. Cheap; built anew only after [`Effect::MapChanged`].
-    #[must_use]
-    pub fn map(&self) -> Arc<ShardMap> {
-        self.map.clone()
+        self.now = self.now.max(now_ms);
+        match event {
+            Event::Tick => {}
+            Event::Begin { request, begin, api_key, may_create } => {
+                let until = self.now + self.config.timing.begin_wait;
+                self.admit(Waiting { request, begin: Box::new(begin), api_key, may_create, until });
+            }
+            Event::Commit { request, commit } => self.on_commit(request, commit),
+            Event::Abort(abort) => self.on_abort(&abort),
+            Event::Abandon(abandon) => self.on_abandon(abandon),
+            Event::Renew { request, renew } => self.on_renew(request, renew),
+            Event::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
+            Event::IndexOperation { request, operation, custom_metadata } => {
+                self.on_index_operation(Some(request), operation, custom_metadata);
+            }
+            Event::Cancel { request, tasks, original_filter } => self.on_cancel(request, tasks, original_filter),
+            Event::Finished { request, task } => self.on_finished(request, *task),
+            Event::Planned { op, plan } => self.on_planned(op, plan),
+            Event::Verified { op, differing } => self.on_verified(op, &differing),
+            Event::Node { op, result } => self.on_node(op, result),
+            Event::AcceptLoss { request, node, placement, shards } => {
+                self.on_accept_loss(request, &node, placement, &shards);
+            }
+        }
+        self.finish()
     }
 
     /// Epoch of [`Sequencer::map`].
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.map.epoch
+        self.meta.epoch
     }
 
     /// An index.
     #[must_use]
     pub fn index(&self, uid: &str) -> Option<&IndexRow> {
-        let _ = uid;
-        None
+        self.indexes.get(uid)
     }
 
     /// All indexes, by uid.
     pub fn indexes(&self) -> impl Iterator<Item = &IndexRow> {
-        std::iter::empty()
+        self.indexes.values()
     }
 
-    /// What an operator wants to see of the nodes, in order of the configuration.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<NodeStatus> {
-        Vec::new()
+    fn run_timers(&mut self) {
+        while let Some((at, timer)) = self.timers.first().cloned() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Node(node) => drop(self.todo.insert(Todo::Node(node))),
+                Timer::Ticket(uid) => self.ticket_timer(uid),
+                Timer::Parked => self.parked_timer(),
+                Timer::Sweep => self.sweep(),
+                Timer::Adoption => self.check_adoption(),
+            }
+        }
     }
 
-    /// All copies, by placement, shard and rank.
-    #[must_use]
-    pub fn copies(&self) -> Vec<CopyRow> {
-        Vec::new()
+    fn run_todo(&mut self) {
+        while let Some(todo) = self.todo.pop_first() {
+            match todo {
+                Todo::Grant(uid) => self.try_grant(uid),
+                Todo::Settle(uid) => self.settle(uid),
+                Todo::Judge(uid) => self.judge(uid),
+                Todo::Node(node) => self.step_node(node),
+            }
+        }
+    }
+
+    fn at(&mut self, time: u64, timer: Timer) {
+        self.timers.insert((time, timer));
+    }
+
+    fn op(&mut self, op: Op) -> OpId {
+        self.next_op += 1;
+        self.ops.insert(OpId(self.next_op), op);
+        OpId(self.next_op)
     }
 }

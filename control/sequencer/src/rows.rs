@@ -142,6 +142,11 @@ pub struct NodeRow {
     pub witness: Witness,
     /// True from a change of incarnation until its data has been rebuilt: neither read nor written.
     pub rebuild: bool,
+    /// False until its task list has been read for the first time: what is older than that is not audited.
+    pub seen: bool,
+    /// True from the loss of contact until it is fenced again and its queue has caught up: not read where another
+    /// copy can be.
+    pub away: bool,
 }
 
 /// What a node showed last (F9).
@@ -229,6 +234,11 @@ pub struct TicketRow {
     pub parts: Vec<PartRow>,
     /// Its task as last persisted; none before it is decided (or for work without a task of its own).
     pub task: Option<TaskRow>,
+    /// What the filter was or will be told about its commit: status and body; none while undecided.
+    pub reply: Option<(u16, Value)>,
+    /// The cancelation that was last aimed at it.
+    #[serde(default)]
+    pub canceler: Option<u32>,
     /// Live VMs must have adopted this epoch before the task is shown as succeeded (F7).
     pub epoch: u64,
     /// After this time no filter asks about it any more (Unix milliseconds).
@@ -243,6 +253,8 @@ pub enum TicketWork {
     Write(Box<WriteWork>),
     /// Changes indexes.
     Index(Box<IndexWork>),
+    /// Cancels tasks.
+    Cancel(CancelWork),
 }
 
 /// A write of documents.
@@ -287,6 +299,17 @@ pub struct IndexWork {
     pub silent: bool,
 }
 
+/// A cancelation of tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelWork {
+    /// Tasks to cancel.
+    pub targets: Vec<u32>,
+    /// `originalFilter` of the details.
+    pub original_filter: String,
+    /// How many of them have been canceled by it.
+    pub canceled: u64,
+}
+
 /// How far a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -312,7 +335,7 @@ pub struct PartRow {
     pub generation: u64,
     /// The node's tasks below this uid cannot be this part.
     pub floor: u32,
-    /// Shards sent there; empty for index operations.
+    /// Shards sent there. For an index operation: the position of the step, alone.
     pub shards: Vec<u32>,
     /// What the filter said.
     pub said: Option<PartOutcome>,

@@ -1,0 +1,152 @@
+//! AUDIT: every task that a node lists must be an expected part, once, before its ticket's outcome was settled (F3).
+//! Anything else deviates from the other replicas and makes the node's copies stale.
+
+use miroir_core::wire::WriteKind;
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{N, Todo};
+
+/// Task types by which documents change.
+const DOCUMENTS: [&str; 3] = ["documentAdditionOrUpdate", "documentDeletion", "documentEdition"];
+/// Task types by which indexes change.
+const INDEXES: [&str; 5] = ["indexCreation", "indexUpdate", "indexDeletion", "indexSwap", "settingsUpdate"];
+
+impl Sequencer {
+    /// Takes one page of a node's list. Returns whether a known task ended.
+    pub(crate) fn audit(&mut self, n: N, tasks: &[NodeTask], open: &[NodeTask]) -> bool {
+        let mut ended = false;
+        for task in tasks {
+            if task.uid >= self.nodes[n].row.floor {
+                self.audit_new(n, task);
+            }
+            ended |= self.see_status(n, task);
+        }
+        for task in open {
+            ended |= self.see_status(n, task);
+        }
+        ended
+    }
+
+    fn audit_new(&mut self, n: N, task: &NodeTask) {
+        let row = &mut self.nodes[n].row;
+        let hole = row.seen && task.uid != row.floor;
+        let audited = row.seen && !row.rebuild;
+        row.floor = task.uid + 1;
+        row.witness.last = Some((task.uid, task.enqueued_at.clone()));
+        self.out.nodes.insert(n);
+        if hole && audited {
+            self.deviates(n, "audit_lost", "tasks have been deleted before they were seen");
+        }
+        let kind = task.task_type.as_str();
+        if kind == "indexDeletion"
+            && let Some(index) = &task.index
+        {
+            self.nodes[n].cleared.insert(index.clone(), task.uid);
+        }
+        if DOCUMENTS.contains(&kind) {
+            if !self.claim(n, task) && audited {
+                let text = format!("task {} ({kind}, {:?}) is nobody's", task.uid, task.metadata);
+                self.deviates(n, "audit_foreign", &text);
+            }
+        } else if INDEXES.contains(&kind) && !self.claim_step(n, task) && audited {
+            self.deviates(n, "audit_foreign", &format!("task {} ({kind}) is nobody's", task.uid));
+        }
+    }
+
+    /// The task of a document write: finds its part. False if there is none.
+    fn claim(&mut self, n: N, task: &NodeTask) -> bool {
+        self.check_claimed(n, task);
+        let Some((term, uid)) = task.metadata.as_deref().and_then(|text| self.parse_metadata(text)) else {
+            return false;
+        };
+        let incarnation = self.nodes[n].row.incarnation;
+        let id = self.nodes[n].row.id.clone();
+        let Some(ticket) = self.tickets.get_mut(&uid).filter(|ticket| ticket.row.term == term) else { return false };
+        let TicketWork::Write(work) = &ticket.row.work else { return false };
+        let (index, clears) = (work.index.clone(), work.kind == WriteKind::DeleteAll);
+        let part = ticket.row.parts.iter_mut().find(|part| part.node == id && part.incarnation == incarnation);
+        let Some(part) = part else { return false };
+        if clears {
+            self.nodes[n].cleared.insert(index, task.uid);
+        }
+        match (part.task, &part.end) {
+            (Some(known), _) if known == task.uid => {
+                self.nodes[n].open.insert(task.uid, uid);
+            }
+            (Some(_), _) => self.part_deviates(n, uid, "audit_repeated", "the same write twice"),
+            (None, None) => {
+                part.task = Some(task.uid);
+                self.nodes[n].open.insert(task.uid, uid);
+                self.touch_ticket(uid);
+                self.todo.insert(Todo::Settle(uid));
+            }
+            (None, Some(_)) => self.part_deviates(n, uid, "audit_late", "a write that had been given up"),
+        }
+        true
+    }
+
+    /// A filter may have named this uid for a part; if the task is another one, that part was never enqueued.
+    fn check_claimed(&mut self, n: N, task: &NodeTask) {
+        let Some(uid) = self.nodes[n].open.get(&task.uid).copied() else { return };
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let expected = self.metadata(ticket.row.term, uid);
+        if matches!(ticket.row.work, TicketWork::Write(_)) && task.metadata.as_deref() != Some(expected.as_str()) {
+            self.nodes[n].open.remove(&task.uid);
+            let claimed = task.uid;
+            self.end_parts(uid, n, |part| (part.task == Some(claimed)).then_some(PartEnd::Lost));
+        }
+    }
+
+    /// A part that should not be there: its shards on that node deviate.
+    fn part_deviates(&mut self, n: N, uid: u32, kind: &'static str, why: &str) {
+        if self.planted.audit_off {
+            return;
+        }
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let id = &self.nodes[n].row.id;
+        let shards = ticket.row.parts.iter().filter(|part| part.node == *id).flat_map(|part| part.shards.clone());
+        let shards: Vec<u32> = shards.collect();
+        let placement = self.placement_of(&ticket.row);
+        self.alert(kind, Some(n), format!("ticket {uid}: {why}"));
+        for shard in shards {
+            self.mark_stale(placement, shard, n, why);
+        }
+    }
+
+    fn deviates(&mut self, n: N, kind: &'static str, why: &str) {
+        if self.planted.audit_off {
+            return;
+        }
+        self.alert(kind, Some(n), why.to_owned());
+        self.mark_all_stale(n, why);
+    }
+
+    /// The state of a known task. Returns whether it ended.
+    fn see_status(&mut self, n: N, task: &NodeTask) -> bool {
+        if !task.status.is_over() {
+            return false;
+        }
+        let Some(uid) = self.nodes[n].open.remove(&task.uid) else { return false };
+        let end = match task.status {
+            TaskStatus::Canceled => PartEnd::Canceled,
+            TaskStatus::Failed => PartEnd::Failed { error: task.error.clone() },
+            _ => PartEnd::Succeeded { indexed: task.indexed, deleted: task.deleted },
+        };
+        self.see_times(uid, task);
+        let end = self.checked_end(n, uid, task, end);
+        self.end_parts(uid, n, |part| (part.task == Some(task.uid)).then(|| end.clone()));
+        true
+    }
+
+    /// `cluster.term.uid`, of this cluster.
+    fn parse_metadata(&self, text: &str) -> Option<(u64, u32)> {
+        let mut fields = text.strip_prefix(self.config.cluster.as_str())?.strip_prefix('.')?.splitn(2, '.');
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    }
+
+    /// What a ticket's requests carry as `customMetadata`.
+    pub(crate) fn metadata(&self, term: u64, uid: u32) -> String {
+        format!("{}.{term}.{uid}", self.config.cluster)
+    }
+}

@@ -1,0 +1,176 @@
+//! Copies: who is in sync, and the only place where that changes. The last in-sync copy of a shard is never made stale
+//! (F8).
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{Copy, N, Reach, Todo};
+
+impl Sequencer {
+    pub(crate) fn shard_copies(&self, placement: u16, shard: u32) -> &[Copy] {
+        self.copies
+            .get(usize::from(placement))
+            .and_then(|shards| shards.get(usize::try_from(shard).ok()?))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Copies that have every acknowledged write, on the disk that the node has now, known to hold this index.
+    pub(crate) fn in_sync(&self, index: &IndexRow, shard: u32) -> Vec<N> {
+        self.shard_copies(index.placement, shard)
+            .iter()
+            .filter(|copy| self.is_good(copy) && !self.is_excluded(index, copy.node))
+            .map(|copy| copy.node)
+            .collect()
+    }
+
+    pub(crate) fn is_good(&self, copy: &Copy) -> bool {
+        let node = &self.nodes[copy.node].row;
+        copy.state == CopyState::InSync && copy.incarnation == node.incarnation && !node.rebuild
+    }
+
+    pub(crate) fn is_excluded(&self, index: &IndexRow, node: N) -> bool {
+        index.excluded.contains(&self.nodes[node].row.id)
+    }
+
+    /// Copies that take writes, with whether they count; on reachable nodes or not.
+    pub(crate) fn written(&self, index: &IndexRow, shard: u32) -> Vec<(N, bool)> {
+        self.shard_copies(index.placement, shard)
+            .iter()
+            .filter(|copy| !self.is_excluded(index, copy.node) && !self.nodes[copy.node].row.rebuild)
+            .filter_map(|copy| match copy.state {
+                CopyState::InSync => self.is_good(copy).then_some((copy.node, true)),
+                CopyState::Stale => self.planted.owners_from_map.then_some((copy.node, true)),
+                CopyState::Dual | CopyState::Retiring => Some((copy.node, false)),
+            })
+            .collect()
+    }
+
+    /// Whether a node can be given in a grant now.
+    pub(crate) fn is_writable(&self, node: N) -> bool {
+        let node = &self.nodes[node];
+        let changing = matches!(node.fence, Some(fence) if matches!(fence.stage, crate::state::FenceStage::Keys(_)));
+        let known = node.reach == Reach::Up || self.planted.no_fence_at_start && node.starting;
+        known && (node.keys.is_some() || self.planted.no_fence_at_start) && !changing && !node.row.rebuild
+    }
+
+    /// Whether it will soon be known if a node can be given in a grant.
+    pub(crate) fn is_about_to_be_writable(&self, node: N) -> bool {
+        let node = &self.nodes[node];
+        !node.row.rebuild && !matches!(node.reach, Reach::Down(_))
+    }
+
+    /// Marks the copy of a shard stale, unless it is the last good one. Returns whether it is stale now.
+    pub(crate) fn mark_stale(&mut self, placement: u16, shard: u32, node: N, why: &str) -> bool {
+        let copies = self.shard_copies(placement, shard);
+        let Some(at) = copies.iter().position(|copy| copy.node == node) else { return true };
+        let copy = copies[at];
+        if copy.state != CopyState::InSync {
+            return copy.state == CopyState::Stale;
+        }
+        let others = copies.iter().filter(|other| other.node != node && self.is_good(other)).count();
+        let id = self.nodes[node].row.id.clone();
+        // An index that some nodes are excluded from may have its last good copy here although the shard has others.
+        let indexes = self.indexes.values().filter(|index| index.placement == placement && !index.excluded.is_empty());
+        let last_of_one = indexes.into_iter().any(|index| self.in_sync(index, shard) == [node]);
+        if (others == 0 || last_of_one) && !self.planted.last_copy_made_stale {
+            self.alert("last_copy_damaged", Some(node), format!("shard {shard} on {id}, the last copy in sync: {why}"));
+            return false;
+        }
+        let incarnation = self.nodes[node].row.incarnation;
+        if let Some(copy) = self.copies[usize::from(placement)][shard as usize].get_mut(at) {
+            copy.state = CopyState::Stale;
+            copy.incarnation = incarnation;
+        }
+        self.out.copies.insert((placement, shard));
+        self.touch_map();
+        self.alert("copy_stale", Some(node), format!("shard {shard} on {id}: {why}"));
+        // Whoever waited for this copy need not any more.
+        let parts: Vec<u32> = self.nodes[node].parts.iter().copied().collect();
+        self.todo.extend(parts.into_iter().map(Todo::Judge));
+        true
+    }
+
+    /// Evidence that a node deviates, without knowing where: all its copies are stale, but for last ones.
+    pub(crate) fn mark_all_stale(&mut self, node: N, why: &str) {
+        for placement in 0..self.copies.len() {
+            for shard in 0..self.config.shards {
+                let holds = self
+                    .shard_copies(placement as u16, shard)
+                    .iter()
+                    .any(|copy| copy.node == node && copy.state == CopyState::InSync && self.is_good(copy));
+                if holds {
+                    self.mark_stale(placement as u16, shard, node, why);
+                }
+            }
+        }
+    }
+
+    /// Takes a node out of an index, unless it has the last good copy of a shard of it.
+    pub(crate) fn exclude(&mut self, uid: &str, node: N, why: &str) -> bool {
+        let Some(index) = self.indexes.get(uid).cloned() else { return false };
+        if self.is_excluded(&index, node) {
+            return true;
+        }
+        let last = (0..self.config.shards).any(|shard| self.in_sync(&index, shard) == [node]);
+        let id = self.nodes[node].row.id.clone();
+        if last {
+            self.alert("last_copy_damaged", Some(node), format!("index {uid} on {id}: {why}"));
+            return false;
+        }
+        if let Some(index) = self.indexes.get_mut(uid) {
+            index.excluded.push(id.clone());
+        }
+        self.out.indexes.insert(uid.to_owned());
+        self.touch_map();
+        self.alert("index_excluded", Some(node), format!("index {uid} on {id}: {why}"));
+        let parts: Vec<u32> = self.nodes[node].parts.iter().copied().collect();
+        self.todo.extend(parts.into_iter().map(Todo::Judge));
+        true
+    }
+
+    /// The operator gives up what only other copies have (F8).
+    pub(crate) fn on_accept_loss(&mut self, request: RequestId, node: &str, placement: u16, shards: &[u32]) {
+        let mut promoted = Vec::new();
+        if let Some(node) = self.node_at(node) {
+            let incarnation = self.nodes[node].row.incarnation;
+            self.nodes[node].row.rebuild = false;
+            self.out.nodes.insert(node);
+            for shard in shards {
+                let copies = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(*shard as usize));
+                let Some(copy) = copies.and_then(|copies| copies.iter_mut().find(|copy| copy.node == node)) else {
+                    continue;
+                };
+                (copy.state, copy.incarnation) = (CopyState::InSync, incarnation);
+                self.out.copies.insert((placement, *shard));
+                promoted.push(*shard);
+            }
+            self.touch_map();
+            self.todo.insert(Todo::Node(node));
+        }
+        self.emit(Effect::LossAccepted { request, shards: promoted });
+    }
+
+    pub(crate) fn node_at(&self, id: &str) -> Option<N> {
+        self.nodes.iter().position(|node| node.row.id == id)
+    }
+
+    pub(crate) fn copy_rows(&self, placement: u16, shard: u32) -> impl Iterator<Item = CopyRow> {
+        (0u16..).zip(self.shard_copies(placement, shard)).map(move |(rank, copy)| CopyRow {
+            placement,
+            shard,
+            node: self.nodes[copy.node].row.id.clone(),
+            rank,
+            incarnation: copy.incarnation,
+            state: copy.state,
+        })
+    }
+
+    /// All copies, by placement, shard and rank.
+    #[must_use]
+    pub fn copies(&self) -> Vec<CopyRow> {
+        let placements = 0..u16::try_from(self.copies.len()).unwrap_or(u16::MAX);
+        placements
+            .flat_map(|placement| (0..self.config.shards).flat_map(move |shard| self.copy_rows(placement, shard)))
+            .collect()
+    }
+}

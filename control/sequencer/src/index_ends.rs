@@ -1,0 +1,321 @@
+//! How operations on indexes end: applied to the rows once every node in contact has them in its queue, judged by
+//! comparing nodes, verified by reading back.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use miroir_core::error::ErrorBody;
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::index_ops::uids_of;
+use crate::state::{Live, N, Op};
+
+impl Sequencer {
+    pub(crate) fn judge_index(&mut self, uid: u32) {
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let swap = matches!(work.operation, IndexOperation::Swap { .. });
+        match ticket.live {
+            Live::Granted if self.is_sent(uid) => {
+                self.mark_decided(uid);
+                if !swap {
+                    self.apply(uid);
+                    self.release(uid);
+                }
+                self.judge_sent(uid);
+            }
+            Live::Decided if ticket.ops.is_empty() => self.judge_sent(uid),
+            Live::Over => {
+                self.judge_returned(uid);
+                self.forget(uid);
+            }
+            _ => {}
+        }
+    }
+
+    fn mark_decided(&mut self, uid: u32) {
+        if let Some(ticket) = self.tickets.get_mut(&uid) {
+            ticket.live = Live::Decided;
+            ticket.row.stage = Stage::Decided;
+            self.touch_ticket(uid);
+        }
+    }
+
+    /// Nodes whose steps have all ended, with whether all went well; none for one in contact that is not done.
+    fn ends(&self, uid: u32) -> Option<BTreeMap<N, bool>> {
+        let ticket = self.tickets.get(&uid)?;
+        let TicketWork::Index(work) = &ticket.row.work else { return None };
+        let plan = work.plan.as_ref()?;
+        let mut ends = BTreeMap::new();
+        for part in &ticket.row.parts {
+            let Some(n) = self.node_at(&part.node) else { continue };
+            let row = &self.nodes[n].row;
+            if row.incarnation != part.incarnation || row.rebuild {
+                continue;
+            }
+            let tolerated = |error: &Option<ErrorBody>| {
+                let step = part.shards.first().and_then(|step| plan.steps.get(*step as usize));
+                error.as_ref().is_some_and(|error| step.is_some_and(|step| step.tolerate.contains(&error.code)))
+            };
+            let good = match &part.end {
+                Some(PartEnd::Succeeded { .. }) => true,
+                Some(PartEnd::Failed { error }) => tolerated(error),
+                Some(_) => false,
+                None if row.away => continue,
+                None => return None,
+            };
+            *ends.entry(n).or_insert(true) &= good;
+        }
+        Some(ends)
+    }
+
+    fn judge_sent(&mut self, uid: u32) {
+        let Some(ends) = self.ends(uid).filter(|ends| !ends.is_empty()) else { return };
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let operation = work.operation.clone();
+        let good: Vec<N> = ends.iter().filter(|(_, good)| **good).map(|(n, _)| *n).collect();
+        if good.is_empty() {
+            let canceled = ticket.row.parts.iter().any(|part| part.end == Some(PartEnd::Canceled));
+            self.revert(uid);
+            let error = if canceled { None } else { Some(self.error_of(uid)) };
+            let status = if canceled { TaskStatus::Canceled } else { TaskStatus::Failed };
+            return self.conclude_index(uid, status, error);
+        }
+        for (n, _) in ends.iter().filter(|(_, good)| !**good) {
+            for index in uids_of(&operation) {
+                self.exclude(&index, *n, &format!("did not do what another node did of task {uid}"));
+            }
+        }
+        if matches!(operation, IndexOperation::Swap { .. }) {
+            self.apply(uid);
+            return self.conclude_index(uid, TaskStatus::Succeeded, None);
+        }
+        let verified = self.tickets.get(&uid).is_some_and(|ticket| ticket.verified);
+        if verified || !self.verify(uid, &operation, &good) {
+            self.conclude_index(uid, TaskStatus::Succeeded, None);
+        }
+    }
+
+    /// A node that was away when the operation ended has taken it now: it must have done the same.
+    fn judge_returned(&mut self, uid: u32) {
+        let Some(ends) = self.ends(uid) else { return };
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let succeeded = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
+        let uids = uids_of(&work.operation);
+        for (n, _) in ends.iter().filter(|(_, good)| **good != succeeded) {
+            for index in &uids {
+                if self.indexes.contains_key(index) {
+                    self.exclude(index, *n, &format!("did not do what other nodes did of task {uid}"));
+                }
+            }
+        }
+    }
+
+    /// Asks for a read-back; false if a later operation on the index makes it void.
+    fn verify(&mut self, uid: u32, operation: &IndexOperation, nodes: &[N]) -> bool {
+        let uids = uids_of(operation);
+        let Some(index) = uids.first().cloned() else { return false };
+        let later = self.tickets.values().any(|other| match &other.row.work {
+            TicketWork::Index(work) => {
+                other.row.uid > uid
+                    && !matches!(other.live, Live::Queued | Live::Over)
+                    && uids_of(&work.operation).contains(&index)
+            }
+            _ => false,
+        });
+        if later {
+            return false;
+        }
+        let op = self.op(Op::Verify(uid));
+        let expected = self.indexes.get(&index).cloned().map(Box::new);
+        let nodes = nodes.iter().map(|n| self.nodes[*n].row.id.clone()).collect();
+        if let Some(ticket) = self.tickets.get_mut(&uid) {
+            ticket.ops.insert(op);
+        }
+        self.emit(Effect::Verify { op, expected, index, nodes });
+        true
+    }
+
+    pub(crate) fn on_verified(&mut self, op: OpId, differing: &[NodeId]) {
+        let Some(Op::Verify(uid)) = self.ops.remove(&op) else { return };
+        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        ticket.ops.remove(&op);
+        ticket.verified = true;
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let uids = uids_of(&work.operation);
+        // What a later operation has changed meanwhile is that one's to verify.
+        let later = self.tickets.values().any(|other| match &other.row.work {
+            TicketWork::Index(work) => {
+                other.row.uid > uid
+                    && other.live != Live::Queued
+                    && uids_of(&work.operation).iter().any(|index| uids.contains(index))
+            }
+            _ => false,
+        });
+        for n in differing.iter().filter_map(|id| self.node_at(id)).filter(|_| !later).collect::<Vec<_>>() {
+            for index in &uids {
+                self.exclude(index, n, "differs from what it must be");
+            }
+        }
+        self.conclude_index(uid, TaskStatus::Succeeded, None);
+    }
+
+    /// Changes the rows: from here on tickets and filters see the operation's result.
+    fn apply(&mut self, uid: u32) {
+        let now = self.now;
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let (operation, plan) = (work.operation.clone(), work.plan.clone());
+        let (settings, view) = plan.map_or((None, None), |plan| (plan.settings, plan.view));
+        match &operation {
+            IndexOperation::Create { uid: index, primary_key } => {
+                let row = new_row(index, u64::from(uid), primary_key.clone(), settings, view, now);
+                self.indexes.insert(index.clone(), row);
+            }
+            IndexOperation::Settings { uid: index, .. } | IndexOperation::Update { uid: index, .. } => {
+                let row = self.indexes.entry(index.clone());
+                let row = row.or_insert_with(|| new_row(index, u64::from(uid), None, None, None, now));
+                if let IndexOperation::Update { primary_key: Some(key), .. } = &operation {
+                    (row.primary_key, row.provisional) = (Some(key.clone()), false);
+                }
+                row.settings = settings.unwrap_or_else(|| row.settings.clone());
+                row.view = view.unwrap_or_else(|| row.view.clone());
+                row.updated_ms = now;
+            }
+            IndexOperation::Delete { uid: index } => {
+                self.indexes.remove(index);
+                self.key_users.remove(index);
+            }
+            IndexOperation::Swap { pairs } => {
+                for (left, right) in pairs {
+                    self.swap_rows(left, right, u64::from(uid));
+                }
+            }
+        }
+        for index in uids_of(&operation) {
+            self.out.indexes.insert(index.clone());
+            self.readmit_parked(&index);
+        }
+        self.touch_map();
+    }
+
+    fn swap_rows(&mut self, left: &str, right: &str, incarnation: u64) {
+        let (Some(mut a), Some(mut b)) = (self.indexes.remove(left), self.indexes.remove(right)) else { return };
+        std::mem::swap(&mut a.uid, &mut b.uid);
+        for mut row in [a, b] {
+            (row.incarnation, row.swapping, row.updated_ms) = (incarnation, false, self.now);
+            self.indexes.insert(row.uid.clone(), row);
+        }
+    }
+
+    /// It failed on every node: the rows are as they were, unless something else has changed them since.
+    fn revert(&mut self, uid: u32) {
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let (operation, before) = (work.operation.clone(), work.before.clone());
+        for index in uids_of(&operation) {
+            let old = before.iter().find(|row| row.uid == index);
+            match (old, self.indexes.get_mut(&index)) {
+                (None, Some(row)) if row.incarnation == u64::from(uid) => drop(self.indexes.remove(&index)),
+                (Some(old), Some(row)) if row.incarnation == old.incarnation => {
+                    (row.settings, row.view) = (old.settings.clone(), old.view.clone());
+                    if matches!(operation, IndexOperation::Update { .. }) {
+                        row.primary_key = old.primary_key.clone();
+                    }
+                }
+                (Some(old), None) => drop(self.indexes.insert(index.clone(), old.clone())),
+                _ => continue,
+            }
+            self.out.indexes.insert(index.clone());
+            self.touch_map();
+        }
+    }
+
+    fn error_of(&self, uid: u32) -> ErrorBody {
+        let unclear = || ErrorBody::new("internal", "The operation failed on every node.");
+        let Some(ticket) = self.tickets.get(&uid) else { return unclear() };
+        let errors = ticket.row.parts.iter().filter_map(|part| match &part.end {
+            Some(PartEnd::Failed { error }) => error.clone(),
+            _ => None,
+        });
+        errors.into_iter().next().unwrap_or_else(unclear)
+    }
+
+    /// Gives the task its final state and lets go of what the ticket still holds.
+    pub(crate) fn conclude_index(&mut self, uid: u32, status: TaskStatus, error: Option<ErrorBody>) {
+        let now = self.now;
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Index(work) = &ticket.row.work else { return };
+        let (operation, silent) = (work.operation.clone(), work.silent);
+        let planned = work.plan.as_ref().and_then(|plan| plan.details.clone());
+        let deleted = matches!(operation, IndexOperation::Delete { .. })
+            .then(|| json!({ "deletedDocuments": self.dropped(uid) }));
+        if matches!(operation, IndexOperation::Swap { .. }) {
+            for index in uids_of(&operation) {
+                self.set_swapping(&index, false);
+            }
+        }
+        let canceler = self.canceler(uid);
+        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        if let Some(task) = ticket.row.task.as_mut() {
+            task.status = status;
+            task.error = error;
+            task.canceled_by = canceler.filter(|_| status == TaskStatus::Canceled);
+            task.details = planned.or(deleted).or_else(|| task.details.take());
+            task.started_ms = task.started_ms.or(Some(now));
+            task.finished_ms = Some(now.max(task.started_ms.unwrap_or(now)));
+            if !silent {
+                self.out.extra.push(Record::Task(Box::new(task.clone())));
+            }
+        }
+        if !silent {
+            self.emit(Effect::TaskChanged { uid, status });
+        }
+        self.release(uid);
+        self.over(uid);
+        self.cancel_progress(uid);
+    }
+
+    /// Documents that went with an index, counted once each.
+    fn dropped(&self, uid: u32) -> u64 {
+        let Some(ticket) = self.tickets.get(&uid) else { return 0 };
+        let mut held: Vec<(N, Vec<u32>, u64)> = Vec::new();
+        for part in &ticket.row.parts {
+            let (Some(PartEnd::Succeeded { deleted, .. }), Some(n)) = (&part.end, self.node_at(&part.node)) else {
+                continue;
+            };
+            let holds = |shard: &u32| self.shard_copies(0, *shard).iter().any(|copy| copy.node == n);
+            held.push((n, (0..self.config.shards).filter(holds).collect(), deleted.unwrap_or(0)));
+        }
+        let parts: Vec<(N, &[u32], u64)> =
+            held.iter().map(|(n, shards, deleted)| (*n, shards.as_slice(), *deleted)).collect();
+        Self::deleted_once(&parts, self.config.shards as usize)
+    }
+}
+
+fn new_row(
+    uid: &str,
+    incarnation: u64,
+    primary_key: Option<String>,
+    settings: Option<serde_json::Value>,
+    view: Option<miroir_core::shardmap::SearchView>,
+    now: u64,
+) -> IndexRow {
+    IndexRow {
+        uid: uid.to_owned(),
+        incarnation,
+        placement: 0,
+        primary_key,
+        provisional: false,
+        excluded: Vec::new(),
+        swapping: false,
+        settings: settings.unwrap_or(serde_json::Value::Null),
+        view: view.unwrap_or_default(),
+        created_ms: now,
+        updated_ms: now,
+    }
+}

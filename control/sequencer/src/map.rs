@@ -1,0 +1,95 @@
+//! The shard map, built from the state.
+
+use std::sync::Arc;
+
+use miroir_core::shardmap::{MapIndex, MapNode, NodeIndex, Placement, ShardMap, StaleMark};
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{Copy, Join, N, Reach};
+
+impl Sequencer {
+    /// The map as of now. Costs time in shards × replicas.
+    #[must_use]
+    pub fn map(&self) -> Arc<ShardMap> {
+        let nodes = self.nodes.iter().map(|node| MapNode {
+            id: node.row.id.clone(),
+            cluster: node.config.cluster.clone(),
+            write_cluster: node.config.write_cluster.clone(),
+            readable: !node.row.rebuild,
+        });
+        let indexes = self.indexes.values().map(|row| {
+            let unreadable = row.excluded.iter().filter_map(|id| position(self.node_at(id)?));
+            let index = MapIndex {
+                incarnation: row.incarnation,
+                // A reserved key is not a fact yet: a filter that took it for one would refuse what an engine takes.
+                primary_key: row.primary_key.clone().filter(|_| !row.provisional),
+                placement: row.placement,
+                swapping: row.swapping,
+                unreadable: unreadable.collect(),
+                view: row.view.clone(),
+            };
+            (row.uid.clone(), index)
+        });
+        let (mut stale, mut placements) = (Vec::new(), Vec::new());
+        for (placement, shards) in (0u16..).zip(&self.copies) {
+            let mut owners = Vec::with_capacity(shards.len());
+            for (shard, copies) in (0u32..).zip(shards) {
+                let listed = copies.iter().filter(|copy| matches!(copy.state, CopyState::InSync | CopyState::Stale));
+                owners.push(listed.clone().filter_map(|copy| position(copy.node)).collect());
+                let unread = listed.filter(|copy| !self.is_read(copies, copy));
+                stale
+                    .extend(unread.filter_map(|copy| Some(StaleMark { placement, shard, node: position(copy.node)? })));
+            }
+            placements.push(Placement { owners });
+        }
+        Arc::new(ShardMap {
+            cluster: self.config.cluster.clone(),
+            epoch: self.meta.epoch,
+            shards: self.config.shards,
+            replication_factor: self.config.replication_factor,
+            nodes: nodes.collect(),
+            stale,
+            placements,
+            indexes: indexes.collect(),
+            limits: self.config.limits.clone(),
+            policies: self.config.policies.clone(),
+            control_cluster: self.config.control_cluster.clone(),
+            control_internal_cluster: self.config.control_internal_cluster.clone(),
+        })
+    }
+
+    /// A good copy on a node in contact is read; one on a node that is away only where there is no other (F15).
+    fn is_read(&self, copies: &[Copy], copy: &Copy) -> bool {
+        let present = |copy: &Copy| self.is_good(copy) && !self.nodes[copy.node].row.away;
+        self.is_good(copy) && (present(copy) || !copies.iter().any(present))
+    }
+
+    /// What an operator wants to see of the nodes, in order of the configuration.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        let phase = |node: &crate::state::Node| match node.reach {
+            _ if node.row.rebuild => "rebuild",
+            Reach::Down(_) => "down",
+            Reach::Joining(_) if node.starting => "starting",
+            Reach::Joining(Join::Inspect | Join::Fence) => "fencing",
+            Reach::Joining(Join::Replay) => "catching_up",
+            Reach::Up if node.row.away => "catching_up",
+            Reach::Up => "ready",
+        };
+        let status = |node: &crate::state::Node| NodeStatus {
+            id: node.row.id.clone(),
+            phase: phase(node),
+            incarnation: node.row.incarnation,
+            generation: node.row.generation,
+            open_tasks: node.open.len(),
+            journal: node.journal.len(),
+            version: node.version.clone(),
+        };
+        self.nodes.iter().map(status).collect()
+    }
+}
+
+fn position(node: N) -> Option<NodeIndex> {
+    NodeIndex::try_from(node).ok()
+}

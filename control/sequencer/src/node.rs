@@ -1,0 +1,198 @@
+//! Contact with nodes: losing it, and taking a node back (protocol 1.3, "node back").
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::fence;
+use crate::state::{FenceStage, Join, N, Op, Reach, Timer, Todo};
+
+impl Sequencer {
+    /// Answers of node operations.
+    pub(crate) fn on_node(&mut self, op: OpId, result: Result<NodeAnswer, NodeFault>) {
+        match self.ops.remove(&op) {
+            Some(Op::Inspect(node)) => self.inspected(node, result),
+            Some(Op::Read(node)) => self.read_answered(node, op, result),
+            Some(Op::Keys(node)) => self.keys_answered(node, op, result),
+            Some(Op::Step { node, ticket, step }) => self.step_answered(node, op, ticket, step, result),
+            Some(Op::Cancel(ticket)) => self.cancel_answered(ticket, op),
+            Some(Op::Plan(_) | Op::Verify(_)) | None => {}
+        }
+    }
+
+    /// Does whatever a node can do now. Idempotent; called after every change of the node and by its timer.
+    pub(crate) fn step_node(&mut self, n: N) {
+        match self.nodes[n].reach {
+            Reach::Down(retry) if retry <= self.now => self.join(n),
+            Reach::Down(_) => {}
+            Reach::Joining(Join::Inspect) => {}
+            Reach::Joining(Join::Fence) => self.step_fence(n),
+            Reach::Joining(Join::Replay) => {
+                self.step_fence(n);
+                self.pump_journal(n);
+                self.finish_replay(n);
+            }
+            Reach::Up => {
+                self.step_fence(n);
+                self.pump_journal(n);
+                self.check_drained(n);
+            }
+        }
+        if self.nodes[n].reach == Reach::Up || matches!(self.nodes[n].reach, Reach::Joining(Join::Fence | Join::Replay))
+        {
+            self.schedule_read(n);
+        }
+    }
+
+    /// First step of taking a node back.
+    pub(crate) fn join(&mut self, n: N) {
+        self.nodes[n].reach = Reach::Joining(Join::Inspect);
+        self.inspect(n);
+    }
+
+    fn inspect(&mut self, n: N) {
+        let op = self.op(Op::Inspect(n));
+        let node = self.nodes[n].row.id.clone();
+        self.emit(Effect::Node { op, node, action: NodeAction::Inspect, timeout_ms: self.config.timing.probe });
+    }
+
+    fn inspected(&mut self, n: N, result: Result<NodeAnswer, NodeFault>) {
+        if self.nodes[n].reach != Reach::Joining(Join::Inspect) {
+            return;
+        }
+        match result {
+            Ok(NodeAnswer::State { version, indexes }) => {
+                self.nodes[n].version = Some(version);
+                self.nodes[n].row.witness.indexes = indexes;
+                self.out.nodes.insert(n);
+                self.nodes[n].reach = Reach::Joining(Join::Fence);
+                self.nodes[n].fails = 0;
+                self.start_fence(n);
+            }
+            _ => self.lose(n, "no contact"),
+        }
+    }
+
+    /// The join's fence has ended: the node takes writes as soon as it has the index operations that it missed.
+    pub(crate) fn fenced_in_join(&mut self, n: N) {
+        self.nodes[n].reach = Reach::Joining(Join::Replay);
+        self.nodes[n].backoff = self.config.timing.reconnect.0;
+        if self.nodes[n].row.rebuild {
+            self.nodes[n].journal.clear();
+        }
+        self.todo.insert(Todo::Node(n));
+    }
+
+    fn finish_replay(&mut self, n: N) {
+        let node = &mut self.nodes[n];
+        if !node.journal.is_empty() || node.fence.is_some() {
+            return;
+        }
+        node.reach = Reach::Up;
+        node.starting = false;
+        // What it had accepted before it was lost may still wait in its queue.
+        node.drain = node.row.floor;
+        self.alert("node_up", Some(n), "in contact and fenced".to_owned());
+        self.check_drained(n);
+        self.wake_tickets(n);
+    }
+
+    /// A node that came back is read again once its queue has caught up.
+    pub(crate) fn check_drained(&mut self, n: N) {
+        let node = &mut self.nodes[n];
+        let behind = node.open.keys().next().is_some_and(|uid| *uid < node.drain);
+        if node.row.away && !behind && node.reach == Reach::Up {
+            node.row.away = false;
+            self.out.nodes.insert(n);
+            self.touch_map();
+        }
+    }
+
+    /// Contact is lost: the node is unfenced, in no write set, and not read where another copy can be (F15).
+    pub(crate) fn lose(&mut self, n: N, why: &str) {
+        let first = self.config.timing.reconnect.0;
+        let longest = self.config.timing.reconnect.1;
+        let node = &mut self.nodes[n];
+        let was_up = node.reach == Reach::Up || node.starting;
+        let retry = self.now + node.backoff.max(first);
+        node.backoff = (node.backoff.max(first) * 2).min(longest);
+        node.reach = Reach::Down(retry);
+        node.starting = false;
+        node.keys = None;
+        node.fence = None;
+        node.reading = None;
+        node.fails = 0;
+        node.pause = first;
+        if !node.row.away {
+            node.row.away = true;
+            self.out.nodes.insert(n);
+            self.nodes[n].away_epoch = self.touch_map();
+        }
+        if was_up {
+            self.alert("node_down", Some(n), why.to_owned());
+        }
+        self.at(retry, Timer::Node(n));
+        self.wake_tickets(n);
+    }
+
+    /// Tickets that may wait for this node look again.
+    pub(crate) fn wake_tickets(&mut self, n: N) {
+        let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
+        for uid in parts {
+            self.todo.insert(Todo::Settle(uid));
+            self.todo.insert(Todo::Judge(uid));
+        }
+        // Queued tickets that hold their locks wait for nodes only.
+        let queued = self.tickets.values().filter(|ticket| ticket.live == crate::state::Live::Queued);
+        let queued: Vec<u32> = queued.map(|ticket| ticket.row.uid).filter(|uid| self.locks.holds(*uid)).collect();
+        self.todo.extend(queued.into_iter().map(Todo::Grant));
+        let index_ops = self.tickets.values().filter(|ticket| matches!(ticket.row.work, TicketWork::Index(_)));
+        let index_ops: Vec<u32> = index_ops.map(|ticket| ticket.row.uid).collect();
+        self.todo.extend(index_ops.into_iter().map(Todo::Judge));
+        let renewing: Vec<u32> =
+            self.tickets.values().filter(|ticket| !ticket.renewing.is_empty()).map(|ticket| ticket.row.uid).collect();
+        for uid in renewing {
+            self.answer_renewals(uid);
+        }
+    }
+
+    /// The node's disk is another one (F9): what it had is gone, whatever it says.
+    pub(crate) fn new_incarnation(&mut self, n: N) {
+        let had_copies: Vec<(u16, u32)> = (0u16..)
+            .zip(&self.copies)
+            .flat_map(|(placement, shards)| (0u32..).zip(shards).map(move |(shard, copies)| (placement, shard, copies)))
+            .filter(|(_, _, copies)| copies.iter().any(|copy| copy.node == n && copy.state == CopyState::InSync))
+            .map(|(placement, shard, _)| (placement, shard))
+            .collect();
+        for (placement, shard) in had_copies {
+            // A last copy keeps its state: it means the old disk, and the shard is down until that is back.
+            self.mark_stale(placement, shard, n, "the disk is another one");
+        }
+        let node = &mut self.nodes[n];
+        node.row.incarnation += 1;
+        node.row.rebuild = true;
+        node.row.floor = 0;
+        node.row.seen = false;
+        node.row.witness = Witness::default();
+        node.open.clear();
+        node.cleared.clear();
+        node.journal.clear();
+        node.journal_op = None;
+        let id = node.row.id.clone();
+        self.out.nodes.insert(n);
+        self.touch_map();
+        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk"));
+        let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
+        for uid in parts {
+            self.end_parts(uid, n, |_| Some(PartEnd::Lost));
+        }
+        self.forget_journal(&id);
+        self.wake_tickets(n);
+    }
+
+    fn keys_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {
+        let Some(fence) = self.nodes[n].fence.filter(|fence| fence.stage == FenceStage::Keys(op)) else { return };
+        match result {
+            Ok(NodeAnswer::Fenced { data, admin }) => self.keys_replaced(n, fence.generation, Some((data, admin))),
+            _ => self.lose(n, fence::FAILED),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! OUTCOME: replicas are judged by comparing them (F10, F11, F12), and the global task by what the replicas in sync
+//! did (invariant 10).
+
+use miroir_core::error::ErrorBody;
+use miroir_core::wire::WriteKind;
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::details::write_details;
+use crate::state::{Live, N, Timer, Waiting};
+
+/// Where a shard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Pending,
+    Applied,
+    NotApplied,
+}
+
+impl Sequencer {
+    /// An end as the node tells it, checked against the counts (F11): a task that "succeeded" with fewer documents
+    /// than it was sent did not. Nothing at all is reported where a later clear or deletion absorbed it.
+    pub(crate) fn checked_end(&self, n: N, uid: u32, task: &NodeTask, end: PartEnd) -> PartEnd {
+        let PartEnd::Succeeded { indexed, .. } = end else { return end };
+        let Some(ticket) = self.tickets.get(&uid) else { return end };
+        let TicketWork::Write(work) = &ticket.row.work else { return end };
+        if !matches!(work.kind, WriteKind::Replace | WriteKind::Update) || self.planted.count_check_off {
+            return end;
+        }
+        let node = &self.nodes[n];
+        let part = ticket.row.parts.iter().find(|part| part.node == node.row.id && part.task == Some(task.uid));
+        let Some(part) = part else { return end };
+        let counts = work.shards.iter().filter(|count| part.shards.contains(&count.shard));
+        let expected: u64 = counts.map(|count| u64::from(count.keys)).sum();
+        let absorbed = node.cleared.get(&work.index).is_some_and(|clear| *clear > task.uid);
+        match indexed {
+            Some(indexed) if indexed == expected => end,
+            None if absorbed => end,
+            _ => PartEnd::Failed { error: None },
+        }
+    }
+
+    /// The first sign that a node works on it.
+    pub(crate) fn see_times(&mut self, uid: u32, node_task: &NodeTask) {
+        let now = self.now;
+        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        let Some(task) = ticket.row.task.as_mut().filter(|task| !task.status.is_over()) else { return };
+        let clamp = |time: u64| time.clamp(task.enqueued_ms, now.max(task.enqueued_ms));
+        let started = node_task.started_ms.map(clamp);
+        task.started_ms = [task.started_ms, started].into_iter().flatten().min();
+        task.finished_ms = [task.finished_ms, node_task.finished_ms.map(clamp)].into_iter().flatten().max();
+    }
+
+    /// Looks whether a ticket's end is known.
+    pub(crate) fn judge(&mut self, uid: u32) {
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        match ticket.row.work {
+            TicketWork::Index(_) => return self.judge_index(uid),
+            TicketWork::Cancel(_) => return,
+            TicketWork::Write(_) => {}
+        }
+        if ticket.live == Live::Over {
+            self.compare(uid);
+            return self.forget(uid);
+        }
+        if ticket.live != Live::Decided || ticket.adopting {
+            return;
+        }
+        let verdicts = self.compare(uid);
+        if verdicts.contains(&Verdict::Pending) {
+            return;
+        }
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        if ticket.refused {
+            self.key_user_ended(uid, verdicts.contains(&Verdict::Applied));
+            return self.over(uid);
+        }
+        let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
+        if all && !self.is_adopted(uid) {
+            self.adopting.insert(uid);
+            if let Some(ticket) = self.tickets.get_mut(&uid) {
+                ticket.adopting = true;
+            }
+            return self.at(self.now + self.config.timing.vm_silent, Timer::Adoption);
+        }
+        self.conclude(uid, all, verdicts.contains(&Verdict::Applied));
+    }
+
+    /// Compares the replicas of every shard, and makes those stale that did not do what another one did.
+    fn compare(&mut self, uid: u32) -> Vec<Verdict> {
+        let Some(ticket) = self.tickets.get(&uid) else { return Vec::new() };
+        let TicketWork::Write(work) = &ticket.row.work else { return Vec::new() };
+        let shards: Vec<u32> = work.shards.iter().map(|count| count.shard).collect();
+        let placement = self.placement_of(&ticket.row);
+        let late = ticket.first_end.is_some_and(|first| first + self.config.timing.lag <= self.now);
+        shards.into_iter().map(|shard| self.compare_shard(uid, placement, shard, late)).collect()
+    }
+
+    fn compare_shard(&mut self, uid: u32, placement: u16, shard: u32, late: bool) -> Verdict {
+        let Some(ticket) = self.tickets.get(&uid) else { return Verdict::NotApplied };
+        let over = ticket.live == Live::Over;
+        let (mut applied, mut deviating, mut pending, mut away) = (false, Vec::new(), Vec::new(), Vec::new());
+        for copy in self.shard_copies(placement, shard).iter().filter(|copy| self.is_good(copy)) {
+            let row = &self.nodes[copy.node].row;
+            let part = ticket.row.parts.iter().find(|part| part.node == row.id && part.shards.contains(&shard));
+            let Some(part) = part else { continue };
+            match &part.end {
+                Some(PartEnd::Succeeded { .. }) => applied = true,
+                Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
+                Some(_) => deviating.push(copy.node),
+                None if row.away => away.push(copy.node),
+                None => pending.push(copy.node),
+            }
+        }
+        if applied {
+            if late {
+                deviating.append(&mut pending);
+            }
+            for n in deviating {
+                self.mark_stale(placement, shard, n, &format!("did not do what another replica did of ticket {uid}"));
+                self.needs_epoch(uid, self.meta.epoch);
+            }
+            for n in &away {
+                self.needs_epoch(uid, self.nodes[*n].away_epoch);
+            }
+            // One that is away will be compared when it is back; the task does not wait for it.
+            return if pending.is_empty() { Verdict::Applied } else { Verdict::Pending };
+        }
+        if !pending.is_empty() {
+            return Verdict::Pending;
+        }
+        if deviating.is_empty() {
+            // All good copies of it are away, or none took part (they joined later or the shard was given up).
+            return if away.is_empty() { Verdict::NotApplied } else { Verdict::Pending };
+        }
+        if !over {
+            // It failed wherever it can be seen: that is the outcome, and who may still do it deviates.
+            for n in away {
+                self.mark_stale(placement, shard, n, &format!("may yet do what failed elsewhere of ticket {uid}"));
+            }
+        }
+        Verdict::NotApplied
+    }
+
+    fn needs_epoch(&mut self, uid: u32, epoch: u64) {
+        if let Some(ticket) = self.tickets.get_mut(&uid)
+            && ticket.row.epoch < epoch
+        {
+            ticket.row.epoch = epoch;
+            self.touch_ticket(uid);
+        }
+    }
+
+    /// Whether every live VM reads by a map that knows what this task needs known (F7).
+    pub(crate) fn is_adopted(&self, uid: u32) -> bool {
+        let Some(ticket) = self.tickets.get(&uid) else { return true };
+        if ticket.row.epoch == 0 || self.planted.adoption_ignored {
+            return true;
+        }
+        let silent = self.config.timing.vm_silent;
+        // A new leader knows no VM yet: those alive have spoken when as much time has passed.
+        let known = ticket.row.term == self.meta.term || self.started_ms + silent <= self.now;
+        let live = self.vms.values().filter(|vm| vm.heard + silent > self.now);
+        known && live.into_iter().all(|vm| vm.epoch >= ticket.row.epoch)
+    }
+
+    pub(crate) fn check_adoption(&mut self) {
+        let silent = self.config.timing.vm_silent;
+        self.vms.retain(|_, vm| vm.heard + 6 * silent > self.now);
+        let adopted: Vec<u32> = self.adopting.iter().copied().filter(|uid| self.is_adopted(*uid)).collect();
+        for uid in adopted {
+            self.adopting.remove(&uid);
+            self.conclude(uid, true, true);
+        }
+        if !self.adopting.is_empty() {
+            self.at(self.now + silent / 4, Timer::Adoption);
+        }
+    }
+
+    /// Gives the task its final state.
+    fn conclude(&mut self, uid: u32, all: bool, any: bool) {
+        let now = self.now;
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Write(work) = &ticket.row.work else { return };
+        let canceled = !any && ticket.row.parts.iter().any(|part| part.end == Some(PartEnd::Canceled));
+        let status = match (all, canceled) {
+            (true, _) => TaskStatus::Succeeded,
+            (false, true) => TaskStatus::Canceled,
+            (false, false) => TaskStatus::Failed,
+        };
+        let details = write_details(work, self.counted(uid, all));
+        let error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row));
+        let canceled_by = if canceled { self.canceler(uid) } else { None };
+        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        if let Some(task) = ticket.row.task.as_mut() {
+            task.status = status;
+            task.error = error;
+            task.canceled_by = canceled_by;
+            task.details = Some(details);
+            task.finished_ms = Some(task.finished_ms.unwrap_or(now).max(task.enqueued_ms));
+            task.started_ms = task.started_ms.or(task.finished_ms);
+            self.out.extra.push(Record::Task(Box::new(task.clone())));
+        }
+        self.key_user_ended(uid, any);
+        self.emit(Effect::TaskChanged { uid, status });
+        self.over(uid);
+        self.cancel_progress(uid);
+    }
+
+    /// Documents that it indexed or deleted; none where the engine says null.
+    fn counted(&self, uid: u32, all: bool) -> Option<u64> {
+        let ticket = self.tickets.get(&uid)?;
+        let TicketWork::Write(work) = &ticket.row.work else { return None };
+        let ended = ticket.row.parts.iter().filter_map(|part| match &part.end {
+            Some(PartEnd::Succeeded { indexed, deleted }) => Some((part, *indexed, *deleted)),
+            _ => None,
+        });
+        match work.kind {
+            WriteKind::Replace | WriteKind::Update => {
+                let absorbed = ended.into_iter().any(|(_, indexed, _)| indexed.is_none());
+                let sum = work.shards.iter().map(|count| u64::from(count.keys)).sum();
+                if all && absorbed { None } else { Some(if all { sum } else { 0 }) }
+            }
+            _ => {
+                let parts: Vec<(N, &[u32], u64)> = ended
+                    .filter_map(|(part, _, deleted)| {
+                        Some((self.node_at(&part.node)?, part.shards.as_slice(), deleted.unwrap_or(0)))
+                    })
+                    .collect();
+                Some(Self::deleted_once(&parts, work.shards.len()))
+            }
+        }
+    }
+
+    /// A write of an index with a provisional key has ended (F31).
+    pub(crate) fn key_user_ended(&mut self, uid: u32, applied: bool) {
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Write(work) = &ticket.row.work else { return };
+        let index = work.index.clone();
+        let adds = matches!(work.kind, WriteKind::Replace | WriteKind::Update);
+        let settles = self.indexes.get_mut(&index).filter(|row| {
+            row.provisional
+                && row.incarnation == work.incarnation
+                && applied
+                && adds
+                && row.primary_key == work.primary_key
+        });
+        if let Some(row) = settles {
+            row.provisional = false;
+            self.out.indexes.insert(index.clone());
+            self.key_users.remove(&index);
+            self.touch_map();
+            self.readmit_parked(&index);
+        }
+        self.leave_key(&index, uid);
+    }
+
+    /// The last open write of a provisional key is gone without success: the key is free again.
+    pub(crate) fn leave_key(&mut self, index: &str, uid: u32) {
+        let Some(users) = self.key_users.get_mut(index) else { return };
+        users.remove(&uid);
+        if !users.is_empty() {
+            return;
+        }
+        self.key_users.remove(index);
+        if let Some(row) = self.indexes.get_mut(index).filter(|row| row.provisional) {
+            (row.primary_key, row.provisional) = (None, false);
+            self.out.indexes.insert(index.to_owned());
+        }
+        self.readmit_parked(index);
+    }
+
+    /// A begin that the engine would take without work for any node: an empty payload, or a fault that it reports in
+    /// the task.
+    pub(crate) fn finish_at_once(&mut self, uid: u32, waiting: &Waiting, error: Option<ErrorBody>) {
+        let now = self.now;
+        let Some(mut task) = self.new_write_task(uid) else { return };
+        let Some(ticket) = self.tickets.get(&uid) else { return };
+        let TicketWork::Write(work) = &ticket.row.work else { return };
+        task.status = if error.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
+        task.details = Some(write_details(work, Some(0)));
+        (task.error, task.started_ms, task.finished_ms) = (error, Some(now), Some(now));
+        let reply = miroir_core::wire::ControlReply {
+            status: 202,
+            headers: crate::begin::json_headers(),
+            body: Some(crate::details::summary(&task)),
+        };
+        let status = task.status;
+        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        ticket.row.task = Some(task.clone());
+        ticket.waiting = None;
+        let followers = std::mem::take(&mut ticket.followers);
+        self.out.extra.push(Record::Task(Box::new(task)));
+        self.settle_key(uid);
+        for request in followers.into_iter().map(|follower| follower.request).chain([waiting.request]) {
+            self.answer_begin(request, reply.clone());
+        }
+        self.emit(Effect::TaskChanged { uid, status });
+        self.drop_ticket(uid);
+    }
+}
+
+fn first_error(row: &TicketRow) -> ErrorBody {
+    let errors = row.parts.iter().filter_map(|part| match &part.end {
+        Some(PartEnd::Failed { error }) => error.clone(),
+        _ => None,
+    });
+    let unclear = || ErrorBody::new("internal", "The write was lost on every replica in sync.");
+    errors.into_iter().next().unwrap_or_else(unclear)
+}

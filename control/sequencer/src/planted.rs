@@ -1,0 +1,33 @@
+//! Rules that can be switched off, one by one, so that the simulation can show that it would notice. Never set outside
+//! of tests.
+
+/// Each field switches one rule off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    /// A ticket is resolved after one probe, without a fence (F1, F2).
+    pub resolve_without_fence: bool,
+    /// A part whose outcome is unknown is taken as absent and its copy stays in sync (late delivery, F1).
+    pub unknown_stays_in_sync: bool,
+    /// A replica is judged by the error's code: a fault of the request never makes it stale (F10).
+    pub outcome_by_error_code: bool,
+    /// The counts of finished tasks are not compared (F11).
+    pub count_check_off: bool,
+    /// The last in-sync copy may be made stale (F8).
+    pub last_copy_made_stale: bool,
+    /// Writes go to the owners of the table, stale or not (F17: owners from a filter's map).
+    pub owners_from_map: bool,
+    /// A restored or emptied disk is not noticed (F9).
+    pub witness_off: bool,
+    /// A task is shown as succeeded before the live VMs have adopted the epoch (F6, F7).
+    pub adoption_ignored: bool,
+    /// Late, repeated and foreign tasks are ignored (F3).
+    pub audit_off: bool,
+    /// An index operation with unknown outcome is sent again without looking (F13).
+    pub blind_resend: bool,
+    /// The tasks are read right after the keys were replaced (F1's `quiet`).
+    pub no_quiet: bool,
+    /// A new leader grants before it has fenced the nodes (F15).
+    pub no_fence_at_start: bool,
+    /// A repeated idempotency key makes another ticket (F30).
+    pub idempotency_off: bool,
+}

@@ -1,0 +1,111 @@
+//! Reads of node task lists: when, and what comes of them. One read of a node at a time; its pace follows how much
+//! there is to see. Each read begins with the last task known, which the node must still have (WITNESS, F9).
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{N, Op, Reach, Reading, Timer, Todo};
+
+const PAGE: u32 = 1000;
+/// Failed reads in a row after which a node counts as lost; the first may be a connection that had been closed.
+const PATIENCE: u32 = 2;
+
+impl Sequencer {
+    /// Wants a read that starts from now on; returns its stamp: it has ended when `read_done` is no lower.
+    pub(crate) fn want_read(&mut self, n: N) -> u64 {
+        let wanted = self.stamp + 1;
+        self.nodes[n].read_wanted = wanted;
+        if self.nodes[n].reading.is_none() {
+            self.start_read(n);
+        }
+        wanted
+    }
+
+    fn start_read(&mut self, n: N) {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        self.send_read(n, stamp);
+    }
+
+    fn send_read(&mut self, n: N, stamp: u64) {
+        let op = self.op(Op::Read(n));
+        let node = &mut self.nodes[n];
+        node.reading = Some(Reading { op, stamp });
+        let from = node.row.witness.last.as_ref().map_or(node.row.floor, |(uid, _)| *uid);
+        let open = node.open.keys().copied().filter(|uid| *uid <= from).take(crate::OPEN_LIMIT).collect();
+        let action = NodeAction::ReadTasks { from, limit: PAGE, open };
+        let node = node.row.id.clone();
+        self.emit(Effect::Node { op, node, action, timeout_ms: self.config.timing.probe });
+    }
+
+    pub(crate) fn read_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {
+        let Some(reading) = self.nodes[n].reading.filter(|reading| reading.op == op) else { return };
+        let (tasks, more, open) = match result {
+            Ok(NodeAnswer::Tasks { tasks, more, open }) => (tasks, more, open),
+            Err(NodeFault::NotSent) => return self.lose(n, "its tasks cannot be read: not reachable"),
+            _ => {
+                self.nodes[n].fails += 1;
+                if self.nodes[n].fails >= PATIENCE {
+                    return self.lose(n, "its tasks cannot be read");
+                }
+                return self.send_read(n, reading.stamp);
+            }
+        };
+        self.nodes[n].fails = 0;
+        let known = self.nodes[n].row.witness.last.clone();
+        let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
+        if known.is_some() && known != shown && !self.planted.witness_off {
+            self.new_incarnation(n);
+            return self.send_read(n, reading.stamp);
+        }
+        let news = tasks.len() > usize::from(known.is_some());
+        let ended = self.audit(n, &tasks, &open);
+        self.nodes[n].reading = None;
+        if more && news {
+            return self.send_read(n, reading.stamp);
+        }
+        self.nodes[n].row.seen = true;
+        self.nodes[n].read_done = reading.stamp;
+        self.pace(n, news || ended);
+        self.todo.insert(Todo::Node(n));
+        self.todo_waiting_for_reads(n);
+        if self.nodes[n].read_wanted > reading.stamp {
+            self.start_read(n);
+        }
+    }
+
+    /// Tickets that look for their parts look again.
+    fn todo_waiting_for_reads(&mut self, n: N) {
+        let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
+        self.todo.extend(parts.into_iter().map(Todo::Settle));
+    }
+
+    /// Reads soon after something happened, then ever less often, and as a witness check when nothing is open.
+    fn pace(&mut self, n: N, busy: bool) {
+        let timing = &self.config.timing;
+        let node = &mut self.nodes[n];
+        let pause = if busy { timing.poll.0 } else { (node.pause * 2).min(timing.poll.1) };
+        node.pause = pause.max(timing.poll.0);
+        let idle = node.open.is_empty() && node.journal.is_empty();
+        node.next_read = self.now + if idle { timing.witness } else { node.pause };
+        let at = node.next_read;
+        self.at(at, Timer::Node(n));
+    }
+
+    /// Something was sent to the node: look soon.
+    pub(crate) fn expect_news(&mut self, n: N) {
+        let soon = self.config.timing.poll.0;
+        let node = &mut self.nodes[n];
+        node.pause = soon;
+        node.next_read = node.next_read.min(self.now + soon);
+        let at = node.next_read;
+        self.at(at, Timer::Node(n));
+    }
+
+    pub(crate) fn schedule_read(&mut self, n: N) {
+        let node = &self.nodes[n];
+        let settled = matches!(node.reach, Reach::Up | Reach::Joining(_));
+        if settled && node.reading.is_none() && node.next_read <= self.now && node.keys.is_some() {
+            self.start_read(n);
+        }
+    }
+}

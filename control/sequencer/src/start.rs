@@ -1,0 +1,207 @@
+//! Control's start (protocol 1.3): a new term; every node is fenced before it is granted anything; what was granted is
+//! resolved, what was only queued is gone with its connection.
+
+use std::collections::BTreeMap;
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::locks::Locks;
+use crate::planted::Planted;
+use crate::state::{Copy, Join, Live, Node, Reach, Timer, Todo};
+
+pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Planted) -> Sequencer {
+    let mut meta = snapshot.meta.unwrap_or_default();
+    meta.term += 1;
+    let nodes: Vec<Node> = config.nodes.iter().map(|node| new_node(node, &snapshot.nodes, &config.timing)).collect();
+    let copies = copies(&config, &snapshot.copies, &nodes);
+    let mut sequencer = Sequencer {
+        planted,
+        now,
+        meta,
+        nodes,
+        copies,
+        indexes: snapshot.indexes.into_iter().map(|row| (row.uid.clone(), row)).collect(),
+        tickets: BTreeMap::new(),
+        attempts: BTreeMap::new(),
+        tombstones: BTreeMap::new(),
+        locks: Locks::default(),
+        idempotency: snapshot.idempotency.into_iter().map(|row| (row.scope.clone(), row)).collect(),
+        parked: Vec::new(),
+        held: BTreeMap::new(),
+        key_users: BTreeMap::new(),
+        vms: BTreeMap::new(),
+        adopting: Default::default(),
+        ops: BTreeMap::new(),
+        next_op: 0,
+        stamp: 0,
+        timers: Default::default(),
+        wake: None,
+        todo: Default::default(),
+        started_ms: now,
+        out: Default::default(),
+        config,
+    };
+    let mut journal = snapshot.journal;
+    journal.sort_by_key(|entry| (entry.ticket, entry.step));
+    for entry in journal {
+        if let Some(n) = sequencer.node_at(&entry.node) {
+            sequencer.nodes[n].journal.push_back(entry);
+        }
+    }
+    let mut tickets = snapshot.tickets;
+    // Those that held locks first: they are ahead of whatever was queued behind them.
+    tickets.sort_by_key(|row| (row.stage == Stage::Queued, row.uid));
+    for row in tickets {
+        sequencer.take_back(row);
+    }
+    sequencer
+}
+
+fn new_node(config: &ConfigNode, rows: &[NodeRow], timing: &Timing) -> Node {
+    let row = rows.iter().find(|row| row.id == config.id).cloned();
+    Node {
+        config: config.clone(),
+        row: row.unwrap_or_else(|| NodeRow { id: config.id.clone(), ..NodeRow::default() }),
+        reach: Reach::Joining(Join::Inspect),
+        keys: None,
+        live: 0,
+        fenced: 0,
+        fence: None,
+        fence_wanted: 0,
+        reading: None,
+        read_done: 0,
+        read_wanted: 0,
+        next_read: 0,
+        pause: timing.poll.0,
+        fails: 0,
+        backoff: timing.reconnect.0,
+        open: BTreeMap::new(),
+        parts: Default::default(),
+        journal: Default::default(),
+        journal_op: None,
+        drain: 0,
+        cleared: BTreeMap::new(),
+        away_epoch: 0,
+        version: None,
+        starting: true,
+    }
+}
+
+/// Copies by placement and shard: the stored ones, else those of the configuration's table.
+fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy>>> {
+    let at = |id: &str| nodes.iter().position(|node| node.row.id == id);
+    if rows.is_empty() {
+        let fresh = |node: &u16| Copy {
+            node: usize::from(*node),
+            incarnation: nodes.get(usize::from(*node)).map_or(0, |node| node.row.incarnation),
+            state: CopyState::InSync,
+        };
+        return vec![config.owners.iter().map(|owners| owners.iter().map(fresh).collect()).collect()];
+    }
+    let mut sorted: Vec<&CopyRow> = rows.iter().collect();
+    sorted.sort_by_key(|row| (row.placement, row.shard, row.rank));
+    let placements = sorted.iter().map(|row| usize::from(row.placement) + 1).max().unwrap_or(1);
+    let mut copies = vec![vec![Vec::new(); config.shards as usize]; placements];
+    for row in sorted {
+        let shard = copies[usize::from(row.placement)].get_mut(row.shard as usize);
+        if let (Some(shard), Some(node)) = (shard, at(&row.node)) {
+            shard.push(Copy { node, incarnation: row.incarnation, state: row.state });
+        }
+    }
+    copies
+}
+
+impl Sequencer {
+    /// A ticket of an earlier term.
+    fn take_back(&mut self, row: TicketRow) {
+        let uid = row.uid;
+        let mut ticket = self.new_ticket(uid, row.work.clone());
+        ticket.live = match (row.stage, &row.work) {
+            (Stage::Queued, _) => Live::Queued,
+            (Stage::Granted, TicketWork::Write(_)) => Live::Settling { resolve: true },
+            (Stage::Granted, _) => Live::Granted,
+            (Stage::Decided, _) => Live::Decided,
+            (Stage::Over, _) => Live::Over,
+        };
+        ticket.probe = 1;
+        let holds = matches!(row.stage, Stage::Queued | Stage::Granted);
+        let swaps =
+            matches!(&row.work, TicketWork::Index(work) if matches!(work.operation, IndexOperation::Swap { .. }));
+        let all: Vec<u32> = (0..self.config.shards).collect();
+        match &row.work {
+            TicketWork::Write(work) => {
+                self.attempts.insert(work.attempt.clone(), uid);
+                if holds {
+                    ticket.locks = vec![(work.index.clone(), work.shards.iter().map(|count| count.shard).collect())];
+                }
+                let provisional = self.indexes.get(&work.index).is_some_and(|index| index.provisional);
+                if provisional && row.stage != Stage::Over {
+                    self.key_users.entry(work.index.clone()).or_default().insert(uid);
+                }
+            }
+            TicketWork::Index(work) if holds || swaps && row.stage == Stage::Decided => {
+                let uids = crate::index_ops::uids_of(&work.operation);
+                ticket.locks = uids.into_iter().map(|uid| (uid, all.clone())).collect();
+            }
+            _ => {}
+        }
+        let failed = row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Failed);
+        ticket.refused = row.stage == Stage::Decided && failed;
+        for part in row.parts.iter().filter(|part| part.end.is_none()) {
+            let Some(n) = self.node_at(&part.node) else { continue };
+            self.nodes[n].parts.insert(uid);
+            if let Some(task) = part.task {
+                self.nodes[n].open.insert(task, uid);
+            }
+        }
+        ticket.row = row;
+        self.locks.enter(uid, &ticket.locks);
+        let forget = ticket.row.forget_ms;
+        self.tickets.insert(uid, ticket);
+        self.at(forget.max(self.now), Timer::Ticket(uid));
+        self.todo.insert(Todo::Grant(uid));
+        self.todo.insert(Todo::Settle(uid));
+        self.todo.insert(Todo::Judge(uid));
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.out.meta = true;
+        self.touch_map();
+        for placement in 0..self.copies.len() {
+            for shard in 0..self.config.shards {
+                self.out.copies.insert((placement as u16, shard));
+            }
+        }
+        for n in 0..self.nodes.len() {
+            self.out.nodes.insert(n);
+            self.join(n);
+        }
+        let cancelations = self.tickets.values().filter(|ticket| matches!(ticket.row.work, TicketWork::Cancel(_)));
+        for uid in cancelations.map(|ticket| ticket.row.uid).collect::<Vec<_>>() {
+            self.finish_cancelation(uid);
+        }
+        // A reservation that no open write stands behind any more is none.
+        let reserved: Vec<String> =
+            self.indexes.values().filter(|row| row.provisional).map(|row| row.uid.clone()).collect();
+        for index in reserved.into_iter().filter(|index| !self.key_users.contains_key(index)) {
+            if let Some(row) = self.indexes.get_mut(&index) {
+                (row.primary_key, row.provisional) = (None, false);
+                self.out.indexes.insert(index);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Forgets what is too old, now and then.
+    pub(crate) fn sweep(&mut self) {
+        let now = self.now;
+        self.tombstones.retain(|_, until| *until > now);
+        let old: Vec<String> =
+            self.idempotency.values().filter(|row| row.until_ms <= now).map(|row| row.scope.clone()).collect();
+        for scope in old {
+            self.idempotency.remove(&scope);
+            self.out.idempotency.insert(scope);
+        }
+        self.at(now + self.config.timing.tombstone, Timer::Sweep);
+    }
+}

@@ -1,0 +1,215 @@
+//! What the sequencer keeps in memory. All maps are ordered: the same events give the same effects.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use miroir_core::wire;
+
+use crate::api::*;
+use crate::locks::Wanted;
+
+/// Position of a node in the configuration.
+pub(crate) type N = usize;
+
+/// A node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) config: ConfigNode,
+    pub(crate) row: NodeRow,
+    pub(crate) reach: Reach,
+    /// Keys of generation `live`, once made.
+    pub(crate) keys: Option<Keys>,
+    /// Generation that grants carry.
+    pub(crate) live: u64,
+    /// No request with a key of a lower generation can be enqueued any more, and the tasks have been read since.
+    pub(crate) fenced: u64,
+    pub(crate) fence: Option<Fence>,
+    /// A fence to at least this generation is wanted.
+    pub(crate) fence_wanted: u64,
+    pub(crate) reading: Option<Reading>,
+    /// Stamp of the newest read of the task list that reached its end.
+    pub(crate) read_done: u64,
+    /// A read that starts at this stamp or later is wanted.
+    pub(crate) read_wanted: u64,
+    pub(crate) next_read: u64,
+    pub(crate) pause: u64,
+    pub(crate) fails: u32,
+    pub(crate) backoff: u64,
+    /// Unfinished node tasks, and the tickets that they belong to.
+    pub(crate) open: BTreeMap<u32, u32>,
+    /// Tickets with a part here that has not ended.
+    pub(crate) parts: BTreeSet<u32>,
+    pub(crate) journal: VecDeque<JournalRow>,
+    pub(crate) journal_op: Option<OpId>,
+    /// Not read until its tasks below this uid have ended.
+    pub(crate) drain: u32,
+    /// Newest task of each index that clears or deletes it (F11: tasks before it may report nothing).
+    pub(crate) cleared: BTreeMap<String, u32>,
+    /// Epoch since which maps tell not to read it while another copy can be read.
+    pub(crate) away_epoch: u64,
+    pub(crate) version: Option<String>,
+    /// The first attempt to reach it in this term is not over.
+    pub(crate) starting: bool,
+}
+
+/// Contact with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// None; tried again at this time.
+    Down(u64),
+    /// Being taken back.
+    Joining(Join),
+    /// Fenced in this term and in contact since.
+    Up,
+}
+
+/// Steps of taking a node back (protocol 1.3, "node back").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// Health, version.
+    Inspect,
+    /// Keys, quiet, tasks; the read of the tasks checks the witness first.
+    Fence,
+    /// Index operations that it missed.
+    Replay,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    pub(crate) data: Option<String>,
+    pub(crate) admin: Option<String>,
+}
+
+/// A fence under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) generation: u64,
+    pub(crate) stage: FenceStage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FenceStage {
+    /// The keys are being replaced.
+    Keys(OpId),
+    /// Requests authorised before may still be on their way into the queue, until this time.
+    Quiet(u64),
+    /// A read of the tasks that started at this stamp or later ends it.
+    Read(u64),
+}
+
+/// A read of a node's task list, page by page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) op: OpId,
+    pub(crate) stamp: u64,
+}
+
+/// A copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    pub(crate) node: N,
+    pub(crate) incarnation: u64,
+    pub(crate) state: CopyState,
+}
+
+/// A ticket.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) row: TicketRow,
+    pub(crate) locks: Wanted,
+    pub(crate) live: Live,
+    /// Begin that waits in the queue.
+    pub(crate) waiting: Option<Waiting>,
+    /// Commits that wait for the decision.
+    pub(crate) asking: Vec<RequestId>,
+    /// Renewals that wait for new keys.
+    pub(crate) renewing: Vec<(RequestId, Vec<NodeId>)>,
+    /// Begins with the same idempotency key that wait for the decision.
+    pub(crate) followers: Vec<Waiting>,
+    pub(crate) resent: bool,
+    /// Unix milliseconds after which a granted ticket is resolved without its filter.
+    pub(crate) deadline: u64,
+    /// Probes for its parts must have started at this stamp or later.
+    pub(crate) probe: u64,
+    /// When the first in-sync part ended well.
+    pub(crate) first_end: Option<u64>,
+    /// Body of the write was answered with an error although parts were accepted.
+    pub(crate) refused: bool,
+    /// An operation with the caller is under way (plan, verify), or a cancelation's calls.
+    pub(crate) ops: BTreeSet<OpId>,
+    /// The read-back has been done.
+    pub(crate) verified: bool,
+    /// The task's final state is fixed but waits for the live VMs (F7).
+    pub(crate) adopting: bool,
+    /// Swap: queues are empty and filters know.
+    pub(crate) announced: Option<u64>,
+}
+
+/// What a ticket waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Live {
+    /// Its locks, or nodes that are about to be known.
+    Queued,
+    /// The filter's commit, or the steps of an index operation.
+    Granted,
+    /// Certainty about its parts; `resolve`: no filter to send anything again.
+    Settling {
+        /// Nobody will commit.
+        resolve: bool,
+    },
+    /// Its node tasks.
+    Decided,
+    /// Only to be forgotten.
+    Over,
+}
+
+/// A begin that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) request: RequestId,
+    pub(crate) begin: Box<wire::Begin>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) may_create: bool,
+    pub(crate) until: u64,
+}
+
+/// A filter's VM.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vm {
+    pub(crate) epoch: u64,
+    pub(crate) heard: u64,
+}
+
+/// Operations under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Inspect(N),
+    Read(N),
+    Keys(N),
+    Step { node: N, ticket: u32, step: u32 },
+    Cancel(u32),
+    Plan(u32),
+    Verify(u32),
+}
+
+/// Work left to do within one event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Todo {
+    /// Grant it if it can be.
+    Grant(u32),
+    /// Look for certainty about its parts.
+    Settle(u32),
+    /// Look for its end.
+    Judge(u32),
+    /// Its node changed: whatever it may do now.
+    Node(N),
+}
+
+/// Timers; what they mean is looked up when they fire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Node(N),
+    Ticket(u32),
+    Parked,
+    Sweep,
+    Adoption,
+}
