@@ -15,3 +15,5 @@ pub use machine::{WriteMachine, WriteSetup};
 pub use query::{Parameters, decode_segment};
 pub use request::WriteHead;
 
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What is sent, to whom, and what comes of it when all goes well.
+
+use super::*;
+
+#[test]
+fn a_write_is_begun_dispatched_committed_and_answered() {
+    let mut run = Run::replace();
+    let begin: Begin = run.message(BEGIN_PATH);
+    assert_eq!((begin.received, begin.bytes), (5, DOCUMENTS.len() as u64));
+    assert_eq!(begin.shards.iter().map(|shard| shard.keys).sum::<u32>(), 5);
+    assert_eq!((begin.primary_key.as_deref(), begin.key_source), (Some("id"), KeySource::Map));
+    assert_eq!((begin.index.as_str(), begin.incarnation), ("m", Some(1)));
+    assert_eq!(begin.authorization.as_deref(), Some("Bearer client"));
+    assert_eq!((begin.digest.len(), begin.fault), (32, None));
+
+    run.answer(BEGIN_PATH, &BeginAnswer::Grant(run.grant()));
+    assert_eq!(run.open.len(), 3);
+    for node in ["n0", "n1", "n2"] {
+        let call = run.call(&format!("{node}-w"));
+        assert_eq!(call.path, "/indexes/m/documents?customMetadata=c0ffee00.1.70&primaryKey=id");
+        assert_eq!(call.method, "POST");
+        assert!(call.headers.contains(&("authorization".into(), format!("Bearer key-{node}"))));
+        assert!(call.headers.contains(&("x-request-id".into(), "r".into())));
+        let documents: Vec<serde_json::Value> = serde_json::from_slice(&call.body).unwrap();
+        assert_eq!(documents.len(), 5);
+        assert!(documents.iter().all(|document| tag::decode(document[tag::TAG_FIELD].as_str().unwrap(), 4).is_some()));
+    }
+    run.accept("n1-w", 11);
+    run.accept("n0-w", 10);
+    run.accept("n2-w", 12);
+    let accepted = |node: &str, uid| (node.to_owned(), PartOutcome::Accepted { uid });
+    assert_eq!(run.report(), [accepted("n0", 10), accepted("n1", 11), accepted("n2", 12)]);
+    assert!(run.reply.is_none(), "nothing is promised before the commit");
+    run.answer(COMMIT_PATH, &committed());
+    assert_eq!(run.status(), 202);
+    assert!(run.notices.is_empty());
+}
+
+#[test]
+fn each_node_gets_the_documents_of_its_shards() {
+    let mut run = Run::replace();
+    let mut grant = run.grant();
+    for (part, shards) in grant.parts.iter_mut().zip([vec![0, 1], vec![2, 3], vec![]]) {
+        part.shards = shards.into_iter().map(|shard| PartShard { shard, counts: true }).collect();
+    }
+    run.answer(BEGIN_PATH, &BeginAnswer::Grant(grant));
+    let documents = |node: &str| -> Vec<serde_json::Value> { serde_json::from_slice(&run.call(node).body).unwrap() };
+    let (first, second) = (documents("n0-w"), documents("n1-w"));
+    assert_eq!(first.len() + second.len(), 5);
+    assert!(documents("n2-w").is_empty());
+    let shard = |document: &serde_json::Value| tag::decode(document[tag::TAG_FIELD].as_str().unwrap(), 4).unwrap();
+    assert!(first.iter().all(|document| shard(document) < 2));
+    assert!(second.iter().all(|document| shard(document) >= 2));
+}
+
+#[test]
+fn every_kind_has_its_request() {
+    let sent = |kind, query, body: &str| {
+        let mut run = Run::new(setup(kind, query, body));
+        run.answer(BEGIN_PATH, &BeginAnswer::Grant(run.grant()));
+        let call = run.call("n0-w");
+        (call.method, call.path.clone(), String::from_utf8(call.body.clone()).unwrap())
+    };
+    let ticket = "customMetadata=c0ffee00.1.70";
+    let none = String::new();
+    let (method, path, _) = sent(WriteKind::Update, Some("skipCreation=true"), DOCUMENTS);
+    assert_eq!((method, path), ("PUT", format!("/indexes/m/documents?{ticket}&primaryKey=id&skipCreation=true")));
+    let one = sent(WriteKind::DeleteOne, None, "");
+    assert_eq!(one, ("DELETE", format!("/indexes/m/documents/7?{ticket}"), none.clone()));
+    let all = sent(WriteKind::DeleteAll, None, "ignored");
+    assert_eq!(all, ("DELETE", format!("/indexes/m/documents?{ticket}"), none));
+    let (method, path, body) = sent(WriteKind::DeleteBatch, None, r#"[1,"b"]"#);
+    assert_eq!((method, path), ("POST", format!("/indexes/m/documents/delete-batch?{ticket}")));
+    assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&body).unwrap().len(), 2);
+    let (method, path, body) = sent(WriteKind::DeleteByFilter, None, r#"{"filter":"a = 1"}"#);
+    assert_eq!((method, path), ("POST", format!("/indexes/m/documents/delete?{ticket}")));
+    assert!(body.starts_with(r#"{"filter":["a = 1","_miroir_shard IN ["#), "{body}");
+}
+
+#[test]
+fn control_may_answer_at_once() {
+    let mut run = Run::replace();
+    run.answer(BEGIN_PATH, &BeginAnswer::Reply(reply(403)));
+    assert_eq!(run.status(), 403);
+    assert!(run.notices.is_empty() && run.open.is_empty());
+}
+
+#[test]
+fn a_payload_that_the_engine_refuses_is_refused_before_anything_is_asked() {
+    let run = Run::new(setup(WriteKind::Replace, None, r#"[{"id":1}"#));
+    assert_eq!(run.status(), 400);
+    assert!(run.open.is_empty());
+    assert!(WriteMachine::new(setup(WriteKind::DeleteByFilter, None, "{}")).is_err());
+}
+
+#[test]
+fn a_payload_whose_task_would_fail_is_reported_to_control() {
+    let mut run = Run::new(setup(WriteKind::Replace, None, r#"[{"id":1},{"id":"a b"}]"#));
+    let begin: Begin = run.message(BEGIN_PATH);
+    assert_eq!(begin.fault.unwrap().code, "invalid_document_id");
+    assert_eq!((begin.received, begin.primary_key.as_deref()), (2, Some("id")));
+    run.answer(BEGIN_PATH, &BeginAnswer::Reply(reply(202)));
+    assert_eq!(run.status(), 202);
+}
+
+#[test]
+fn a_grant_for_a_faulty_payload_is_not_used() {
+    let mut run = Run::new(setup(WriteKind::Replace, None, r#"[{"id":"a b"}]"#));
+    run.answer(BEGIN_PATH, &BeginAnswer::Grant(run.grant()));
+    assert_eq!(run.status(), 503);
+    assert_eq!(run.notices[0].path, ABORT_PATH);
+    assert!(run.open.is_empty());
+}
+
+#[test]
+fn another_primary_key_splits_again_under_a_new_attempt() {
+    let mut run = Run::new(setup(WriteKind::Replace, None, r#"[{"id":1,"sku":"a"},{"id":1,"sku":"b"}]"#));
+    let first: Begin = run.message(BEGIN_PATH);
+    assert_eq!(first.shards.iter().map(|shard| shard.keys).sum::<u32>(), 1);
+    let resplit = BeginAnswer::Resplit { primary_key: "sku".into(), incarnation: 5 };
+    run.answer(BEGIN_PATH, &resplit);
+    let second: Begin = run.message(BEGIN_PATH);
+    assert_eq!((second.primary_key.as_deref(), second.incarnation), (Some("sku"), Some(5)));
+    assert_eq!(second.shards.iter().map(|shard| shard.keys).sum::<u32>(), 2);
+    assert_ne!(first.attempt, second.attempt);
+    assert_eq!(first.digest, second.digest);
+    run.answer(BEGIN_PATH, &resplit);
+    run.answer(BEGIN_PATH, &resplit);
+    assert_eq!(run.status(), 503);
+    assert_eq!(run.notices[0].path, ABORT_PATH);
+}
+
+#[test]
+fn the_parameter_names_the_primary_key() {
+    let run = Run::new(setup(WriteKind::Replace, Some("primaryKey=sku"), r#"[{"id":1,"sku":"a"}]"#));
+    let begin: Begin = run.message(BEGIN_PATH);
+    assert_eq!((begin.primary_key.as_deref(), begin.key_source), (Some("sku"), KeySource::Parameter));
+}
+
+#[test]
+fn an_unknown_index_infers_its_key() {
+    let run = Run::new(WriteSetup { index: None, ..setup(WriteKind::Replace, None, r#"[{"sku_id":1}]"#) });
+    let begin: Begin = run.message(BEGIN_PATH);
+    assert_eq!((begin.primary_key.as_deref(), begin.key_source), (Some("sku_id"), KeySource::Inferred));
+    assert_eq!(begin.incarnation, None);
+}
+
+#[test]
+fn a_grant_without_parts_is_committed_at_once() {
+    let mut run = Run::new(setup(WriteKind::Replace, None, "[]"));
+    run.answer(BEGIN_PATH, &BeginAnswer::Grant(Grant { parts: vec![], ..run.grant() }));
+    assert!(run.report().is_empty());
+    run.answer(COMMIT_PATH, &committed());
+    assert_eq!(run.status(), 202);
+}
