@@ -1,5 +1,31 @@
 //! Client settings, their view for the filter, and what nodes get instead.
 //!
-//! Used where a first write creates an index:
-//! `fresh_index(uid: &str, primary_key: Option<&str>, shards: u32) -> FreshIndex { settings: Value, view: SearchView, requests: Vec<NodeRequest>, read_back: Option<ReadBack> }`
-//! (requests: `POST /indexes`, then the `PATCH …/settings` that every node needs). Routes: `router(Handle) -> axum::Router`.
+//! The client's settings are control's own copy: nodes have others (a rule for the shard tag, all attributes
+//! displayed, more facet values, templates without the tag) and mask secrets. A change is judged here, in the engine's
+//! words, before anything happens; then it is one operation on the whole index, read back from every node.
+
+pub(crate) mod body;
+mod checks;
+mod embedders;
+mod filterable;
+mod locales;
+mod model;
+mod planner;
+mod routes;
+pub(crate) mod schema;
+pub(crate) mod shape;
+mod template;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod update;
+mod wording;
+
+pub(crate) use planner::not_found;
+pub(crate) use wording::unknown_of;
+
+pub use model::{NODE_VALUES_BY_COUNT, Settings};
+pub use planner::SettingsPlanner;
+pub use routes::router;
+pub use update::Update;

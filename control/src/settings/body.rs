@@ -1,0 +1,74 @@
+//! JSON bodies in, JSON answers out, with the engine's words for what is not JSON.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use miroir_core::error::ErrorBody;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// 415 for another or no content type, 400 for no body or one that is not JSON.
+pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Value, ErrorBody> {
+    const ACCEPTED: &str = "Accepted values for the Content-Type header are: `application/json`";
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.is_empty() {
+        let message = format!("A Content-Type header is missing. {ACCEPTED}");
+        return Err(ErrorBody::new("missing_content_type", message));
+    }
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let message = format!("The Content-Type `{essence}` is invalid. {ACCEPTED}");
+        return Err(ErrorBody::new("invalid_content_type", message));
+    }
+    if body.is_empty() {
+        return Err(ErrorBody::new("missing_payload", "A json payload is missing."));
+    }
+    serde_json::from_slice(body).map_err(|fault| {
+        ErrorBody::new("malformed_payload", format!("The json payload provided is malformed. `{fault}`."))
+    })
+}
+
+/// An answer with a JSON body.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The answer that an error is.
+pub(crate) fn refusal(error: &ErrorBody) -> Response {
+    let mut response = answer(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
+    if error.status() == 503 {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The answer of a handler that can fail.
+pub(crate) fn respond(result: Result<Response, ErrorBody>) -> Response {
+    result.unwrap_or_else(|error| refusal(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_json_is_refused_in_the_engines_words() {
+        let typed = |value: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]);
+        let code = |headers: &HeaderMap, body: &str| json(headers, body.as_bytes()).unwrap_err().code;
+        assert_eq!(code(&HeaderMap::new(), "{}"), "missing_content_type");
+        assert_eq!(code(&typed("text/plain"), "{}"), "invalid_content_type");
+        assert_eq!(code(&typed("application/json"), ""), "missing_payload");
+        let fault = json(&typed("application/json; charset=utf-8"), b"{").unwrap_err();
+        assert_eq!(
+            fault.message,
+            "The json payload provided is malformed. `EOF while parsing an object at line 1 column 1`."
+        );
+        assert!(json(&typed("application/json"), b"{\"a\":1}").is_ok());
+    }
+}

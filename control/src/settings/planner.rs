@@ -1,0 +1,129 @@
+//! Index operations as requests to nodes. What the engine finds only when it carries a task out is decided here, once
+//! for all nodes: a node that holds no document of an index would otherwise accept what another one refuses.
+
+use std::collections::BTreeSet;
+
+use miroir_core::error::ErrorBody;
+use serde_json::{Value, json};
+
+use super::model::Settings;
+use super::update::Update;
+use crate::cluster::{IndexOperation, IndexPlan, IndexRow, Indexes, NodeStep, Planner};
+
+/// The planner of this build's settings model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SettingsPlanner;
+
+impl Planner for SettingsPlanner {
+    fn plan(
+        &self,
+        operation: &IndexOperation,
+        current: Option<&IndexRow>,
+        indexes: &Indexes,
+    ) -> Result<IndexPlan, ErrorBody> {
+        match operation {
+            IndexOperation::Create { uid, .. } if current.is_some() => {
+                Err(ErrorBody::new("index_already_exists", format!("Index `{uid}` already exists.")))
+            }
+            IndexOperation::Create { uid, primary_key } => Ok(fresh(uid, primary_key.as_deref())),
+            IndexOperation::Update { uid, primary_key } => set_primary_key(uid, primary_key.as_deref(), current),
+            IndexOperation::Delete { uid } => {
+                current.ok_or_else(|| not_found(uid))?;
+                let gone = step("DELETE", format!("/indexes/{uid}"), None, "indexDeletion", Some(uid));
+                Ok(steps(vec![NodeStep { tolerate: vec!["index_not_found".to_owned()], ..gone }]))
+            }
+            IndexOperation::Swap { pairs } => swap(pairs, indexes),
+            IndexOperation::Settings { uid, change, may_create, .. } => {
+                settings(uid, &Update::from_change(change), current, *may_create)
+            }
+        }
+    }
+
+    fn agrees(&self, expected: &IndexRow, node_settings: &Value) -> bool {
+        Settings::from_stored(&expected.settings).agrees_with_node(node_settings)
+    }
+}
+
+/// "Index `a` not found."
+pub(crate) fn not_found(uid: &str) -> ErrorBody {
+    ErrorBody::new("index_not_found", format!("Index `{uid}` not found."))
+}
+
+fn steps(steps: Vec<NodeStep>) -> IndexPlan {
+    IndexPlan { steps, settings: None, view: None, details: None }
+}
+
+fn step(method: &str, path: String, body: Option<Value>, task_type: &str, index: Option<&str>) -> NodeStep {
+    NodeStep {
+        method: method.to_owned(),
+        path,
+        body: body.map(|body| body.to_string()),
+        task_type: task_type.to_owned(),
+        task_index: index.map(str::to_owned),
+        tolerate: Vec::new(),
+    }
+}
+
+fn patch_settings(uid: &str, body: Value) -> NodeStep {
+    step("PATCH", format!("/indexes/{uid}/settings"), Some(body), "settingsUpdate", Some(uid))
+}
+
+/// A new index: it is created, then its shard tag is made filterable.
+fn fresh(uid: &str, primary_key: Option<&str>) -> IndexPlan {
+    let settings = Settings::default();
+    let body = json!({ "uid": uid, "primaryKey": primary_key });
+    let create = step("POST", "/indexes".to_owned(), Some(body), "indexCreation", Some(uid));
+    let create = NodeStep { tolerate: vec!["index_already_exists".to_owned()], ..create };
+    IndexPlan {
+        steps: vec![create, patch_settings(uid, settings.node_settings())],
+        settings: Some(settings.to_stored()),
+        view: Some(settings.search_view()),
+        details: None,
+    }
+}
+
+/// A primary key can be given to an index that has none. The engine also lets it be changed while the index is empty;
+/// whether a whole cluster's index is empty is not known at this moment, so a key that is there stays.
+fn set_primary_key(uid: &str, wanted: Option<&str>, current: Option<&IndexRow>) -> Result<IndexPlan, ErrorBody> {
+    let row = current.ok_or_else(|| not_found(uid))?;
+    match (wanted, &row.primary_key) {
+        (None, _) => Ok(steps(Vec::new())),
+        (Some(wanted), Some(known)) if wanted == known => Ok(steps(Vec::new())),
+        (Some(_), Some(known)) => Err(ErrorBody::new(
+            "index_primary_key_already_exists",
+            format!("Index `{uid}`: Index already has a primary key: `{known}`."),
+        )),
+        (Some(wanted), None) => {
+            let body = json!({ "primaryKey": wanted });
+            Ok(steps(vec![step("PATCH", format!("/indexes/{uid}"), Some(body), "indexUpdate", Some(uid))]))
+        }
+    }
+}
+
+fn swap(pairs: &[(String, String)], indexes: &Indexes) -> Result<IndexPlan, ErrorBody> {
+    let names = pairs.iter().flat_map(|(left, right)| [left, right]);
+    let missing = names.filter(|name| !indexes.contains_key(*name)).collect::<BTreeSet<_>>();
+    let quoted = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match missing.len() {
+        0 if pairs.is_empty() => Ok(steps(Vec::new())),
+        0 => {
+            let body = pairs.iter().map(|(left, right)| json!({ "indexes": [left, right] })).collect();
+            let path = "/swap-indexes".to_owned();
+            Ok(steps(vec![step("POST", path, Some(Value::Array(body)), "indexSwap", None)]))
+        }
+        1 => Err(ErrorBody::new("index_not_found", format!("Index {quoted} not found."))),
+        _ => Err(ErrorBody::new("index_not_found", format!("Indexes {quoted} not found."))),
+    }
+}
+
+fn settings(uid: &str, update: &Update, current: Option<&IndexRow>, may_create: bool) -> Result<IndexPlan, ErrorBody> {
+    let before = match current {
+        Some(row) => Settings::from_stored(&row.settings),
+        None if may_create => Settings::default(),
+        None => return Err(not_found(uid)),
+    };
+    let after = before.apply(uid, update)?;
+    let mut steps = if current.is_none() { fresh(uid, None).steps } else { Vec::new() };
+    steps.extend(after.node_update(&before, update).map(|body| patch_settings(uid, body)));
+    Ok(IndexPlan { steps, settings: Some(after.to_stored()), view: Some(after.search_view()), details: None })
+}

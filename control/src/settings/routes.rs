@@ -1,0 +1,133 @@
+//! `/indexes/{uid}/settings` and the route of every setting.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{self, MethodRouter};
+use miroir_core::error::ErrorBody;
+use serde_json::Value;
+
+use super::body::{answer, json, respond};
+use super::model::Settings;
+use super::planner::not_found;
+use super::schema::{SETTINGS, Setting, Verb};
+use super::update::Update;
+use crate::auth::{Caller, authorise};
+use crate::cluster::{Handle, IndexOperation, NodeRequest};
+
+/// The settings routes.
+pub fn router(handle: Handle) -> Router {
+    let all = routing::get(show_all).patch(change_all).delete(reset_all);
+    let mut router = Router::new().route("/indexes/{uid}/settings", all);
+    for setting in SETTINGS {
+        router = router.route(&format!("/indexes/{{uid}}/settings/{}", setting.route), of(setting));
+    }
+    router.with_state(handle)
+}
+
+fn of(setting: &'static Setting) -> MethodRouter<Handle> {
+    let show = move |State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap| async move {
+        respond(view(&handle, &uid, &headers, |settings| settings.shown(setting)))
+    };
+    let change = move |State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap, body: Bytes| async move {
+        let parse = |body| Update::of_one(setting, body);
+        respond(change(handle, uid, &headers, &body, parse).await)
+    };
+    let reset = move |State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap| async move {
+        respond(reset(handle, uid, &headers, Update::reset_one(setting)).await)
+    };
+    let route = routing::get(show).delete(reset);
+    match setting.verb {
+        Verb::Put => route.put(change),
+        Verb::Patch => route.patch(change),
+    }
+}
+
+async fn show_all(State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
+    respond(view(&handle, &uid, &headers, Settings::view))
+}
+
+async fn change_all(
+    State(handle): State<Handle>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    respond(change(handle, uid, &headers, &body, Update::of_all).await)
+}
+
+async fn reset_all(State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
+    respond(reset(handle, uid, &headers, Update::reset_all()).await)
+}
+
+fn view(
+    handle: &Handle,
+    uid: &str,
+    headers: &HeaderMap,
+    show: impl Fn(&Settings) -> Value,
+) -> Result<Response, ErrorBody> {
+    permit(handle, headers, "settings.get", uid)?;
+    crate::indexes::valid_uid(uid)?;
+    let index = handle.index(uid).ok_or_else(|| not_found(uid))?;
+    Ok(answer(StatusCode::OK, &show(&Settings::from_stored(&index.settings))))
+}
+
+/// Authorisation, body, uid and the change itself are judged in the engine's order.
+async fn change(
+    handle: Handle,
+    uid: String,
+    headers: &HeaderMap,
+    body: &[u8],
+    parse: impl FnOnce(Value) -> Result<Update, ErrorBody>,
+) -> Result<Response, ErrorBody> {
+    let caller = permit(&handle, headers, "settings.update", &uid)?;
+    let body = json(headers, body)?;
+    let update = parse(body);
+    // A body of the wrong shape is reported ahead of a bad uid, and what needs a feature after it.
+    if !matches!(&update, Err(error) if error.code != "feature_not_enabled") {
+        crate::indexes::valid_uid(&uid)?;
+    }
+    let update = update?;
+    judge_embedders(&handle, &update).await?;
+    enqueue(handle, uid, update, &caller).await
+}
+
+async fn reset(handle: Handle, uid: String, headers: &HeaderMap, update: Update) -> Result<Response, ErrorBody> {
+    let caller = permit(&handle, headers, "settings.update", &uid)?;
+    crate::indexes::valid_uid(&uid)?;
+    enqueue(handle, uid, update, &caller).await
+}
+
+async fn enqueue(handle: Handle, uid: String, update: Update, caller: &Caller) -> Result<Response, ErrorBody> {
+    let may_create = caller.may_create(&uid);
+    let (change, details) = (update.to_change(), update.details());
+    let task = handle.submit(IndexOperation::Settings { uid, change, details, may_create }).await?;
+    Ok(answer(StatusCode::ACCEPTED, &task))
+}
+
+fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: &str) -> Result<Caller, ErrorBody> {
+    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    authorise(handle.as_ref(), authorization, action, Some(uid))
+}
+
+/// Embedders have rules that only the engine knows (templates, models, the places of texts in requests): a node is
+/// asked, by a body that it refuses whatever it thinks of them. Without any node the task will tell.
+async fn judge_embedders(handle: &Handle, update: &Update) -> Result<(), ErrorBody> {
+    let Some((body, fine)) = update.embedder_probe() else { return Ok(()) };
+    for node in handle.nodes().into_iter().filter(|node| node.reachable) {
+        let request = NodeRequest {
+            method: "PATCH".to_owned(),
+            path: "/indexes/miroir-probe/settings".to_owned(),
+            body: Some(body.clone()),
+        };
+        let Ok(answer) = handle.node_request(&node.id, request).await else { continue };
+        if answer.status != 400 {
+            continue;
+        }
+        let Ok(error) = serde_json::from_slice::<ErrorBody>(&answer.body) else { continue };
+        return if error.message.starts_with(&fine) { Ok(()) } else { Err(error) };
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `/experimental-features`: the client's view. Nodes keep what the cluster needs them to have.
+
+use miroir_core::error::ErrorBody;
+use serde_json::{Map, Value};
+
+use crate::settings::shape::{Field, Shape, read};
+
+/// Under which name control stores what the client set.
+pub(super) const STORED: &str = "experimental-features";
+
+macro_rules! features {
+    ($($name:literal)*) => {
+        const BODY: Shape = Shape::Object(&[$(Field::setting($name, &Shape::Bool)),*]);
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+features! {
+    "metrics" "logsRoute" "editDocumentsByFunction" "containsFilter" "dynamicSearchRules" "network"
+    "getTaskDocumentsRoute" "taskQueueCompactionRoute" "compositeEmbedders" "chatCompletions" "multimodal"
+    "foreignKeys" "disableDocumentsFetchQueue" "legacySearch" "renderRoute"
+}
+
+/// All features, of which none is on unless stored.
+pub(super) fn view(stored: Option<&Value>) -> Value {
+    let on = |name: &str| stored.is_some_and(|stored| stored[name] == true);
+    Value::Object(NAMES.iter().map(|name| ((*name).to_owned(), on(name).into())).collect::<Map<_, _>>())
+}
+
+/// What is stored after a change. None of the features can be switched on: each needs something of the cluster as a
+/// whole that its nodes cannot give alone.
+pub(super) fn change(stored: Option<&Value>, body: Value) -> Result<Value, ErrorBody> {
+    let body = read(&BODY, body, "bad_request")?;
+    let mut after = view(stored);
+    for (name, value) in body.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        if value == true {
+            let message = format!("Miroir does not serve the experimental feature `{name}`.");
+            return Err(ErrorBody::new("feature_not_enabled", message));
+        }
+        after[name.as_str()] = value.clone();
+    }
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn features_are_off_and_stay_off() {
+        let off = view(None);
+        assert_eq!(off.as_object().unwrap().len(), 15);
+        assert_eq!(change(None, json!({})), Ok(off.clone()));
+        assert_eq!(change(None, json!({"metrics":null,"network":false})), Ok(off));
+        assert_eq!(change(None, json!({"network":true})).unwrap_err().code, "feature_not_enabled");
+        assert_eq!(
+            change(None, json!({"metrics":1})).unwrap_err().message,
+            "Invalid value type at `.metrics`: expected a boolean, but found a positive integer: `1`"
+        );
+    }
+}
