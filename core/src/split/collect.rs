@@ -35,6 +35,17 @@ impl Item {
     }
 }
 
+/// What a payload holds of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Distinct keys.
+    keys: u32,
+    /// Documents, repeated keys counted.
+    pub(super) items: usize,
+    /// Bytes of these documents.
+    pub(super) bytes: usize,
+}
+
 /// Turns a key's raw bytes, which have passed the rules of [`crate::key`], into its canonical text.
 pub(super) type Canonical = fn(&[u8]) -> Option<Cow<'_, str>>;
 
@@ -45,8 +56,8 @@ pub(super) struct Collector<'a> {
     canonical: Canonical,
     items: Vec<Item>,
     received: u64,
-    /// Distinct keys by shard.
-    counts: Vec<u32>,
+    /// What has come by shard.
+    shards: Vec<Tally>,
     /// Hash and position in `items` of the first document of each key.
     distinct: HashTable<(u64, usize)>,
     /// First fault of a key: only these fail a task before any value is read.
@@ -64,7 +75,7 @@ impl<'a> Collector<'a> {
             canonical,
             items: Vec::new(),
             received: 0,
-            counts: vec![0; shards],
+            shards: vec![Tally::default(); shards],
             distinct: HashTable::new(),
             key_fault: None,
             field_fault: None,
@@ -120,11 +131,17 @@ impl<'a> Collector<'a> {
             *other == hash
                 && items.get(*position).is_some_and(|other| read(other.key(body)).as_deref() == Some(canonical))
         };
-        if let Entry::Vacant(entry) = self.distinct.entry(hash, same, |(hash, _)| *hash) {
-            entry.insert((hash, self.items.len()));
-            if let Some(count) = usize::try_from(shard).ok().and_then(|shard| self.counts.get_mut(shard)) {
-                *count = count.saturating_add(1);
+        let new = match self.distinct.entry(hash, same, |(hash, _)| *hash) {
+            Entry::Vacant(entry) => {
+                entry.insert((hash, self.items.len()));
+                1
             }
+            Entry::Occupied(_) => 0,
+        };
+        if let Some(tally) = self.shards.get_mut(usize::from(item.shard)) {
+            tally.keys = tally.keys.saturating_add(new);
+            tally.items = tally.items.saturating_add(1);
+            tally.bytes = tally.bytes.saturating_add(item.end.saturating_sub(item.start));
         }
         self.items.push(item);
     }
@@ -139,12 +156,13 @@ impl<'a> Collector<'a> {
         if let Some(error) = self.key_fault.or(self.field_fault) {
             return Err(SplitError::Task { error, received: self.received });
         }
-        let shards = (0u32..).zip(&self.counts).filter(|(_, keys)| **keys > 0);
+        let touched = || (0u32..).zip(&self.shards).filter(|(_, tally)| tally.items > 0);
         Ok(SplitPlan {
             primary_key,
             key_source,
             received: self.received,
-            shards: shards.map(|(shard, keys)| ShardCount { shard, keys: *keys }).collect(),
+            shards: touched().map(|(shard, tally)| ShardCount { shard, keys: tally.keys }).collect(),
+            tallies: touched().map(|(_, tally)| *tally).collect(),
             shard_count: self.shard_count,
             layout,
             items: self.items,

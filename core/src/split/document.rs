@@ -84,27 +84,24 @@ impl<'b> Reader<'b> {
         let (body, keep, geo) = (self.body, self.repeats == Repeats::Kept, self.target.geo);
         let nested = primary_key.contains(key::LEVEL_SEPARATOR);
         document.at = scanner.members(|name, value| {
+            let raw = body.get(name.range.clone()).unwrap_or_default();
+            // Most names are neither the key, nor nested in it, nor special, nor escaped: nothing to decode.
+            let special = raw.first() == Some(&b'_');
+            if !(name.escaped || special || nested || raw == primary_key.as_bytes()) {
+                return;
+            }
             let Some(raw) = name_of(body, &name) else { return };
-            let rest = if raw.as_bytes() == primary_key.as_bytes() {
-                Some("").filter(|_| !raw.is_empty())
-            } else if nested {
-                key::rest_after(primary_key, &raw)
-            } else {
-                None
-            };
-            if let Some(rest) = rest {
+            if let Some(rest) = key::rest_after(primary_key, &raw) {
                 let rest = primary_key.len().saturating_sub(rest.len());
                 push(&mut document.candidates, Candidate { rest, value: value.clone() }, keep);
             }
-            if raw.starts_with('_') {
-                match raw.as_ref() {
-                    "_geo" if geo => document.geo = Some(value),
-                    "_vectors" => document.vectors = Some(value),
-                    other if other.starts_with(RESERVED_PREFIX) => {
-                        document.reserved.get_or_insert(name);
-                    }
-                    _ => {}
+            match raw.as_ref() {
+                "_geo" if geo => document.geo = Some(value),
+                "_vectors" => document.vectors = Some(value),
+                other if other.starts_with(RESERVED_PREFIX) => {
+                    document.reserved.get_or_insert(name);
                 }
+                _ => {}
             }
         })?;
         Ok(document)
@@ -190,16 +187,24 @@ fn key_of<'b>(
     document: &Document,
     repeats: Repeats,
 ) -> Result<(Range<usize>, Cow<'b, str>), ErrorBody> {
+    let read = |value: &Range<usize>| {
+        let raw = text(body, value).unwrap_or_default();
+        let canonical = key::canonical(raw).map_err(|_| key::invalid_id(&key::value_for_message(raw)))?;
+        Ok((value.clone(), canonical))
+    };
+    if let [only] = document.candidates.as_slice()
+        && only.rest == primary_key.len()
+    {
+        return read(&only.value);
+    }
     let mut found = None;
-    let mut nested = Vec::new();
+    let mut values = Vec::new();
     let whole = || text(body, &document.at).unwrap_or_default();
     for candidate in &document.candidates {
-        nested.clear();
-        leaves(body, primary_key, candidate, repeats, &mut nested);
-        for value in &nested {
-            let raw = text(body, value).unwrap_or_default();
-            let canonical = key::canonical(raw).map_err(|_| key::invalid_id(&key::value_for_message(raw)))?;
-            if found.replace((value.clone(), canonical)).is_some() {
+        values.clear();
+        leaves(body, primary_key, candidate, repeats, &mut values);
+        for value in &values {
+            if found.replace(read(value)?).is_some() {
                 return Err(key::too_many_ids(primary_key, whole()));
             }
         }

@@ -28,7 +28,7 @@ pub use payload::payload;
 
 use crate::error::ErrorBody;
 use crate::wire::{KeySource, ShardCount};
-use collect::{Canonical, Item};
+use collect::{Canonical, Item, Tally};
 
 /// Every field whose name begins so belongs to Miroir; documents that have one at top level are refused.
 pub const RESERVED_PREFIX: &str = "_miroir_";
@@ -82,6 +82,8 @@ pub struct SplitPlan {
     shard_count: u32,
     layout: Layout,
     items: Vec<Item>,
+    /// Sizes by touched shard, in the order of `shards`.
+    tallies: Vec<Tally>,
     canonical: Canonical,
 }
 

@@ -8,95 +8,123 @@ use crate::tag::{self, TAG_FIELD};
 /// format (`[]`, no lines, a header only); for a single object it is empty.
 #[must_use]
 pub fn payload(body: &[u8], plan: &SplitPlan, wanted: &dyn Fn(u32) -> bool) -> Vec<u8> {
-    let tags = Tags::new(plan, wanted);
-    let mut writer = Writer { length: 0, bytes: None };
-    write(body, plan, &tags, &mut writer);
-    let mut writer = Writer { length: 0, bytes: Some(Vec::with_capacity(writer.length)) };
-    write(body, plan, &tags, &mut writer);
-    writer.bytes.unwrap_or_default()
+    let tails = Tails::new(plan, wanted);
+    let mut head = Vec::new();
+    plan.layout.head(body, &mut head);
+    // An open quote can only be the last document's; room for closing it is reserved where that one is wanted.
+    let close = plan.layout.is_open() && plan.items.last().is_some_and(|last| tails.get(last.shard).is_some());
+    let length = [head.len(), tails.documents, usize::from(close)].into_iter().fold(0, usize::saturating_add);
+    let mut part = Vec::with_capacity(length.saturating_add(plan.layout.around(tails.items)));
+    part.extend_from_slice(&head);
+    write(body, plan, &tails, &mut part);
+    part
 }
 
-/// Counts bytes, and writes them on the second run.
-struct Writer {
+/// What follows each document of the wanted shards.
+struct Tails {
+    /// By shard: where its tail stands in `bytes`, in tails, from 1; 0 for shards that are not wanted.
+    slots: Vec<u32>,
+    /// Tails, all of one length.
+    bytes: Vec<u8>,
     length: usize,
-    bytes: Option<Vec<u8>>,
+    /// Wanted documents.
+    items: usize,
+    /// Their bytes with their tails.
+    documents: usize,
 }
 
-impl Writer {
-    #[inline]
-    fn put(&mut self, piece: &[u8]) {
-        match &mut self.bytes {
-            Some(bytes) => bytes.extend_from_slice(piece),
-            None => self.length = self.length.saturating_add(piece.len()),
-        }
-    }
-}
-
-/// What follows a document's last byte but its closing one, by shard; empty for shards that are not wanted.
-struct Tags {
-    of: Vec<Vec<u8>>,
-}
-
-impl Tags {
+impl Tails {
     fn new(plan: &SplitPlan, wanted: &dyn Fn(u32) -> bool) -> Self {
-        let mut of = Vec::new();
-        for touched in plan.shards.iter().filter(|touched| wanted(touched.shard)) {
-            let at = usize::try_from(touched.shard).unwrap_or_default();
-            if of.len() <= at {
-                of.resize(at.saturating_add(1), Vec::new());
+        let last = plan.shards.last().and_then(|touched| usize::try_from(touched.shard).ok());
+        let slots = vec![0; last.map_or(0, |last| last.saturating_add(1))];
+        let mut tails = Self { slots, bytes: Vec::new(), length: 0, items: 0, documents: 0 };
+        let cut = plan.layout.cut();
+        let mut made = 0u32;
+        for (touched, tally) in plan.shards.iter().zip(&plan.tallies).filter(|(touched, _)| wanted(touched.shard)) {
+            made = made.saturating_add(1);
+            if let Some(slot) = usize::try_from(touched.shard).ok().and_then(|shard| tails.slots.get_mut(shard)) {
+                *slot = made;
             }
-            if let Some(tail) = of.get_mut(at) {
-                *tail = plan.layout.tail(&tag::encode(touched.shard, plan.shard_count));
-            }
+            let start = tails.bytes.len();
+            plan.layout.tail(&tag::encode(touched.shard, plan.shard_count), &mut tails.bytes);
+            tails.length = tails.bytes.len().saturating_sub(start);
+            tails.items = tails.items.saturating_add(tally.items);
+            let each = tails.length.saturating_sub(cut).saturating_mul(tally.items);
+            tails.documents = tails.documents.saturating_add(tally.bytes).saturating_add(each);
         }
-        Self { of }
+        tails
     }
 
+    /// The tail for a document of this shard; none if it is not wanted.
     #[inline]
     fn get(&self, shard: u16) -> Option<&[u8]> {
-        self.of.get(usize::from(shard)).map(Vec::as_slice).filter(|tail| !tail.is_empty())
+        let slot = usize::try_from(*self.slots.get(usize::from(shard))?).ok()?;
+        let start = slot.checked_sub(1)?.wrapping_mul(self.length);
+        self.bytes.get(start..start.wrapping_add(self.length))
     }
 }
 
 impl Layout {
     /// Bytes that end a document whose tag has this value.
-    fn tail(&self, tag: &str) -> Vec<u8> {
+    fn tail(&self, tag: &str, out: &mut Vec<u8>) {
         match self {
-            Self::Array | Self::Object => format!(r#","{TAG_FIELD}":"{tag}"}}"#).into_bytes(),
-            Self::Ndjson => format!(",\"{TAG_FIELD}\":\"{tag}\"}}\n").into_bytes(),
-            Self::Csv { delimiter, .. } => {
-                let mut tail = vec![*delimiter];
-                tail.extend_from_slice(tag.as_bytes());
-                tail.push(terminator(*delimiter));
-                tail
+            Self::Array | Self::Object | Self::Ndjson => {
+                for piece in [",\"", TAG_FIELD, "\":\"", tag, "\"}"] {
+                    out.extend_from_slice(piece.as_bytes());
+                }
+                if matches!(self, Self::Ndjson) {
+                    out.push(b'\n');
+                }
             }
-            Self::Ids => b",".to_vec(),
+            Self::Csv { delimiter, .. } => {
+                out.push(*delimiter);
+                out.extend_from_slice(tag.as_bytes());
+                out.push(terminator(*delimiter));
+            }
+            Self::Ids => {}
         }
+    }
+
+    /// Bytes cut off a document's end, which its tail brings again: the closing brace.
+    fn cut(&self) -> usize {
+        match self {
+            Self::Array | Self::Object | Self::Ndjson => 1,
+            Self::Csv { .. } | Self::Ids => 0,
+        }
+    }
+
+    /// True for a list of items with commas between them.
+    fn is_list(&self) -> bool {
+        matches!(self, Self::Array | Self::Ids)
+    }
+
+    /// True if the payload ended within a quoted field.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Csv { open: true, .. })
+    }
+
+    /// Bytes between so many documents, and behind them.
+    fn around(&self, items: usize) -> usize {
+        if self.is_list() { items.max(1) } else { 0 }
     }
 
     /// What comes before all documents.
-    fn head(&self, body: &[u8], writer: &mut Writer) {
+    fn head(&self, body: &[u8], out: &mut Vec<u8>) {
         match self {
-            Self::Array | Self::Ids => writer.put(b"["),
+            Self::Array | Self::Ids => out.push(b'['),
             Self::Object | Self::Ndjson => {}
             Self::Csv { delimiter, header, .. } => {
-                writer.put(body.get(header.clone()).unwrap_or_default());
-                self.close(body, header.end, writer);
-                writer.put(&[*delimiter]);
+                out.extend_from_slice(body.get(header.clone()).unwrap_or_default());
+                if self.is_open() && header.end == body.len() {
+                    out.push(b'"');
+                }
+                out.push(*delimiter);
                 // The name must be quoted where one of its own characters is the delimiter.
                 let quote: &[u8] = if TAG_FIELD.as_bytes().contains(delimiter) { b"\"" } else { b"" };
-                writer.put(quote);
-                writer.put(TAG_FIELD.as_bytes());
-                writer.put(quote);
-                writer.put(&[terminator(*delimiter)]);
+                for piece in [quote, TAG_FIELD.as_bytes(), quote, &[terminator(*delimiter)]] {
+                    out.extend_from_slice(piece);
+                }
             }
-        }
-    }
-
-    /// Closes the quoted field in which the body ended, if the record that ends here is the one.
-    fn close(&self, body: &[u8], end: usize, writer: &mut Writer) {
-        if matches!(self, Self::Csv { open: true, .. }) && end == body.len() {
-            writer.put(b"\"");
         }
     }
 }
@@ -106,38 +134,22 @@ fn terminator(delimiter: u8) -> u8 {
     if delimiter == b'\n' { b'\r' } else { b'\n' }
 }
 
-fn write(body: &[u8], plan: &SplitPlan, tags: &Tags, writer: &mut Writer) {
-    let layout = &plan.layout;
-    layout.head(body, writer);
-    let wanted = plan.items.iter().filter_map(|item| Some((item, tags.get(item.shard)?)));
-    match layout {
-        Layout::Array | Layout::Object | Layout::Ndjson => {
-            for (position, (item, tail)) in wanted.enumerate() {
-                if position > 0 && matches!(layout, Layout::Array) {
-                    writer.put(b",");
-                }
-                // All but the closing brace, which the tail brings.
-                writer.put(body.get(item.start..item.end.saturating_sub(1)).unwrap_or_default());
-                writer.put(tail);
-            }
+fn write(body: &[u8], plan: &SplitPlan, tails: &Tails, part: &mut Vec<u8>) {
+    let (list, cut, open) = (plan.layout.is_list(), plan.layout.cut(), plan.layout.is_open());
+    let mut first = true;
+    for item in &plan.items {
+        let Some(tail) = tails.get(item.shard) else { continue };
+        if list && !first {
+            part.push(b',');
         }
-        Layout::Csv { .. } => {
-            for (item, tail) in wanted {
-                writer.put(body.get(item.start..item.end).unwrap_or_default());
-                layout.close(body, item.end, writer);
-                writer.put(tail);
-            }
+        first = false;
+        part.extend_from_slice(body.get(item.start..item.end.saturating_sub(cut)).unwrap_or_default());
+        if open && item.end == body.len() {
+            part.push(b'"');
         }
-        Layout::Ids => {
-            for (position, (item, comma)) in wanted.enumerate() {
-                if position > 0 {
-                    writer.put(comma);
-                }
-                writer.put(body.get(item.start..item.end).unwrap_or_default());
-            }
-        }
+        part.extend_from_slice(tail);
     }
-    if matches!(layout, Layout::Array | Layout::Ids) {
-        writer.put(b"]");
+    if list {
+        part.push(b']');
     }
 }

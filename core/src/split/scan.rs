@@ -69,6 +69,214 @@ pub(super) fn first_of_three(bytes: &[u8], mut at: usize, needles: [u8; 3]) -> u
     rest.iter().position(|byte| needles.contains(byte)).map_or(bytes.len(), |offset| at.wrapping_add(offset))
 }
 
+/// Position of the first byte from `at` on that is no white space, with that byte.
+#[inline]
+fn after_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
+    loop {
+        match *bytes.get(at)? {
+            b' ' | b'\n' | b'\t' | b'\r' => at = at.wrapping_add(1),
+            byte => return Some((at, byte)),
+        }
+    }
+}
+
+/// Position behind a byte that must come next after white space.
+#[inline]
+fn behind(bytes: &[u8], at: usize, expected: u8) -> Option<usize> {
+    match after_space(bytes, at)? {
+        (at, byte) if byte == expected => Some(at.wrapping_add(1)),
+        _ => None,
+    }
+}
+
+/// Position of the quote that closes a string whose text begins at `start`, and whether there are escapes in it.
+#[inline]
+fn closing_quote(bytes: &[u8], start: usize, odd: &mut bool) -> Option<(usize, bool)> {
+    let mut at = start;
+    let mut escaped = false;
+    let mut seen = 0u64;
+    loop {
+        let rest = bytes.get(at..)?;
+        let byte = if let Some(chunk) = rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*chunk);
+            let stop = stops(word);
+            seen |= word;
+            if stop == 0 {
+                at = at.wrapping_add(8);
+                continue;
+            }
+            at = at.wrapping_add((stop.trailing_zeros() >> 3) as usize);
+            *bytes.get(at)?
+        } else {
+            let byte = *rest.first()?;
+            seen |= u64::from(byte);
+            byte
+        };
+        match byte {
+            b'"' => break,
+            b'\\' => {
+                escaped = true;
+                at = behind_escape(bytes, at, odd)?;
+            }
+            0..0x20 => return None,
+            _ => at = at.wrapping_add(1),
+        }
+    }
+    if seen & HIGH != 0 && std::str::from_utf8(bytes.get(start..at)?).is_err() {
+        return None;
+    }
+    Some((at, escaped))
+}
+
+/// Position behind an escape whose backslash is at `at`.
+fn behind_escape(bytes: &[u8], at: usize, odd: &mut bool) -> Option<usize> {
+    let at = at.wrapping_add(1);
+    let next = at.wrapping_add(1);
+    match bytes.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(next),
+        b'u' => {
+            let end = next.wrapping_add(4);
+            let digits = bytes.get(next..end)?;
+            // Halves of surrogate pairs must match where the string is decoded: D800 to DFFF.
+            *odd |= matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(end)
+        }
+        _ => None,
+    }
+}
+
+/// Position behind the digits from `at` on.
+#[inline]
+fn behind_digits(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at = at.wrapping_add(1);
+    }
+    at
+}
+
+/// Position behind a number that begins at `start`.
+#[inline]
+fn behind_number(bytes: &[u8], start: usize, odd: &mut bool) -> Option<usize> {
+    let mut at = start;
+    if bytes.get(at) == Some(&b'-') {
+        at = at.wrapping_add(1);
+    }
+    let digits = behind_digits(bytes, at);
+    if digits == at || (bytes.get(at) == Some(&b'0') && digits != at.wrapping_add(1)) {
+        return None;
+    }
+    at = digits;
+    if bytes.get(at) == Some(&b'.') {
+        let fraction = at.wrapping_add(1);
+        at = behind_digits(bytes, fraction);
+        if at == fraction {
+            return None;
+        }
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        let mut exponent = at.wrapping_add(1);
+        if let Some(b'+' | b'-') = bytes.get(exponent) {
+            exponent = exponent.wrapping_add(1);
+        }
+        at = behind_digits(bytes, exponent);
+        if at == exponent {
+            return None;
+        }
+        *odd |= at.wrapping_sub(exponent) > 2;
+    }
+    *odd |= at.wrapping_sub(start) > ODD_NUMBER_BYTES;
+    Some(at)
+}
+
+/// Position behind a word that must stand at `at`.
+#[inline]
+fn behind_word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    let end = at.wrapping_add(word.len());
+    (bytes.get(at..end)? == word).then_some(end)
+}
+
+/// Position behind a member's name and its colon; white space may come before.
+#[inline]
+fn behind_name(bytes: &[u8], at: usize, odd: &mut bool) -> Option<usize> {
+    let (quote, _) = closing_quote(bytes, behind(bytes, at, b'"')?, odd)?;
+    behind(bytes, quote.wrapping_add(1), b':')
+}
+
+/// Position behind a value other than an object or an array, which begins with `first` at `at`.
+#[inline]
+fn behind_scalar(bytes: &[u8], at: usize, first: u8, odd: &mut bool) -> Option<usize> {
+    match first {
+        b'"' => Some(closing_quote(bytes, at.wrapping_add(1), odd)?.0.wrapping_add(1)),
+        b'-' | b'0'..=b'9' => behind_number(bytes, at, odd),
+        b't' => behind_word(bytes, at, b"true"),
+        b'f' => behind_word(bytes, at, b"false"),
+        b'n' => behind_word(bytes, at, b"null"),
+        _ => None,
+    }
+}
+
+/// Position behind an object or an array that begins at `at`.
+fn behind_container(bytes: &[u8], mut at: usize, odd: &mut bool) -> Option<usize> {
+    // One bit a level: set for an object, the innermost level lowest.
+    let mut levels = 0u128;
+    let mut depth = 0u32;
+    loop {
+        // A value comes next.
+        let (start, first) = after_space(bytes, at)?;
+        at = if matches!(first, b'{' | b'[') {
+            depth = depth.wrapping_add(1);
+            if depth > MAX_DEPTH {
+                return None;
+            }
+            *odd |= depth >= ODD_DEPTH;
+            let object = first == b'{';
+            levels = (levels << 1) | u128::from(object);
+            let inside = start.wrapping_add(1);
+            let (inner, byte) = after_space(bytes, inside)?;
+            if byte != if object { b'}' } else { b']' } {
+                at = if object { behind_name(bytes, inner, odd)? } else { inner };
+                continue;
+            }
+            inner
+        } else {
+            behind_scalar(bytes, start, first, odd)?
+        };
+        // A value has ended, or an empty container waits for its closing bracket.
+        loop {
+            let object = levels & 1 == 1;
+            let (next, byte) = after_space(bytes, at)?;
+            at = next.wrapping_add(1);
+            match byte {
+                b',' => {
+                    if object {
+                        at = behind_name(bytes, at, odd)?;
+                    }
+                    break;
+                }
+                b'}' if object => {}
+                b']' if !object => {}
+                _ => return None,
+            }
+            levels >>= 1;
+            depth = depth.wrapping_sub(1);
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+}
+
+/// Where the value stands that comes next after white space.
+#[inline]
+fn value(bytes: &[u8], at: usize, odd: &mut bool) -> Option<Range<usize>> {
+    let (start, first) = after_space(bytes, at)?;
+    let end = match first {
+        b'{' | b'[' => behind_container(bytes, start, odd)?,
+        _ => behind_scalar(bytes, start, first, odd)?,
+    };
+    Some(start..end)
+}
+
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, odd: false }
@@ -90,23 +298,21 @@ impl<'a> Scanner<'a> {
     }
 
     /// Next byte without moving.
-    #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
-    }
-
-    #[inline]
-    fn step(&mut self) {
-        self.at = self.at.wrapping_add(1);
     }
 
     /// Skips white space and returns the byte after it without moving on.
     #[inline]
     pub(super) fn peek_after_space(&mut self) -> Option<u8> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b'\n' | b'\t' | b'\r') => self.step(),
-                other => return other,
+        match after_space(self.bytes, self.at) {
+            Some((at, byte)) => {
+                self.at = at;
+                Some(byte)
+            }
+            None => {
+                self.at = self.bytes.len();
+                None
             }
         }
     }
@@ -114,12 +320,8 @@ impl<'a> Scanner<'a> {
     /// Moves over this byte, which must come next after white space.
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.peek_after_space() == Some(byte) {
-            self.step();
-            Ok(())
-        } else {
-            Err(Fault)
-        }
+        self.at = behind(self.bytes, self.at, byte).ok_or(Fault)?;
+        Ok(())
     }
 
     /// Moves over this byte if it comes next after white space.
@@ -128,238 +330,44 @@ impl<'a> Scanner<'a> {
         self.expect(byte).is_ok()
     }
 
-    /// Skips one string, quotes included; white space may come before.
-    #[inline]
-    pub(super) fn string(&mut self) -> Result<Text, Fault> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let mut escaped = false;
-        let mut seen = 0u64;
-        loop {
-            let rest = self.bytes.get(self.at..).ok_or(Fault)?;
-            let byte = if let Some(chunk) = rest.first_chunk::<8>() {
-                let word = u64::from_le_bytes(*chunk);
-                let stop = stops(word);
-                seen |= word;
-                if stop == 0 {
-                    self.at = self.at.wrapping_add(8);
-                    continue;
-                }
-                let offset = stop.trailing_zeros() >> 3;
-                self.at = self.at.wrapping_add(offset as usize);
-                self.peek()
-            } else {
-                let byte = rest.first().copied();
-                seen |= u64::from(byte.unwrap_or_default());
-                byte
-            };
-            match byte {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                None | Some(0..0x20) => return Err(Fault),
-                Some(_) => self.step(),
-            }
-        }
-        let range = start..self.at;
-        self.step();
-        if seen & HIGH != 0 {
-            let text = self.bytes.get(range.clone()).ok_or(Fault)?;
-            std::str::from_utf8(text).map_err(|_| Fault)?;
-        }
-        Ok(Text { range, escaped })
-    }
-
-    /// Skips one escape, from its backslash.
-    fn escape(&mut self) -> Result<(), Fault> {
-        self.step();
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
-            Some(b'u') => {
-                self.step();
-                let end = self.at.wrapping_add(4);
-                let digits = self.bytes.get(self.at..end).ok_or(Fault)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Fault);
-                }
-                // Halves of surrogate pairs must match where the string is decoded: D800 to DFFF.
-                if let [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] = digits {
-                    self.odd = true;
-                }
-                self.at = end;
-            }
-            _ => return Err(Fault),
-        }
-        Ok(())
-    }
-
-    /// Skips digits; false if there are none.
-    #[inline]
-    fn digits(&mut self) -> bool {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.step();
-        }
-        self.at != start
-    }
-
-    /// Skips one number.
-    #[inline]
-    fn number(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.step();
-        }
-        match self.peek() {
-            Some(b'0') => {
-                self.step();
-                if let Some(b'0'..=b'9') = self.peek() {
-                    return Err(Fault);
-                }
-            }
-            Some(b'1'..=b'9') => {
-                self.digits();
-            }
-            _ => return Err(Fault),
-        }
-        if self.peek() == Some(b'.') {
-            self.step();
-            if !self.digits() {
-                return Err(Fault);
-            }
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.step();
-            if let Some(b'+' | b'-') = self.peek() {
-                self.step();
-            }
-            let exponent = self.at;
-            if !self.digits() {
-                return Err(Fault);
-            }
-            self.odd |= self.at.wrapping_sub(exponent) > 2;
-        }
-        self.odd |= self.at.wrapping_sub(start) > ODD_NUMBER_BYTES;
-        Ok(())
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
-        let end = self.at.wrapping_add(word.len());
-        if self.bytes.get(self.at..end) == Some(word) {
-            self.at = end;
-            Ok(())
-        } else {
-            Err(Fault)
-        }
-    }
-
-    /// Skips a member's name and the colon behind it.
-    #[inline]
-    fn name(&mut self) -> Result<Text, Fault> {
-        let name = self.string()?;
-        self.expect(b':')?;
-        Ok(name)
-    }
-
     /// Skips one value and returns where it stands; white space may come before.
     pub(super) fn value(&mut self) -> Result<Range<usize>, Fault> {
-        self.peek_after_space();
-        let start = self.at;
-        // One bit a level: set for an object, the innermost level lowest.
-        let mut levels = 0u128;
-        let mut depth = 0u32;
-        loop {
-            let opened = match self.peek_after_space().ok_or(Fault)? {
-                b'"' => {
-                    self.string()?;
-                    false
-                }
-                b'-' | b'0'..=b'9' => {
-                    self.number()?;
-                    false
-                }
-                b't' => {
-                    self.literal(b"true")?;
-                    false
-                }
-                b'f' => {
-                    self.literal(b"false")?;
-                    false
-                }
-                b'n' => {
-                    self.literal(b"null")?;
-                    false
-                }
-                byte @ (b'{' | b'[') => {
-                    self.step();
-                    depth = depth.wrapping_add(1);
-                    if depth > MAX_DEPTH {
-                        return Err(Fault);
-                    }
-                    self.odd |= depth >= ODD_DEPTH;
-                    let object = byte == b'{';
-                    levels = (levels << 1) | u128::from(object);
-                    let closing = if object { b'}' } else { b']' };
-                    if self.peek_after_space() == Some(closing) {
-                        false
-                    } else {
-                        if object {
-                            self.name()?;
-                        }
-                        true
-                    }
-                }
-                _ => return Err(Fault),
-            };
-            if opened {
-                continue;
-            }
-            // A value has ended, or an empty container waits for its closing bracket.
-            loop {
-                if depth == 0 {
-                    return Ok(start..self.at);
-                }
-                let object = levels & 1 == 1;
-                match self.peek_after_space().ok_or(Fault)? {
-                    b',' => {
-                        self.step();
-                        if object {
-                            self.name()?;
-                        }
-                        break;
-                    }
-                    b'}' if object => self.step(),
-                    b']' if !object => self.step(),
-                    _ => return Err(Fault),
-                }
-                levels >>= 1;
-                depth = depth.wrapping_sub(1);
-            }
-        }
+        let range = value(self.bytes, self.at, &mut self.odd).ok_or(Fault)?;
+        self.at = range.end;
+        Ok(range)
     }
 
     /// Skips one object and shows each member's name and value to `each`; returns where the object stands.
     #[inline]
-    pub(super) fn members(&mut self, mut each: impl FnMut(Text, Range<usize>)) -> Result<Range<usize>, Fault> {
-        self.expect(b'{')?;
-        let start = self.at.wrapping_sub(1);
-        if self.accept(b'}') {
-            return Ok(start..self.at);
-        }
-        loop {
-            let name = self.name()?;
-            let value = self.value()?;
-            each(name, value);
-            match self.peek_after_space() {
-                Some(b',') => self.step(),
-                Some(b'}') => {
-                    self.step();
-                    return Ok(start..self.at);
-                }
-                _ => return Err(Fault),
-            }
+    pub(super) fn members(&mut self, each: impl FnMut(Text, Range<usize>)) -> Result<Range<usize>, Fault> {
+        let mut odd = self.odd;
+        let range = members(self.bytes, self.at, &mut odd, each).ok_or(Fault)?;
+        self.odd = odd;
+        self.at = range.end;
+        Ok(range)
+    }
+}
+
+#[inline]
+fn members(bytes: &[u8], at: usize, odd: &mut bool, mut each: impl FnMut(Text, Range<usize>)) -> Option<Range<usize>> {
+    let inside = behind(bytes, at, b'{')?;
+    let start = inside.wrapping_sub(1);
+    let (mut at, first) = after_space(bytes, inside)?;
+    if first == b'}' {
+        return Some(start..at.wrapping_add(1));
+    }
+    loop {
+        let name = behind(bytes, at, b'"')?;
+        let (quote, escaped) = closing_quote(bytes, name, odd)?;
+        let value = value(bytes, behind(bytes, quote.wrapping_add(1), b':')?, odd)?;
+        let end = value.end;
+        each(Text { range: name..quote, escaped }, value);
+        let (next, byte) = after_space(bytes, end)?;
+        at = next.wrapping_add(1);
+        match byte {
+            b',' => {}
+            b'}' => return Some(start..at),
+            _ => return None,
         }
     }
 }
