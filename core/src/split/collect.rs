@@ -35,6 +35,9 @@ impl Item {
     }
 }
 
+/// Most documents for which memory is set aside after the first one.
+const MOST_RESERVED: usize = 1 << 16;
+
 /// What a payload holds of one shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -142,6 +145,12 @@ impl<'a> Collector<'a> {
             tally.keys = tally.keys.saturating_add(new);
             tally.items = tally.items.saturating_add(1);
             tally.bytes = tally.bytes.saturating_add(item.end.saturating_sub(item.start));
+        }
+        if self.items.is_empty() {
+            // As many as there would be if all were like the first, within reason: growing step by step costs more.
+            let like_first = self.body.len().checked_div(item.end.saturating_sub(item.start)).unwrap_or_default();
+            self.items.reserve(like_first.saturating_add(1).min(MOST_RESERVED));
+            self.distinct.reserve(like_first.min(MOST_RESERVED), |(hash, _)| *hash);
         }
         self.items.push(item);
     }

@@ -48,8 +48,8 @@ pub(super) struct Reader<'b> {
     repeats: Repeats,
     target: Target<'b>,
     collector: Collector<'b>,
-    /// The last document, for its memory.
-    spare: Document,
+    /// The document read last.
+    document: Document,
 }
 
 impl<'b> Reader<'b> {
@@ -61,7 +61,7 @@ impl<'b> Reader<'b> {
         collector: Collector<'b>,
     ) -> Self {
         let key = known.map_or(Key::Wanted, |(key, source)| Key::Found(key.to_owned(), source));
-        Self { body, key, repeats, target, collector, spare: Document::default() }
+        Self { body, key, repeats, target, collector, document: Document::default() }
     }
 
     /// The text at a range that has been scanned.
@@ -69,12 +69,17 @@ impl<'b> Reader<'b> {
         text(self.body, range)
     }
 
+    /// Where the document that was read last stands.
+    pub(super) fn at(&self) -> Range<usize> {
+        self.document.at.clone()
+    }
+
     /// Scans the next document, which must be an object.
-    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<Document, Fault> {
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
         if matches!(self.key, Key::Wanted) {
             self.infer(scanner)?;
         }
-        let mut document = std::mem::take(&mut self.spare);
+        let document = &mut self.document;
         document.candidates.clear();
         (document.reserved, document.geo, document.vectors) = (None, None, None);
         let primary_key = match &self.key {
@@ -104,7 +109,7 @@ impl<'b> Reader<'b> {
                 _ => {}
             }
         })?;
-        Ok(document)
+        Ok(())
     }
 
     /// Infers the primary key from the document that comes next, and goes back to its beginning.
@@ -123,19 +128,20 @@ impl<'b> Reader<'b> {
         Ok(())
     }
 
-    /// Notes that the engine will fail on a value of the document that is accepted next.
+    /// Notes that the engine will fail on a value of the document that was read last.
     pub(super) fn refuse_value(&mut self, fault: &str) {
         let target = self.target;
         self.collector.refuse_field(|| target.internal(fault));
     }
 
-    /// Places a document that was read.
-    pub(super) fn accept(&mut self, document: Document) {
+    /// Places the document that was read last.
+    pub(super) fn accept(&mut self) {
+        let document = &self.document;
         match &self.key {
             Key::Found(primary_key, _) if !self.collector.key_failed() => {
-                match key_of(self.body, primary_key, &document, self.repeats) {
+                match key_of(self.body, primary_key, document, self.repeats) {
                     Ok((at, canonical)) => {
-                        if let Some(fault) = fault_of_fields(self.body, &document, &canonical, self.target) {
+                        if let Some(fault) = fault_of_fields(self.body, document, &canonical, self.target) {
                             self.collector.refuse_field(|| fault);
                         }
                         self.collector.place(document.at.clone(), at, &canonical);
@@ -145,7 +151,6 @@ impl<'b> Reader<'b> {
             }
             _ => self.collector.count_only(),
         }
-        self.spare = document;
     }
 
     /// The plan, or the fault that the task fails with.

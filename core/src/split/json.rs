@@ -91,15 +91,15 @@ fn scan_array(scanner: &mut Scanner<'_>, reader: &mut Reader<'_>) -> Result<(), 
 
 /// One object, and nothing behind it. The engine reads all of it before it answers.
 fn scan_object(scanner: &mut Scanner<'_>, reader: &mut Reader<'_>) -> Result<(), Fault> {
-    let document = reader.read(scanner)?;
+    reader.read(scanner)?;
     if scanner.peek_after_space().is_some() {
         return Err(Fault);
     }
     if scanner.take_odd() {
-        let raw = reader.text(&document.at).ok_or(Fault)?;
+        let raw = reader.text(&reader.at()).ok_or(Fault)?;
         serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw).map_err(|_| Fault)?;
     }
-    reader.accept(document);
+    reader.accept();
     Ok(())
 }
 
@@ -111,13 +111,13 @@ fn scan_lines(scanner: &mut Scanner<'_>, reader: &mut Reader<'_>) -> Result<(), 
 }
 
 fn scan_document(scanner: &mut Scanner<'_>, reader: &mut Reader<'_>) -> Result<(), Fault> {
-    let document = reader.read(scanner)?;
+    reader.read(scanner)?;
     if scanner.take_odd() {
-        let raw = reader.text(&document.at).ok_or(Fault)?;
+        let raw = reader.text(&reader.at()).ok_or(Fault)?;
         if let Some(fault) = diagnose::document(raw).map_err(|_| Fault)? {
             reader.refuse_value(&fault);
         }
     }
-    reader.accept(document);
+    reader.accept();
     Ok(())
 }

@@ -40,7 +40,7 @@ const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The high bit of the first byte that is a quote, a backslash or a control character (and maybe of later ones).
-#[inline]
+#[inline(always)]
 fn stops(word: u64) -> u64 {
     let control = word.wrapping_sub(LOW.wrapping_mul(0x20)) & !word;
     let quote = word ^ LOW.wrapping_mul(0x22);
@@ -70,7 +70,7 @@ pub(super) fn first_of_three(bytes: &[u8], mut at: usize, needles: [u8; 3]) -> u
 }
 
 /// Position of the first byte from `at` on that is no white space, with that byte.
-#[inline]
+#[inline(always)]
 fn after_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
     loop {
         match *bytes.get(at)? {
@@ -81,7 +81,7 @@ fn after_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
 }
 
 /// Position behind a byte that must come next after white space.
-#[inline]
+#[inline(always)]
 fn behind(bytes: &[u8], at: usize, expected: u8) -> Option<usize> {
     match after_space(bytes, at)? {
         (at, byte) if byte == expected => Some(at.wrapping_add(1)),
@@ -90,7 +90,7 @@ fn behind(bytes: &[u8], at: usize, expected: u8) -> Option<usize> {
 }
 
 /// Position of the quote that closes a string whose text begins at `start`, and whether there are escapes in it.
-#[inline]
+#[inline(always)]
 fn closing_quote(bytes: &[u8], start: usize, odd: &mut bool) -> Option<(usize, bool)> {
     let mut at = start;
     let mut escaped = false;
@@ -105,8 +105,9 @@ fn closing_quote(bytes: &[u8], start: usize, odd: &mut bool) -> Option<(usize, b
                 at = at.wrapping_add(8);
                 continue;
             }
-            at = at.wrapping_add((stop.trailing_zeros() >> 3) as usize);
-            *bytes.get(at)?
+            let bits = stop.trailing_zeros() & !7;
+            at = at.wrapping_add((bits >> 3) as usize);
+            word.wrapping_shr(bits) as u8
         } else {
             let byte = *rest.first()?;
             seen |= u64::from(byte);
@@ -155,7 +156,7 @@ fn behind_digits(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Position behind a number that begins at `start`.
-#[inline]
+#[inline(always)]
 fn behind_number(bytes: &[u8], start: usize, odd: &mut bool) -> Option<usize> {
     let mut at = start;
     if bytes.get(at) == Some(&b'-') {
@@ -203,7 +204,7 @@ fn behind_name(bytes: &[u8], at: usize, odd: &mut bool) -> Option<usize> {
 }
 
 /// Position behind a value other than an object or an array, which begins with `first` at `at`.
-#[inline]
+#[inline(always)]
 fn behind_scalar(bytes: &[u8], at: usize, first: u8, odd: &mut bool) -> Option<usize> {
     match first {
         b'"' => Some(closing_quote(bytes, at.wrapping_add(1), odd)?.0.wrapping_add(1)),
@@ -267,7 +268,7 @@ fn behind_container(bytes: &[u8], mut at: usize, odd: &mut bool) -> Option<usize
 }
 
 /// Where the value stands that comes next after white space.
-#[inline]
+#[inline(always)]
 fn value(bytes: &[u8], at: usize, odd: &mut bool) -> Option<Range<usize>> {
     let (start, first) = after_space(bytes, at)?;
     let end = match first {
