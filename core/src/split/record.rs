@@ -105,12 +105,10 @@ pub(super) fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut value = Vec::with_capacity(quoted.len());
     let mut bytes = quoted.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
-        if byte == b'"' {
-            if bytes.next_if_eq(&b'"').is_none() {
-                // What follows the closing quote counts as it stands.
-                value.extend(bytes);
-                break;
-            }
+        if byte == b'"' && bytes.next_if_eq(&b'"').is_none() {
+            // What follows the closing quote counts as it stands.
+            value.extend(bytes);
+            break;
         }
         value.push(byte);
     }
