@@ -181,17 +181,7 @@ impl<H: Host> Vm<H> {
             Purpose::Notice => {}
             Purpose::Heartbeat => self.on_heartbeat(&result, now),
         }
-        self.release_root(sent.root);
-    }
-
-    /// Lets go of a replaced root context after its last call.
-    fn release_root(&mut self, root: u32) {
-        if self.draining.contains(&root) && !self.sent.values().any(|sent| sent.root == root) {
-            self.draining.retain(|waiting| *waiting != root);
-            if self.host.enter(root) {
-                self.host.root_done();
-            }
-        }
+        self.release_roots();
     }
 
     /// Ends calls that Envoy has forgotten, so that no machine waits for ever.

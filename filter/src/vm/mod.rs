@@ -10,6 +10,8 @@ mod jobs;
 mod outcome;
 mod request;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -130,31 +132,52 @@ impl<H: Host> Vm<H> {
             self.wake(job, now);
         }
         self.tick_parked(now);
-        self.beat(now);
+        if !self.draining.contains(&self.root) {
+            self.beat(now);
+        }
         if now.saturating_sub(self.swept_at) >= jobs::SWEEP_MS {
             self.swept_at = now;
             self.sweep(now);
             self.metrics.load(&self.host, self.jobs.len(), self.held);
         }
+        self.release_roots();
     }
 
-    /// A context ends; false keeps it until [`Host::root_done`]. A root that has been replaced stays until its calls
-    /// have ended: Envoy would cut them off with it. The newest root ends only with the worker.
+    /// A context ends; false keeps it until [`Host::root_done`]. A root stays until its calls have ended, because Envoy
+    /// would cut them off with it, and the newest one until the worker's requests have.
     pub fn on_done(&mut self, context: u32) -> bool {
-        if context == self.root {
-            self.give_up();
+        if self.is_idle(context) {
             return true;
         }
-        if self.sent.values().any(|sent| sent.root == context) {
-            self.draining.push(context);
-            return false;
-        }
-        true
+        self.draining.push(context);
+        false
     }
 
-    /// A context is gone.
+    /// True when nothing in progress needs a context.
+    fn is_idle(&self, context: u32) -> bool {
+        let called = self.sent.values().any(|sent| sent.root == context);
+        !called && (context != self.root || self.jobs.is_empty())
+    }
+
+    /// Lets go of the contexts that have ended and that nothing needs any more.
+    fn release_roots(&mut self) {
+        let draining = std::mem::take(&mut self.draining);
+        let (idle, busy) = draining.into_iter().partition(|root| self.is_idle(*root));
+        self.draining = busy;
+        let idle: Vec<u32> = idle;
+        for root in idle {
+            if self.host.enter(root) {
+                self.host.root_done();
+            }
+        }
+    }
+
+    /// A context is gone. The newest root takes the worker with it: a last word to control, and no more.
     pub fn on_delete(&mut self, context: u32) {
         self.draining.retain(|root| *root != context);
+        if context == self.root {
+            self.give_up();
+        }
         self.on_stream_gone(context);
     }
 }

@@ -1,6 +1,7 @@
 //! Scripted runs of the machine: the test plays control, the nodes and the clock.
 
 mod flow;
+mod random;
 mod trouble;
 
 use super::*;

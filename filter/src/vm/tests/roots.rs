@@ -1,0 +1,129 @@
+//! Configurations, root contexts and heartbeats.
+
+use super::*;
+
+fn beat(bench: &mut Bench) -> Heartbeat {
+    let (_, _, call) = bench.call(HEARTBEAT_PATH);
+    serde_json::from_slice(&call.body).unwrap()
+}
+
+#[test]
+fn a_bad_map_leaves_the_old_one_in_force() {
+    let mut bench = Bench::new();
+    let good = print(&shard_map(8)).unwrap();
+    for bad in ["", "{}", "\u{FFFD}", &good.replace("n0", "n9"), &good.replace("\"schema\":1", "\"schema\":99")] {
+        bench.configure_text(2, bad);
+        bench.head(10, "GET", "/_miroir/filter", &[], true);
+        assert_eq!(bench.world.borrow_mut().replies.remove(&10).unwrap().body, br#"{"epoch":7}"#);
+    }
+    bench.sleep(10);
+    assert!(beat(&mut bench).rejected.is_some());
+    bench.configure_text(3, &good);
+    assert_eq!(bench.vm.map.as_ref().unwrap().map.epoch, 8);
+}
+
+#[test]
+fn an_older_map_of_the_same_cluster_is_not_taken_back() {
+    let mut bench = Bench::new();
+    bench.configure(2, &shard_map(6));
+    assert_eq!(bench.vm.map.as_ref().unwrap().map.epoch, 7);
+    bench.configure(3, &ShardMap { cluster: "0ther000".into(), ..shard_map(1) });
+    assert_eq!(bench.vm.map.as_ref().unwrap().map.epoch, 1);
+}
+
+#[test]
+fn heartbeats_tell_the_epochs_in_use() {
+    let mut bench = Bench::new();
+    bench.post(10, "/indexes/m/documents", DOCUMENTS);
+    bench.configure(2, &shard_map(8));
+    bench.sleep(10);
+    let first = beat(&mut bench);
+    assert_eq!((first.epoch, first.oldest_epoch, first.rejected.as_deref()), (8, 7, None));
+    assert_eq!(first.vm, bench.vm.id);
+    bench.sleep(990);
+    assert!(!bench.world.borrow().calls.iter().any(|(_, _, call)| call.path == HEARTBEAT_PATH), "one at a time");
+}
+
+#[test]
+fn a_map_that_is_behind_is_told() {
+    let mut bench = Bench::new();
+    let search = |bench: &mut Bench, stream| {
+        bench.head(stream, "GET", "/health", &[], true);
+        let reply = bench.reply(stream).unwrap();
+        header(&reply.headers, "x-miroir-degraded").map(str::to_owned)
+    };
+    for stream in 10..14 {
+        bench.sleep(1_100);
+        bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":9}"#);
+        let told = search(&mut bench, stream);
+        assert_eq!(told.is_some(), stream > 11, "{stream}");
+    }
+    bench.configure(2, &shard_map(9));
+    assert_eq!(search(&mut bench, 20), None);
+}
+
+#[test]
+fn silence_of_control_is_told_and_changes_nothing_else() {
+    let mut bench = Bench::new();
+    bench.sleep(1_100);
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":7}"#);
+    bench.sleep(12_000);
+    bench.head(10, "GET", "/health", &[], true);
+    let reply = bench.reply(10).unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(header(&reply.headers, "x-miroir-map-age"), Some("12"));
+}
+
+#[test]
+fn a_replaced_root_stays_until_its_calls_have_ended() {
+    let mut bench = Bench::new();
+    bench.post(10, "/indexes/m/documents", DOCUMENTS);
+    bench.configure(2, &shard_map(8));
+    bench.leave(10);
+    assert!(!bench.vm.on_done(ROOT), "the write's call would be cut off with it");
+    bench.grant();
+    assert_eq!(bench.world.borrow().done_roots, [ROOT]);
+    let (_, root, _) = bench.call("n0-w");
+    assert_eq!(root, 2, "new calls are the new root's");
+    bench.vm.on_delete(ROOT);
+    assert!(bench.vm.on_done(99), "a root or stream without calls may go at once");
+}
+
+#[test]
+fn ticks_of_a_replaced_root_do_not_count() {
+    let mut bench = Bench::new();
+    bench.configure(2, &shard_map(8));
+    bench.world.borrow_mut().now += 5_000;
+    bench.vm.on_tick(ROOT);
+    assert!(bench.world.borrow().calls.is_empty());
+    bench.vm.on_tick(2);
+    assert_eq!(bench.world.borrow().calls.len(), 1);
+}
+
+#[test]
+fn a_worker_that_ends_finishes_its_writes_first() {
+    let mut bench = Bench::new();
+    bench.post(10, "/indexes/m/documents", DOCUMENTS);
+    bench.leave(10);
+    assert!(!bench.vm.on_done(ROOT));
+    bench.grant();
+    bench.answer("n0-w", 202, ACCEPTED);
+    bench.answer("n1-w", 202, ACCEPTED);
+    bench.sleep(3_000);
+    assert!(bench.world.borrow().done_roots.is_empty());
+    bench.commit();
+    bench.sleep(10);
+    assert_eq!(bench.world.borrow().done_roots, [ROOT]);
+    assert!(bench.open().is_empty(), "and sends no further signs of life");
+}
+
+#[test]
+fn a_worker_that_vanishes_tells_control_of_its_writes() {
+    let mut bench = Bench::new();
+    bench.post(10, "/indexes/m/documents", DOCUMENTS);
+    bench.post(11, "/indexes/m/documents", DOCUMENTS);
+    bench.grant();
+    bench.vm.on_delete(ROOT);
+    let paths: Vec<String> = bench.open().into_iter().map(|(_, path)| path).collect();
+    assert!(paths.contains(&ABORT_PATH.to_owned()) && paths.contains(&ABANDON_PATH.to_owned()), "{paths:?}");
+}
