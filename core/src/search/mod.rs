@@ -4,10 +4,13 @@
 
 mod answer;
 mod distinct;
+mod documents;
+mod facet_search;
 mod facets;
 mod find;
 mod hits;
 mod merge;
+mod multi;
 mod normalise;
 mod paging;
 mod plan;
@@ -16,14 +19,14 @@ mod rank;
 mod rewrite;
 mod scan;
 mod score;
+mod scrub;
 mod url;
 
 use crate::error::ErrorBody;
 use crate::shardmap::SearchView;
 
-pub use plan::{
-    join_multi_search, plan_documents, plan_facet_search, plan_multi_search, plan_search, scrub_message, strip_document,
-};
+pub use plan::{join_multi_search, plan_documents, plan_facet_search, plan_multi_search, plan_search, strip_document};
+pub use scrub::scrub_message;
 
 /// A request to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]

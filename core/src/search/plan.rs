@@ -1,8 +1,12 @@
 //! From a client's request to its [`Plan`].
 
+use super::documents::Documents;
+use super::facet_search::FacetSearch;
 use super::find::Search;
+use super::hits::{HitList, HitRules, Ranked};
 use super::query::{NotUnderstood, Query};
-use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, url};
+use super::scan::Scanner;
+use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, multi, url};
 use crate::error::ErrorBody;
 
 /// Plans `GET` and `POST /indexes/{uid}/search`.
@@ -33,27 +37,37 @@ fn without_hits(query: &Query) -> Vec<u8> {
 
 /// Plans `POST /indexes/{uid}/facet-search`.
 #[must_use]
-pub fn plan_facet_search(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
-    relay(call)
+pub fn plan_facet_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
+    let plan = Query::parse(call.body).and_then(|query| FacetSearch::plan(query, index, as_sent(call).0));
+    plan.map_or_else(|_| relay(call), |search| Plan::Gather(Box::new(search)))
 }
 
 /// Plans `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.
 #[must_use]
-pub fn plan_documents(call: &ReadCall<'_>, _index: &IndexFacts<'_>) -> Plan {
-    relay(call)
+pub fn plan_documents(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
+    let plan = || -> Result<Documents, NotUnderstood> {
+        let is_get = call.method == "GET";
+        let query = if is_get { url::documents(call.query)? } else { Query::parse(call.body)? };
+        let (mut replay, _) = as_sent(call);
+        if !is_get {
+            replay.body = Some(without_hits(&query));
+        }
+        Documents::plan(query, index, replay)
+    };
+    plan().map_or_else(|_| relay(call), |documents| Plan::Gather(Box::new(documents)))
 }
 
 /// Plans `POST /multi-search`. `lookup` finds an index of the map.
 #[must_use]
-pub fn plan_multi_search<'a>(call: &ReadCall<'_>, _lookup: &dyn Fn(&str) -> Option<IndexFacts<'a>>) -> MultiPlan {
+pub fn plan_multi_search<'a>(call: &ReadCall<'_>, lookup: &dyn Fn(&str) -> Option<IndexFacts<'a>>) -> MultiPlan {
     let (request, otherwise) = as_sent(call);
-    MultiPlan::Relay { request, otherwise }
+    multi::plan(call.body, lookup, call.include_metadata, &request).unwrap_or(MultiPlan::Relay { request, otherwise })
 }
 
 /// Joins the answers of a multi-search: for each query its index and the body of its [`super::Gather::finish`].
 #[must_use]
-pub fn join_multi_search(_answers: Vec<(String, Vec<u8>)>) -> Vec<u8> {
-    Vec::new()
+pub fn join_multi_search(answers: Vec<(String, Vec<u8>)>) -> Vec<u8> {
+    multi::join(answers)
 }
 
 /// Removes the reserved field from the document that a node returned for its id.
@@ -61,13 +75,13 @@ pub fn join_multi_search(_answers: Vec<(String, Vec<u8>)>) -> Vec<u8> {
 /// # Errors
 /// [`BadAnswer`] where the answer is no JSON object.
 pub fn strip_document(raw: &[u8]) -> Result<Vec<u8>, BadAnswer> {
-    Ok(raw.to_vec())
-}
-
-/// Removes the reserved field from the message of a node's error.
-#[must_use]
-pub fn scrub_message(message: &str) -> String {
-    message.to_owned()
+    let mut scanner = Scanner::new(raw);
+    let mut list = HitList::default();
+    let document = list.read_hit(&mut scanner, &HitRules::plain(Ranked::Unranked))?;
+    scanner.end()?;
+    let mut out = Vec::with_capacity(raw.len());
+    list.write(&document, raw, None, &mut out);
+    Ok(out)
 }
 
 fn relay(call: &ReadCall<'_>) -> Plan {

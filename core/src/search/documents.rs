@@ -1,0 +1,184 @@
+//! `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`. With `sort` the lists are merged by the
+//! raw sort values that nodes add for the engine's own network search. Without it the order is that of the parts, one
+//! after the other: a deep page then asks first how many documents each part has, and next only the parts it lies in.
+
+use std::collections::BTreeMap;
+
+use super::hits::{HitList, HitRules, Ranked};
+use super::merge::{Comparison, Merged};
+use super::query::{Filter, NotUnderstood, Query};
+use super::scan::Scanner;
+use super::{BadAnswer, Gather, IndexFacts, NodeRequest};
+
+/// Up to this many documents a page is fetched from its beginning at once; beyond, in two steps.
+const SHALLOW: usize = 1000;
+
+/// What is being asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// Everything up to the end of the page.
+    All,
+    /// How many documents each part has.
+    Totals,
+    /// The part of the page that lies in each part: documents to skip, and to take.
+    Windows(BTreeMap<usize, (usize, usize)>),
+}
+
+struct Answer {
+    body: Vec<u8>,
+    list: HitList,
+    total: u64,
+}
+
+/// A documents list over all shards.
+pub(super) struct Documents {
+    index: String,
+    hash: u64,
+    body: Vec<u8>,
+    filter: Filter,
+    rules: HitRules,
+    offset: usize,
+    limit: usize,
+    step: Step,
+    replay: NodeRequest,
+    answers: BTreeMap<usize, Answer>,
+}
+
+impl Documents {
+    /// Plans a list. `replay` is the client's own request.
+    ///
+    /// # Errors
+    /// Where the query has a form that cannot be rewritten.
+    pub fn plan(mut query: Query, index: &IndexFacts<'_>, replay: NodeRequest) -> Result<Self, NotUnderstood> {
+        let hash = query.hash(index.uid);
+        if query.get::<bool>("useNetwork")? == Some(true) {
+            return Err(NotUnderstood);
+        }
+        let offset: usize = query.strict("offset")?.unwrap_or(0);
+        let limit: usize = query.strict("limit")?.unwrap_or(20);
+        let sorted = query.get::<Vec<String>>("sort")?.is_some_and(|rules| !rules.is_empty());
+        let filter = Filter::of(&query)?;
+        ["useNetwork", "offset", "limit", "filter"].iter().for_each(|name| query.remove(name));
+        let shallow = sorted || offset == 0 || offset.saturating_add(limit) <= SHALLOW;
+        Ok(Self {
+            index: index.uid.to_owned(),
+            hash,
+            body: query.open_json(),
+            filter,
+            rules: HitRules::plain(if sorted { Ranked::SortValues } else { Ranked::Unranked }),
+            offset,
+            limit,
+            step: if shallow { Step::All } else { Step::Totals },
+            replay,
+            answers: BTreeMap::new(),
+        })
+    }
+
+    /// Documents to skip and to take of one part.
+    fn window(&self, part: usize) -> (usize, usize) {
+        match &self.step {
+            Step::All if self.limit == 0 => (0, 0),
+            Step::All => (0, self.offset.saturating_add(self.limit)),
+            Step::Totals => (0, 0),
+            Step::Windows(windows) => windows.get(&part).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Lays the page over the parts.
+    fn windows(&self) -> BTreeMap<usize, (usize, usize)> {
+        let (mut skip, mut take) = (self.offset, self.limit);
+        let mut windows = BTreeMap::new();
+        for (part, answer) in &self.answers {
+            let total = usize::try_from(answer.total).unwrap_or(usize::MAX);
+            let skipped = skip.min(total);
+            let taken = take.min(total.saturating_sub(skipped));
+            if taken > 0 {
+                windows.insert(*part, (skipped, taken));
+            }
+            skip = skip.saturating_sub(skipped);
+            take = take.saturating_sub(taken);
+        }
+        windows
+    }
+}
+
+impl Gather for Documents {
+    fn index(&self) -> &str {
+        &self.index
+    }
+
+    fn query_hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn request(&self, clause: &str, part: usize) -> NodeRequest {
+        let (offset, limit) = self.window(part);
+        let mut body = self.body.clone();
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        let filter = self.filter.with(clause);
+        body.extend_from_slice(format!("\"offset\":{offset},\"limit\":{limit},\"filter\":{filter}}}").as_bytes());
+        let headers: &[_] =
+            if self.rules.ranked == Ranked::SortValues { &[("meili-proxy-search", "true")] } else { &[] };
+        let path = format!("/indexes/{}/documents/fetch", self.index);
+        NodeRequest { method: "POST", path, headers, body: Some(body) }
+    }
+
+    fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer> {
+        let mut scanner = Scanner::new(&body);
+        let (mut list, mut total) = (None, None);
+        scanner.open_object()?;
+        let mut first = true;
+        while let Some(member) = scanner.member(&mut first)? {
+            match scanner.slice(member.name) {
+                b"results" => list = Some(HitList::read(&mut scanner, &self.rules)?),
+                b"total" => total = Some(scanner.whole()?),
+                _ => {
+                    scanner.value()?;
+                }
+            }
+        }
+        scanner.end()?;
+        let (Some(list), Some(total)) = (list, total) else {
+            return Err(BadAnswer("answer without results or total".to_owned()));
+        };
+        self.answers.insert(part, Answer { body, list, total });
+        Ok(())
+    }
+
+    fn again(&mut self) -> Vec<usize> {
+        if self.step != Step::Totals {
+            return Vec::new();
+        }
+        let windows = self.windows();
+        let parts = windows.keys().copied().collect();
+        self.step = Step::Windows(windows);
+        parts
+    }
+
+    fn replay(&self) -> Option<NodeRequest> {
+        Some(self.replay.clone())
+    }
+
+    fn finish(self: Box<Self>, _took_ms: u64) -> Vec<u8> {
+        let total = self.answers.values().map(|answer| answer.total).fold(0, u64::saturating_add);
+        let skip = if self.step == Step::All { self.offset } else { 0 };
+        let answers: Vec<&Answer> = self.answers.values().collect();
+        let lists = answers.iter().map(|answer| &answer.list);
+        let page: Vec<_> = Merged::new(lists, Comparison::default()).skip(skip).take(self.limit).collect();
+        let size = page.iter().map(|(_, list, hit)| list.size(hit).saturating_add(1)).fold(96, usize::saturating_add);
+        let mut out = Vec::with_capacity(size);
+        out.extend_from_slice(b"{\"results\":[");
+        for (number, (position, list, hit)) in page.into_iter().enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            let body = answers.get(position).map(|answer| answer.body.as_slice());
+            list.write(hit, body.unwrap_or_default(), None, &mut out);
+        }
+        let echo = format!("],\"offset\":{},\"limit\":{},\"total\":{total}}}", self.offset, self.limit);
+        out.extend_from_slice(echo.as_bytes());
+        out
+    }
+}
