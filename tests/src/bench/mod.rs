@@ -6,6 +6,7 @@ mod nodes;
 mod payloads;
 mod processes;
 mod small_writes;
+mod split;
 mod table;
 mod upstream;
 mod wrk;
@@ -17,6 +18,8 @@ use clap::ValueEnum;
 pub enum Measurement {
     /// Fan-out to three fixed upstreams beside plain proxying of one answer.
     Fanout,
+    /// Splitting, tagging and hashing documents: wasm beside native, and beside reading raw values.
+    Split,
     /// Searches on real nodes, beside the slowest of the nodes asked directly.
     Nodes,
     /// Large payloads: resident memory of Envoy and control.
@@ -47,6 +50,9 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = |measurement| arguments.only.is_empty() || arguments.only.contains(&measurement);
     if wanted(Measurement::Fanout) {
         fanout::run(arguments.seconds).await?;
+    }
+    if wanted(Measurement::Split) {
+        split::run().await?;
     }
     if wanted(Measurement::Nodes) {
         nodes::run().await?;

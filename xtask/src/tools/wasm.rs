@@ -90,3 +90,14 @@ pub fn build_filter() -> anyhow::Result<PathBuf> {
     say(format!("filter: {} ({} KiB)", module.display(), std::fs::metadata(&module)?.len() / 1024));
     Ok(module)
 }
+
+/// Builds the speed test of splitting as a WASI program, with the filter's own profile; its path.
+///
+/// # Errors
+/// When the toolchain cannot be had or the build fails.
+pub fn build_split_speed() -> anyhow::Result<PathBuf> {
+    let mut build = toolchain()?.cargo("build", FILTER_TARGET, "");
+    build.args(["--profile", "wasm", "--package", "miroir-core", "--example", "split_speed"]);
+    step("building the splitter's speed test for wasm32", &mut build)?;
+    Ok(root().join("target/wasm-build").join(FILTER_TARGET).join("wasm/examples/split_speed.wasm"))
+}
