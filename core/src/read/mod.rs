@@ -10,7 +10,7 @@ mod leg;
 mod machine;
 mod plan;
 mod reply;
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
 use std::sync::Arc;

@@ -343,7 +343,7 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     length.saturating_add(offset)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -157,7 +157,7 @@ fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, shard_count: 
     Cover { parts, missing }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::shardmap::{MapNode, Placement, StaleMark};

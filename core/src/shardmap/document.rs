@@ -107,7 +107,7 @@ fn check(map: &ShardMap) -> Result<(), MapError> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::shardmap::{MapNode, Placement};

@@ -15,5 +15,5 @@ pub use machine::{WriteMachine, WriteSetup};
 pub use query::{Parameters, decode_segment};
 pub use request::WriteHead;
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
