@@ -43,7 +43,7 @@ async fn indexes_come_change_and_go() {
         shown.to_string(),
         r#"{"uid":"m","createdAt":"1970-01-01T00:00:00Z","updatedAt":"1970-01-01T00:00:00Z","primaryKey":"id"}"#
     );
-    assert_eq!(task(&fake, &router, "PATCH", "/indexes/m", r#"{"primaryKey":"id","uid":"m"}"#).await, Ok(vec![]));
+    assert_eq!(task(&fake, &router, "PATCH", "/indexes/m", r#"{"primaryKey":"id","uid":"m"}"#).await.unwrap(), keyed);
     let other = task(&fake, &router, "PATCH", "/indexes/m", r#"{"primaryKey":"sku"}"#).await;
     assert_eq!(other.unwrap_err(), "Index `m`: Index already has a primary key: `id`.");
     assert_eq!(task(&fake, &router, "DELETE", "/indexes/m", "").await.unwrap(), ["DELETE /indexes/m "]);

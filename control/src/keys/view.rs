@@ -210,7 +210,11 @@ mod tests {
                 "invalid_api_key_uid",
                 "Invalid value type at `.uid`: expected a string, but found null",
             ),
-            (with("uid", json!("x")), "invalid_api_key_uid", "Invalid value at `.uid`: invalid character: "),
+            (
+                with("uid", json!("x")),
+                "invalid_api_key_uid",
+                "Invalid value at `.uid`: invalid character: found `x` at 0",
+            ),
             (
                 with("key", json!(1)),
                 "bad_request",

@@ -21,9 +21,8 @@ pub(super) fn ranking_rule(value: &mut Value) -> Result<(), String> {
     let reserved = |name: &str| format!("`{name}` is a reserved keyword and thus can't be used as a ranking rule");
     let reserved_for = |name, what| format!("{}. `{name}` can only be used for {what} at search time", reserved(name));
     match field {
-        _ if field.starts_with("_geoPoint(") && field.ends_with(')') => point(field),
-        _ if field.starts_with("_geoPoint(") => Ok(()),
-        "_geoPoint" => Err(reserved_for("_geoPoint", "sorting")),
+        _ if field.starts_with("_geoPoint(") && !field.ends_with(')') => Ok(()),
+        _ if named(field, "_geoPoint") => Err(reserved_for("_geoPoint", "sorting")),
         _ if named(field, "_geoRadius") => Err(reserved_for("_geoRadius", "filtering")),
         _ if named(field, "_geoBoundingBox") => Err(reserved_for("_geoBoundingBox", "filtering")),
         "_geo" | "_geojson" | "_geoDistance" => Err(reserved(field)),
@@ -35,19 +34,6 @@ pub(super) fn ranking_rule(value: &mut Value) -> Result<(), String> {
 /// The name alone or with parentheses.
 fn named(field: &str, name: &str) -> bool {
     field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
-}
-
-/// What `_geoPoint(…)` is refused with depends on whether what is in the parentheses is a place.
-fn point(field: &str) -> Result<(), String> {
-    let inner = field.strip_prefix("_geoPoint(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
-    let place = inner
-        .split_once(',')
-        .is_some_and(|(lat, lng)| lat.trim().parse::<f64>().is_ok() && lng.trim().parse::<f64>().is_ok());
-    Err(if place {
-        "`_geoPoint` is a reserved keyword and thus can't be used as a ranking rule. `_geoPoint` can only be used for sorting at search time".to_owned()
-    } else {
-        format!("`{inner}` is a reserved keyword and thus can't be used as a ranking rule")
-    })
 }
 
 /// `oneTypo` must not exceed `twoTypos` where both are given.
@@ -109,6 +95,7 @@ mod tests {
             ("foo", "`foo` ranking rule is invalid."),
             ("price:up", "`price:up` ranking rule is invalid."),
             ("_geoPoint(1,2):asc", "`_geoPoint` is a reserved keyword"),
+            ("_geoPoint(1):desc", "`_geoPoint` is a reserved keyword"),
             ("_geo:asc", "`_geo` is a reserved keyword and thus can't be used as a ranking rule"),
             (
                 "_geoRadius(1):asc",

@@ -61,7 +61,19 @@ fn merge_one(before: Option<&Map<String, Value>>, change: &Map<String, Value>) -
             }
         }
     }
+    if limit_is_void(before.is_some(), change) {
+        after.remove("documentTemplateMaxBytes");
+    }
     after
+}
+
+/// The engine keeps the limit of a template together with the template: a new embedder without a template has the
+/// default limit, and so has one whose template is reset, whatever the change says.
+fn limit_is_void(exists: bool, change: &Map<String, Value>) -> bool {
+    match change.get("documentTemplate") {
+        Some(template) => template.is_null(),
+        None => !exists,
+    }
 }
 
 fn source(embedder: &Map<String, Value>) -> &str {
@@ -150,6 +162,9 @@ pub(super) fn node_change(before: &Value, after: &Value, change: &Value) -> Valu
         let mut change = change.clone();
         let fresh = before[name.as_str()]["source"] != after["source"];
         if uses_template(after) && (fresh || change.contains_key("documentTemplate")) {
+            if limit_is_void(before[name.as_str()].is_object(), &change) {
+                change.insert("documentTemplateMaxBytes".to_owned(), Value::Null);
+            }
             let template = after.get("documentTemplate").and_then(Value::as_str).unwrap_or(template::DEFAULT);
             change.insert("documentTemplate".to_owned(), template::without_tag(template).into());
         }

@@ -162,9 +162,9 @@ impl Settings {
         }
     }
 
-    /// The body of `PATCH /indexes/{uid}/settings` on a node for a change that made these settings of `before`. None
+    /// The body of `PATCH /indexes/{uid}/settings` on a node for a change that made these settings of `before`: empty
     /// where nodes need not know of it.
-    pub(crate) fn node_update(&self, before: &Settings, update: &Update) -> Option<Value> {
+    pub(crate) fn node_update(&self, before: &Settings, update: &Update) -> Value {
         let mut body = Map::new();
         for (key, change) in update.changes() {
             let Some(setting) = by_key(key) else { continue };
@@ -180,7 +180,7 @@ impl Settings {
             };
             body.insert(key.clone(), value);
         }
-        (!body.is_empty()).then_some(Value::Object(body))
+        Value::Object(body)
     }
 
     /// The body of `PATCH /indexes/{uid}/settings` that gives a node all of these settings.
@@ -204,6 +204,7 @@ impl Settings {
                 "chat" | "foreignKeys" => true,
                 "embedders" => embedders::agree(&expected, &node[setting.key]),
                 "filterableAttributes" => expected == node[setting.key],
+                "typoTolerance" if !plain(&expected["disableOnWords"]) => true,
                 _ => expected == node[setting.key] || !expected.to_string().is_ascii(),
             }
         })
@@ -223,6 +224,12 @@ fn attributes(change: &Value) -> Value {
         }
     }
     Value::Array(kept)
+}
+
+/// Whether these words are such that the engine's normalisation does no more than to lowercase them.
+fn plain(words: &Value) -> bool {
+    let mut words = words.as_array().into_iter().flatten().filter_map(Value::as_str);
+    words.all(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 fn lowercased(words: &Value) -> Value {

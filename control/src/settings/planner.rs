@@ -14,6 +14,8 @@ use crate::cluster::{IndexOperation, IndexPlan, IndexRow, Indexes, NodeStep, Pla
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SettingsPlanner;
 
+/// Every plan has at least one step, even where nodes have nothing to change: it is what puts an operation in its
+/// place among the others, and what shows that the node has the index.
 impl Planner for SettingsPlanner {
     fn plan(
         &self,
@@ -87,13 +89,11 @@ fn fresh(uid: &str, primary_key: Option<&str>) -> IndexPlan {
 fn set_primary_key(uid: &str, wanted: Option<&str>, current: Option<&IndexRow>) -> Result<IndexPlan, ErrorBody> {
     let row = current.ok_or_else(|| not_found(uid))?;
     match (wanted, &row.primary_key) {
-        (None, _) => Ok(steps(Vec::new())),
-        (Some(wanted), Some(known)) if wanted == known => Ok(steps(Vec::new())),
-        (Some(_), Some(known)) => Err(ErrorBody::new(
+        (Some(wanted), Some(known)) if wanted != known => Err(ErrorBody::new(
             "index_primary_key_already_exists",
             format!("Index `{uid}`: Index already has a primary key: `{known}`."),
         )),
-        (Some(wanted), None) => {
+        _ => {
             let body = json!({ "primaryKey": wanted });
             Ok(steps(vec![step("PATCH", format!("/indexes/{uid}"), Some(body), "indexUpdate", Some(uid))]))
         }
@@ -105,7 +105,6 @@ fn swap(pairs: &[(String, String)], indexes: &Indexes) -> Result<IndexPlan, Erro
     let missing = names.filter(|name| !indexes.contains_key(*name)).collect::<BTreeSet<_>>();
     let quoted = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match missing.len() {
-        0 if pairs.is_empty() => Ok(steps(Vec::new())),
         0 => {
             let body = pairs.iter().map(|(left, right)| json!({ "indexes": [left, right] })).collect();
             let path = "/swap-indexes".to_owned();
@@ -124,6 +123,6 @@ fn settings(uid: &str, update: &Update, current: Option<&IndexRow>, may_create: 
     };
     let after = before.apply(uid, update)?;
     let mut steps = if current.is_none() { fresh(uid, None).steps } else { Vec::new() };
-    steps.extend(after.node_update(&before, update).map(|body| patch_settings(uid, body)));
+    steps.push(patch_settings(uid, after.node_update(&before, update)));
     Ok(IndexPlan { steps, settings: Some(after.to_stored()), view: Some(after.search_view()), details: None })
 }

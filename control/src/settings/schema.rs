@@ -129,7 +129,7 @@ const SUB_EMBEDDER: Shape = Shape::Object(&[
 const CHAT: Shape = Shape::Object(&[
     Field::setting("description", &Shape::Text),
     Field::setting("documentTemplate", &Shape::Text),
-    Field::setting("documentTemplateMaxBytes", &Shape::Positive),
+    Field::setting("documentTemplateMaxBytes", &Shape::Count(u64::MAX)),
     Field::setting(
         "searchParameters",
         &Shape::Object(&[

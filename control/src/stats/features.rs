@@ -27,13 +27,22 @@ pub(super) fn view(stored: Option<&Value>) -> Value {
     Value::Object(NAMES.iter().map(|name| ((*name).to_owned(), on(name).into())).collect::<Map<_, _>>())
 }
 
-/// What is stored after a change. None of the features can be switched on: each needs something of the cluster as a
-/// whole that its nodes cannot give alone.
+/// Features that nodes serve by themselves, search by search. The others need something of the cluster as a whole
+/// that its nodes cannot give alone.
+const SERVED: &[&str] = &["containsFilter"];
+
+/// What a node must have switched on or off for the stored features: the body of its `PATCH /experimental-features`.
+pub(super) fn on_nodes(stored: Option<&Value>) -> Value {
+    let all = view(stored);
+    Value::Object(SERVED.iter().map(|name| ((*name).to_owned(), all[*name].clone())).collect())
+}
+
+/// What is stored after a change.
 pub(super) fn change(stored: Option<&Value>, body: Value) -> Result<Value, ErrorBody> {
     let body = read(&BODY, body, "bad_request")?;
     let mut after = view(stored);
     for (name, value) in body.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-        if value == true {
+        if value == true && !SERVED.contains(&name.as_str()) {
             let message = format!("Miroir does not serve the experimental feature `{name}`.");
             return Err(ErrorBody::new("feature_not_enabled", message));
         }
@@ -48,12 +57,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn features_are_off_and_stay_off() {
+    fn only_what_nodes_serve_alone_can_be_switched_on() {
         let off = view(None);
         assert_eq!(off.as_object().unwrap().len(), 15);
         assert_eq!(change(None, json!({})), Ok(off.clone()));
         assert_eq!(change(None, json!({"metrics":null,"network":false})), Ok(off));
         assert_eq!(change(None, json!({"network":true})).unwrap_err().code, "feature_not_enabled");
+        let on = change(None, json!({"containsFilter":true})).unwrap();
+        assert_eq!(on_nodes(Some(&on)), json!({"containsFilter":true}));
+        assert_eq!(view(Some(&on))["containsFilter"], true);
+        assert_eq!(on_nodes(None), json!({"containsFilter":false}));
         assert_eq!(
             change(None, json!({"metrics":1})).unwrap_err().message,
             "Invalid value type at `.metrics`: expected a boolean, but found a positive integer: `1`"

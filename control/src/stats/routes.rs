@@ -13,7 +13,7 @@ use miroir_core::error::ErrorBody;
 use serde_json::{Map, Value, json};
 
 use super::gather::{Form, Sums, available, count, every_node};
-use super::{features, size};
+use super::{features, features_request, size};
 use crate::auth::{Caller, authorise};
 use crate::cluster::Handle;
 use crate::indexes::{moment, query, valid_uid};
@@ -148,6 +148,17 @@ async fn change_features(State(handle): State<Handle>, headers: HeaderMap, body:
     let result = async {
         permit(&handle, &headers, "experimental.update", None)?;
         let after = features::change(handle.value(features::STORED).as_ref(), read_json(&headers, &body)?)?;
+        // Nodes that cannot be reached get it when they come back; one that answers must have it, or searches would
+        // fail on it alone.
+        let request = features_request(Some(&after));
+        let refused = handle.every_node(request).await.into_iter().find_map(|(node, answer)| match answer {
+            Ok(answer) if answer.status != 200 => Some(node),
+            _ => None,
+        });
+        if let Some(node) = refused {
+            let message = format!("Node `{node}` refused the experimental features.");
+            return Err(ErrorBody::new("remote_bad_response", message));
+        }
         handle.put_value(features::STORED, after.clone()).await?;
         Ok(answer(StatusCode::OK, &after))
     };

@@ -16,6 +16,7 @@ async fn cluster(down: Option<&str>) -> Router {
             (200, json!({"results":[],"total": clause.matches('"').count() / 2 * 10}))
         }
         "/version" => (200, json!({"pkgVersion": if node == "node-0" { "1.50.0" } else { "1.9.3" }})),
+        "/experimental-features" => (200, request.body.clone().unwrap()),
         path => {
             let index = json!({
                 "numberOfDocuments":30,"rawDocumentDbSize":4096,"avgDocumentSize":100,"isIndexing":false,
@@ -62,6 +63,15 @@ async fn the_cluster_is_as_healthy_as_its_worst_shard() {
 async fn the_version_is_the_lowest_of_the_nodes() {
     let router = cluster(None).await;
     assert_eq!(call(&router, "GET", "/version", "").await.1["pkgVersion"], "1.9.3");
+}
+
+#[tokio::test]
+async fn features_that_nodes_serve_are_theirs_too() {
+    let router = cluster(None).await;
+    let (status, features) = call(&router, "PATCH", "/experimental-features", r#"{"containsFilter":true}"#).await;
+    assert_eq!((status, &features["containsFilter"], &features["network"]), (200, &json!(true), &json!(false)));
+    assert_eq!(call(&router, "GET", "/experimental-features", "").await.1, features);
+    assert_eq!(call(&router, "PATCH", "/experimental-features", r#"{"network":true}"#).await.0, 400);
 }
 
 #[tokio::test]
