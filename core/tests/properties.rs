@@ -131,7 +131,7 @@ proptest! {
         prop_assert_eq!(stripped, body + "\n");
         for document in serde_json::Deserializer::from_str(&joined).into_iter::<serde_json::Map<_, serde_json::Value>>() {
             let document = document.unwrap();
-            prop_assert_eq!(document.keys().last().map(String::as_str), Some(TAG_FIELD));
+            prop_assert_eq!(document.keys().next_back().map(String::as_str), Some(TAG_FIELD));
         }
     }
 
