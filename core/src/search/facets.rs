@@ -164,10 +164,13 @@ fn member(position: usize, name: &str, out: &mut Vec<u8>) {
     out.push(b':');
 }
 
+/// Values of one facet of one node with the numbers of their documents.
+type Counts = Vec<(String, u64)>;
+
 /// Facets of one node.
 #[derive(Debug, Default)]
 pub(super) struct ReadFacets {
-    distribution: Option<Vec<(String, Vec<(String, u64)>)>>,
+    distribution: Option<Vec<(String, Counts)>>,
     stats: Option<Vec<(String, Range)>>,
 }
 

@@ -20,6 +20,9 @@ mod rewrite;
 mod scan;
 mod score;
 mod scrub;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
+mod token;
 mod url;
 
 use crate::error::ErrorBody;

@@ -1,0 +1,83 @@
+//! The inner loops of the scanner: how far a number goes, and how far a string goes without anything special.
+
+/// Length of the number at the start of `rest`, 0 where there is none (grammar of RFC 8259).
+pub(super) fn number_length(rest: &[u8]) -> usize {
+    let digits = |from: usize| {
+        let tail = rest.get(from..).unwrap_or_default();
+        tail.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(tail.len())
+    };
+    let mut length = usize::from(rest.first() == Some(&b'-'));
+    let whole = digits(length);
+    if whole == 0 || (whole > 1 && rest.get(length) == Some(&b'0')) {
+        return 0;
+    }
+    length = length.saturating_add(whole);
+    if rest.get(length) == Some(&b'.') {
+        let fraction = digits(length.saturating_add(1));
+        if fraction == 0 {
+            return 0;
+        }
+        length = length.saturating_add(fraction).saturating_add(1);
+    }
+    if let Some(b'e' | b'E') = rest.get(length) {
+        length = length.saturating_add(1);
+        if let Some(b'+' | b'-') = rest.get(length) {
+            length = length.saturating_add(1);
+        }
+        let exponent = digits(length);
+        if exponent == 0 {
+            return 0;
+        }
+        length = length.saturating_add(exponent);
+    }
+    length
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Number of leading bytes that are neither a quote, nor a backslash, nor a control character; eight at a time.
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut length = 0usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ (ONES.wrapping_mul(0x22));
+        let slash = word ^ (ONES.wrapping_mul(0x5c));
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word);
+        let found = found & HIGHS;
+        if found != 0 {
+            // The lowest mark is exact: borrows only go upwards.
+            let offset = usize::try_from(found.trailing_zeros() >> 3).unwrap_or_default();
+            return length.saturating_add(offset);
+        }
+        length = length.saturating_add(8);
+    }
+    let offset = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(tail.len());
+    length.saturating_add(offset)
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_end_where_their_grammar_ends() {
+        for (text, length) in
+            [("0", 1), ("01", 0), ("-1.5e+3,", 7), ("1.", 0), ("1e", 0), ("-", 0), ("12]", 2), ("0.25}", 4)]
+        {
+            assert_eq!(number_length(text.as_bytes()), length, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_prefix_is_exact(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let slow = bytes.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').unwrap_or(bytes.len());
+            prop_assert_eq!(plain_prefix(&bytes), slow);
+        }
+    }
+}
