@@ -8,8 +8,10 @@ mod answers;
 mod heartbeat;
 mod jobs;
 mod outcome;
+mod parking;
 mod request;
 mod streams;
+mod task;
 #[cfg(test)]
 mod tests;
 

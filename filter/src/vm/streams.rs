@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use miroir_core::call::Reply;
 use miroir_core::read::{self, Decision, ReadRequest};
-use miroir_core::route::{Matched, ReadOp, Route, Serve, route};
+use miroir_core::route::{Matched, Route, Serve, route};
 use miroir_core::shardmap::CompiledMap;
 use miroir_core::wire::{BULK_PREFIX, WriteKind};
 use miroir_core::write::{WriteHead, WriteMachine, WriteSetup, decode_segment};
 
 use super::jobs::Work;
 use super::request::Head;
+use super::task::Task;
 use super::{Step, Vm, answers};
 use crate::cors;
 use crate::host::Host;
@@ -21,10 +22,10 @@ const CLUSTER_HEADER: &str = "x-miroir-cluster";
 /// A client's stream.
 pub(super) struct Stream {
     cross_origin: bool,
-    state: State,
+    pub state: State,
 }
 
-enum State {
+pub(super) enum State {
     /// The router has it.
     Passed,
     /// Its body is being read, or it waits for the end of a swap.
@@ -36,46 +37,16 @@ enum State {
 }
 
 /// A request that is not complete yet.
-struct Gathering {
+pub(super) struct Gathering {
     head: Head,
-    task: Task,
-    map: Arc<CompiledMap>,
+    pub task: Task,
+    pub map: Arc<CompiledMap>,
     body: Vec<u8>,
     /// Bytes that count as held.
     charge: u64,
     complete: bool,
-    parked_until: Option<u64>,
-    started: u64,
-}
-
-/// What is done once the request is complete.
-enum Task {
-    Read(Matched),
-    Write(WriteHead),
-}
-
-impl Task {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Read(matched) => match matched.rule.serve {
-                Serve::Read(ReadOp::Search) => "search",
-                Serve::Read(ReadOp::FacetSearch) => "facet_search",
-                Serve::Read(ReadOp::Documents) => "documents",
-                Serve::Read(ReadOp::Document) => "document",
-                Serve::Read(ReadOp::MultiSearch) => "multi_search",
-                Serve::Read(ReadOp::Health) => "health",
-                _ => "other",
-            },
-            Self::Write(head) => match head.kind {
-                WriteKind::Replace => "replace",
-                WriteKind::Update => "update",
-                WriteKind::DeleteOne => "delete_one",
-                WriteKind::DeleteBatch => "delete_batch",
-                WriteKind::DeleteByFilter => "delete_by_filter",
-                WriteKind::DeleteAll => "delete_all",
-            },
-        }
-    }
+    pub parked_until: Option<u64>,
+    pub started: u64,
 }
 
 impl<H: Host> Vm<H> {
@@ -255,7 +226,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Serves a complete request.
-    fn launch(&mut self, stream: u32) {
+    pub(super) fn launch(&mut self, stream: u32) {
         let Some(entry) = self.streams.get_mut(&stream) else { return };
         if !matches!(&entry.state, State::Gathering(gathering) if gathering.complete && gathering.parked_until.is_none())
         {
@@ -303,38 +274,6 @@ impl<H: Host> Vm<H> {
             control_cluster: map.map.control_internal_cluster.clone(),
         };
         WriteMachine::new(setup).map(|machine| Work::Write(Box::new(machine))).map_err(|error| error.reply())
-    }
-
-    /// Looks again at the queries that wait for the end of a swap, because a new map has come.
-    pub(super) fn retry_parked(&mut self) {
-        let Some(map) = self.map.clone() else { return };
-        let mut free = Vec::new();
-        for (id, stream) in &mut self.streams {
-            let State::Gathering(gathering) = &mut stream.state else { continue };
-            let Task::Read(matched) = &gathering.task else { continue };
-            if gathering.parked_until.is_some() && !matches!(read::early(&map, matched), Some(Decision::Park)) {
-                gathering.parked_until = None;
-                gathering.map = Arc::clone(&map);
-                free.push(*id);
-            }
-        }
-        for stream in free {
-            self.launch(stream);
-        }
-    }
-
-    /// Answers the queries that have waited for too long.
-    pub(super) fn tick_parked(&mut self, now: u64) {
-        let expired = |stream: &Stream| match &stream.state {
-            State::Gathering(gathering) if gathering.parked_until.is_some_and(|until| now >= until) => {
-                Some((gathering.task.name(), gathering.started))
-            }
-            _ => None,
-        };
-        let late: Vec<_> = self.streams.iter().filter_map(|(id, stream)| Some((*id, expired(stream)?))).collect();
-        for (stream, (name, started)) in late {
-            self.answer(stream, read::waited(), name, started);
-        }
     }
 
     /// Answers a stream, once.
