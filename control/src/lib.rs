@@ -1,9 +1,13 @@
 //! The control service.
 
+pub mod api;
 pub mod auth;
 pub mod cluster;
+pub mod config;
 pub mod indexes;
 pub mod keys;
 pub mod settings;
 pub mod stats;
+pub mod store;
+pub mod tasks;
 pub mod xds;

@@ -1,0 +1,138 @@
+//! Flags and environment. clap lets a flag win over its variable; both win over the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::file::NodeSection;
+use super::{ConfigError, File, LogFormat};
+
+/// Arguments of `serve` and `check-config`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArguments {
+    /// Configuration file (TOML).
+    #[arg(long, env = "MIROIR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A node: `ID=URL[,weight=W][,zone=Z]`. Given at all, the flags (or the variable, nodes separated by blanks)
+    /// replace the file's list.
+    #[arg(long = "node", env = "MIROIR_NODES", value_name = "NODE", value_delimiter = ' ')]
+    pub nodes: Vec<String>,
+    /// Copies of each shard.
+    #[arg(long, env = "MIROIR_REPLICATION_FACTOR", value_name = "N")]
+    pub replication_factor: Option<u8>,
+    /// Number of shards; constant after the first start.
+    #[arg(long, env = "MIROIR_SHARDS", value_name = "N")]
+    pub shards: Option<u32>,
+    /// In-sync replicas of each shard that must accept a write.
+    #[arg(long, env = "MIROIR_MIN_ACCEPT", value_name = "N")]
+    pub min_accept: Option<u32>,
+    /// Master key of all nodes. Better by file: other users may see a process's arguments.
+    #[arg(long, env = "MIROIR_MASTER_KEY", value_name = "KEY", hide_env_values = true)]
+    pub master_key: Option<String>,
+    /// File that holds the master key.
+    #[arg(long, env = "MIROIR_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// File of the store.
+    #[arg(long, env = "MIROIR_STORE", value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Directory for large payloads on their way to the nodes.
+    #[arg(long, env = "MIROIR_SPOOL", value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Address of the public API.
+    #[arg(long, env = "MIROIR_LISTEN_API", value_name = "ADDR")]
+    pub listen_api: Option<SocketAddr>,
+    /// Address of the internal listener.
+    #[arg(long, env = "MIROIR_LISTEN_INTERNAL", value_name = "ADDR")]
+    pub listen_internal: Option<SocketAddr>,
+    /// Address of the xDS listener.
+    #[arg(long, env = "MIROIR_LISTEN_XDS", value_name = "ADDR")]
+    pub listen_xds: Option<SocketAddr>,
+    /// Answer with what there is when not all shards can answer.
+    #[arg(long, env = "MIROIR_PARTIAL_RESULTS", value_name = "BOOL")]
+    pub partial_results: Option<bool>,
+    /// Form of the log.
+    #[arg(long, env = "MIROIR_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged, such as `info,miroir_control=debug`.
+    #[arg(long, env = "MIROIR_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+fn set<T: Clone>(slot: &mut Option<T>, value: &Option<T>) {
+    if value.is_some() {
+        slot.clone_from(value);
+    }
+}
+
+impl ServeArguments {
+    /// Puts what is given over what the file says.
+    ///
+    /// # Errors
+    /// A node that cannot be read.
+    pub fn apply(&self, file: &mut File) -> Result<(), ConfigError> {
+        set(&mut file.cluster.replication_factor, &self.replication_factor);
+        set(&mut file.cluster.shards, &self.shards);
+        set(&mut file.cluster.min_accept, &self.min_accept);
+        if self.master_key.is_some() || self.master_key_file.is_some() {
+            file.cluster.master_key.clone_from(&self.master_key);
+            file.cluster.master_key_file.clone_from(&self.master_key_file);
+        }
+        set(&mut file.store.path, &self.store);
+        set(&mut file.store.spool, &self.spool);
+        set(&mut file.listen.api, &self.listen_api);
+        set(&mut file.listen.internal, &self.listen_internal);
+        set(&mut file.listen.xds, &self.listen_xds);
+        set(&mut file.policies.partial_results, &self.partial_results);
+        set(&mut file.log.format, &self.log_format);
+        set(&mut file.log.filter, &self.log);
+        let nodes: Vec<&str> = self.nodes.iter().map(|node| node.trim()).filter(|node| !node.is_empty()).collect();
+        if !nodes.is_empty() {
+            file.nodes = nodes.into_iter().map(node).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+}
+
+fn node(text: &str) -> Result<NodeSection, ConfigError> {
+    let fault = || ConfigError::value("--node", format!("`{text}` is not ID=URL[,weight=W][,zone=Z]"));
+    let mut fields = text.split(',');
+    let (id, url) = fields.next().and_then(|first| first.split_once('=')).ok_or_else(fault)?;
+    let mut section = NodeSection { id: id.to_owned(), url: url.to_owned(), weight: None, zone: None };
+    for field in fields {
+        match field.split_once('=') {
+            Some(("weight", weight)) => section.weight = Some(weight.parse().map_err(|_| fault())?),
+            Some(("zone", zone)) => section.zone = Some(zone.to_owned()),
+            _ => return Err(fault()),
+        }
+    }
+    Ok(section)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_wins_over_the_file() {
+        let mut file: File =
+            toml::from_str("[cluster]\nshards=8\nmaster_key_file='x'\n[[nodes]]\nid='a'\nurl='http://a'").unwrap();
+        let arguments = ServeArguments {
+            shards: Some(16),
+            master_key: Some("k".into()),
+            nodes: vec!["n1=http://n1:7700,weight=2,zone=east".into(), " n2=http://n2:7700".into()],
+            ..ServeArguments::default()
+        };
+        arguments.apply(&mut file).unwrap();
+        assert_eq!(file.cluster.shards, Some(16));
+        assert_eq!(file.cluster.master_key_file, None);
+        assert_eq!(file.nodes.len(), 2);
+        assert_eq!((file.nodes[0].weight, file.nodes[0].zone.as_deref()), (Some(2.0), Some("east")));
+    }
+
+    #[test]
+    fn a_bad_node_is_shown() {
+        for text in ["n1", "n1=http://n1,weight=x", "n1=http://n1,colour=red"] {
+            let arguments = ServeArguments { nodes: vec![text.into()], ..ServeArguments::default() };
+            assert!(arguments.apply(&mut File::default()).unwrap_err().to_string().contains(text));
+        }
+    }
+}

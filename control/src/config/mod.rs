@@ -1,0 +1,145 @@
+//! Configuration: a TOML file, then the environment (`MIROIR_*`), then flags, each stronger than the one before.
+//! Unknown keys are errors. `miroir.example.toml` beside this crate's manifest documents every key.
+
+mod arguments;
+mod file;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use miroir_core::shardmap::{Limits, Policies};
+use miroir_sequencer::Timing;
+
+pub use arguments::ServeArguments;
+pub use file::File;
+
+use crate::cluster::Secrets;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a wrong type.
+    #[error("{path}: {message}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and fault.
+        message: String,
+    },
+    /// A value that cannot be.
+    #[error("{key}: {fault}")]
+    Value {
+        /// The key, as the file spells it.
+        key: String,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+impl ConfigError {
+    fn value(key: impl Into<String>, fault: impl Into<String>) -> Self {
+        Self::Value { key: key.into(), fault: fault.into() }
+    }
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Stable id, `[a-z0-9-]`, at most 40 characters.
+    pub id: String,
+    /// Base URL; its path is `/`.
+    pub url: reqwest::Url,
+    /// Share of the data relative to other nodes.
+    pub weight: f64,
+    /// Replicas of a shard are kept in different zones where zones are given.
+    pub zone: Option<String>,
+}
+
+impl Node {
+    /// Envoy's cluster for reads.
+    #[must_use]
+    pub fn cluster(&self) -> String {
+        format!("miroir-node-{}", self.id)
+    }
+
+    /// Envoy's cluster for writes: without outlier detection, so that an overload of reads cannot make replicas stale.
+    #[must_use]
+    pub fn write_cluster(&self) -> String {
+        format!("miroir-node-{}-write", self.id)
+    }
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line an event, for people.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Everything that `serve` needs, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Nodes, in order of id.
+    pub nodes: Vec<Node>,
+    /// Copies of each shard.
+    pub replication_factor: u8,
+    /// Number of shards: decided at the first start, constant afterwards.
+    pub shards: u32,
+    /// In-sync replicas of each shard that must accept a write.
+    pub min_accept: u32,
+    /// Master key.
+    pub secrets: Secrets,
+    /// File of the store.
+    pub store: PathBuf,
+    /// Directory for large payloads on their way to the nodes.
+    pub spool: PathBuf,
+    /// Public API, behind Envoy.
+    pub listen_api: SocketAddr,
+    /// Tickets, heartbeats, bulk entry, metrics: for Envoy and operators only.
+    pub listen_internal: SocketAddr,
+    /// xDS (ADS over gRPC).
+    pub listen_xds: SocketAddr,
+    /// Envoy's cluster of the public API.
+    pub control_cluster: String,
+    /// Envoy's cluster of the internal listener.
+    pub control_internal_cluster: String,
+    /// Limits of the filter.
+    pub limits: Limits,
+    /// What to do when not all shards can answer.
+    pub policies: Policies,
+    /// The sequencer's times.
+    pub timing: Timing,
+    /// Longest wait for requests in flight at shutdown, milliseconds.
+    pub drain_ms: u64,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing`'s filters have it.
+    pub log_filter: String,
+}
+
+impl Config {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key or the file.
+    pub fn load(arguments: &ServeArguments) -> Result<Self, ConfigError> {
+        let mut file = match &arguments.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        arguments.apply(&mut file)?;
+        file.check()
+    }
+}

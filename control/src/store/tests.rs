@@ -1,0 +1,122 @@
+use miroir_sequencer::{MetaRow, TaskStatus};
+
+use super::*;
+use crate::tasks::filter::{TaskFilter, TaskPage, page};
+use miroir_sequencer::TaskRow;
+
+fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> TaskRow {
+    TaskRow {
+        uid,
+        index: (indexes.len() == 1).then(|| indexes[0].to_owned()),
+        indexes: indexes.iter().map(|name| (*name).to_owned()).collect(),
+        task_type: task_type.into(),
+        status,
+        canceled_by: None,
+        details: None,
+        error: None,
+        custom_metadata: None,
+        enqueued_ms: 1_000 * u64::from(uid),
+        started_ms: None,
+        finished_ms: status.is_over().then(|| 1_000 * u64::from(uid) + 5),
+    }
+}
+
+async fn filled(directory: &Path) -> Store {
+    let (store, _) = Store::open(&directory.join("s.sqlite")).unwrap();
+    let tasks = [
+        task(1, "indexCreation", &["a"], TaskStatus::Succeeded),
+        task(2, "documentAdditionOrUpdate", &["a"], TaskStatus::Failed),
+        task(3, "documentAdditionOrUpdate", &["b"], TaskStatus::Enqueued),
+        task(4, "indexSwap", &["a", "b"], TaskStatus::Succeeded),
+    ];
+    let changes = tasks.into_iter().map(|task| Change::Record(Record::Task(Box::new(task)))).collect();
+    store.write(changes).await.unwrap();
+    store
+}
+
+fn uids(store: &Store, query: &str) -> (Vec<u32>, u64) {
+    let page = page(query).unwrap();
+    let single = page.filter.indexes.is_some();
+    let (tasks, total) = store.reader().page(&page, &|_| true, single).unwrap();
+    (tasks.iter().map(|task| task.uid).collect(), total)
+}
+
+#[tokio::test]
+async fn rows_and_values_come_back_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.sqlite");
+    let (store, loaded) = Store::open(&path).unwrap();
+    assert_eq!(loaded.snapshot, Snapshot::default());
+    let meta = MetaRow { term: 3, next_uid: 9, epoch: 4 };
+    store
+        .write(vec![
+            Change::Record(Record::Meta(meta.clone())),
+            Change::Value("cluster".into(), Some("{\"id\":1}".into())),
+            Change::Value("gone".into(), Some("1".into())),
+            Change::Value("gone".into(), None),
+        ])
+        .await
+        .unwrap();
+    drop(store);
+    let (_, loaded) = Store::open(&path).unwrap();
+    assert_eq!(loaded.snapshot.meta, Some(meta));
+    assert_eq!(loaded.values.len(), 1);
+    assert_eq!(loaded.values["cluster"]["id"], 1);
+}
+
+#[tokio::test]
+async fn filters_select_as_the_engine_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path()).await;
+    for (query, expected, total) in [
+        ("", vec![4, 3, 2, 1], 4),
+        ("reverse=true&from=2", vec![2, 3, 4], 4),
+        ("limit=1&from=3", vec![3], 4),
+        ("uids=", vec![], 0),
+        ("uids=1,3,99", vec![3, 1], 2),
+        ("statuses=succeeded,failed&types=indexSwap", vec![4], 1),
+        // A swap belongs to no single index: counted, not shown.
+        ("indexUids=a", vec![2, 1], 3),
+        ("afterEnqueuedAt=1970-01-01T00:00:02Z", vec![4, 3], 2),
+        ("beforeFinishedAt=1970-01-01T00:00:02Z", vec![1], 1),
+        ("batchUids=3,4", vec![4], 1),
+        ("canceledBy=1", vec![], 0),
+    ] {
+        assert_eq!(uids(&store, query), (expected, total), "{query}");
+    }
+    let hidden = TaskPage { filter: TaskFilter::default(), limit: 9, from: None, reverse: false };
+    let (tasks, _) = store.reader().page(&hidden, &|task| task.uid == 2, false).unwrap();
+    assert_eq!(tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_is_replaced_deleted_and_renamed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path()).await;
+    let done = task(3, "documentAdditionOrUpdate", &["b"], TaskStatus::Succeeded);
+    let exchange = vec![("a".to_owned(), "b".to_owned()), ("b".to_owned(), "a".to_owned())];
+    store
+        .write(vec![
+            Change::Record(Record::Task(Box::new(done))),
+            Change::DeleteTasks(vec![1]),
+            Change::RenameTasks(exchange),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(uids(&store, "statuses=enqueued"), (vec![], 0));
+    assert_eq!(uids(&store, "indexUids=a"), (vec![3], 2));
+    assert_eq!(uids(&store, "indexUids=b"), (vec![2], 2));
+    let (tasks, _) = store.reader().page(&page("uids=3").unwrap(), &|_| true, false).unwrap();
+    assert_eq!(tasks[0].index.as_deref(), Some("a"));
+    let mut counts = store.reader().counts().unwrap();
+    counts.sort();
+    assert_eq!(counts, [("failed".to_owned(), 1), ("succeeded".to_owned(), 2)]);
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.sqlite");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 99, .. })));
+}

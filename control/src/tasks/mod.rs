@@ -1,0 +1,3 @@
+//! The tasks API.
+
+pub mod filter;
