@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod indexes;
 pub mod keys;
+pub mod node;
 pub mod settings;
 pub mod stats;
 pub mod store;

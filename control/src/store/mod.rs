@@ -47,8 +47,8 @@ pub enum StoreError {
 /// One change.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A row of the sequencer.
-    Record(Record),
+    /// Rows of the sequencer.
+    Records(Vec<Record>),
     /// A named JSON value; none removes it.
     Value(String, Option<String>),
     /// Finished tasks leave the list.

@@ -29,8 +29,8 @@ async fn filled(directory: &Path) -> Store {
         task(3, "documentAdditionOrUpdate", &["b"], TaskStatus::Enqueued),
         task(4, "indexSwap", &["a", "b"], TaskStatus::Succeeded),
     ];
-    let changes = tasks.into_iter().map(|task| Change::Record(Record::Task(Box::new(task)))).collect();
-    store.write(changes).await.unwrap();
+    let records = tasks.into_iter().map(|task| Record::Task(Box::new(task))).collect();
+    store.write(vec![Change::Records(records)]).await.unwrap();
     store
 }
 
@@ -50,7 +50,7 @@ async fn rows_and_values_come_back_after_a_restart() {
     let meta = MetaRow { term: 3, next_uid: 9, epoch: 4 };
     store
         .write(vec![
-            Change::Record(Record::Meta(meta.clone())),
+            Change::Records(vec![Record::Meta(meta.clone())]),
             Change::Value("cluster".into(), Some("{\"id\":1}".into())),
             Change::Value("gone".into(), Some("1".into())),
             Change::Value("gone".into(), None),
@@ -97,7 +97,7 @@ async fn a_task_is_replaced_deleted_and_renamed() {
     let exchange = vec![("a".to_owned(), "b".to_owned()), ("b".to_owned(), "a".to_owned())];
     store
         .write(vec![
-            Change::Record(Record::Task(Box::new(done))),
+            Change::Records(vec![Record::Task(Box::new(done))]),
             Change::DeleteTasks(vec![1]),
             Change::RenameTasks(exchange),
         ])

@@ -56,19 +56,7 @@ fn commit(connection: &mut Connection, group: &[Job]) -> Result<(), StoreError> 
 
 fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     match change {
-        Change::Record(Record::Task(task)) => put_task(transaction, task),
-        Change::Record(record) => {
-            let (kind, key) = record.slot();
-            match record.value() {
-                Some(json) => transaction
-                    .prepare_cached("INSERT OR REPLACE INTO rows (kind, key, json) VALUES (?1, ?2, ?3)")?
-                    .execute(params![kind, key, json])?,
-                None => transaction
-                    .prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?
-                    .execute(params![kind, key])?,
-            };
-            Ok(())
-        }
+        Change::Records(records) => records.iter().try_for_each(|record| put(transaction, record)),
         Change::Value(name, Some(json)) => {
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO vals (name, json) VALUES (?1, ?2)")?
@@ -88,6 +76,22 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         }
         Change::RenameTasks(names) => rename(transaction, names),
     }
+}
+
+fn put(transaction: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
+    if let Record::Task(task) = record {
+        return put_task(transaction, task);
+    }
+    let (kind, key) = record.slot();
+    match record.value() {
+        Some(json) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO rows (kind, key, json) VALUES (?1, ?2, ?3)")?
+            .execute(params![kind, key, json])?,
+        None => {
+            transaction.prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?.execute(params![kind, key])?
+        }
+    };
+    Ok(())
 }
 
 fn put_task(transaction: &Transaction<'_>, task: &TaskRow) -> Result<(), StoreError> {

@@ -1,0 +1,229 @@
+//! The client of the nodes: what the sequencer asks for ([`Client::act`]) and plain requests ([`Client::call`]).
+
+mod fence;
+mod keys;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use miroir_core::error::ErrorBody;
+use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault};
+use serde::Deserialize;
+
+use crate::cluster::{NodeAnswer, NodeFault, NodeRequest, Secrets};
+use crate::config::Node;
+
+/// Nodes close idle connections after 5 s; ours go before that, so that a request seldom meets a closing one.
+const IDLE: Duration = Duration::from_secs(4);
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Talks to all nodes. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    urls: BTreeMap<String, reqwest::Url>,
+    master_key: Option<String>,
+    cluster: String,
+}
+
+/// With which right a request goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right<'a> {
+    /// The master key.
+    Master,
+    /// A key of a generation; none where nodes are open.
+    Key(Option<&'a str>),
+}
+
+impl Client {
+    /// A client for these nodes; `cluster` is the cluster id, which names our write keys.
+    ///
+    /// # Errors
+    /// The TLS set-up's.
+    pub fn new(nodes: &[Node], secrets: &Secrets, cluster: &str) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let urls = nodes.iter().map(|node| (node.id.clone(), node.url.clone())).collect();
+        Ok(Self { http, urls, master_key: secrets.master_key.clone(), cluster: cluster.to_owned() })
+    }
+
+    /// A request with the right headers, for bodies that are streamed.
+    pub(crate) fn request(
+        &self,
+        node: &str,
+        method: &str,
+        path: &str,
+        right: Right<'_>,
+    ) -> Result<reqwest::RequestBuilder, NodeFault> {
+        let base = self.urls.get(node).ok_or(NodeFault::NoSuchNode)?;
+        let not_sent = |text: String| NodeFault::NotSent(text);
+        let url = base.join(path).map_err(|error| not_sent(error.to_string()))?;
+        let method = method.parse().map_err(|_| not_sent(format!("method {method}")))?;
+        let request = self.http.request(method, url);
+        Ok(match right {
+            Right::Master => match &self.master_key {
+                Some(key) => request.bearer_auth(key),
+                None => request,
+            },
+            Right::Key(Some(key)) => request.bearer_auth(key),
+            Right::Key(None) => request,
+        })
+    }
+
+    /// Sends a request with the master key and waits for the whole answer.
+    ///
+    /// # Errors
+    /// [`NodeFault`] when there is none.
+    pub async fn call(&self, node: &str, request: &NodeRequest, timeout: Duration) -> Result<NodeAnswer, NodeFault> {
+        self.send(node, request, Right::Master, timeout).await
+    }
+
+    async fn send(
+        &self,
+        node: &str,
+        request: &NodeRequest,
+        right: Right<'_>,
+        timeout: Duration,
+    ) -> Result<NodeAnswer, NodeFault> {
+        let mut builder = self.request(node, &request.method, &request.path, right)?.timeout(timeout);
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        receive(builder).await
+    }
+
+    async fn get(&self, node: &str, path: String, timeout: Duration) -> Result<Bytes, Fault> {
+        let request = NodeRequest { method: "GET".to_owned(), path, body: None };
+        match self.call(node, &request, timeout).await {
+            Ok(NodeAnswer { status: 200, body }) => Ok(body),
+            Ok(_) => Err(Fault::Unknown),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Carries an action of the sequencer out, within the timeout.
+    ///
+    /// # Errors
+    /// The sequencer's words for no answer.
+    pub async fn act(&self, node: &str, action: NodeAction, timeout: Duration) -> Result<Answer, Fault> {
+        let work = async {
+            match action {
+                NodeAction::ReadTasks { from, limit, open } => self.read_tasks(node, from, limit, &open, timeout).await,
+                NodeAction::Inspect => self.inspect(node, timeout).await,
+                NodeAction::Fence { generation } => self.fence(node, generation, timeout).await,
+                NodeAction::Request { key, step } => {
+                    let body = step.body.as_deref().map(serde_json::from_str).transpose();
+                    let body = body.map_err(|_| Fault::NotSent)?;
+                    let request = NodeRequest { method: step.method, path: step.path, body };
+                    self.enqueue(node, &request, key.as_deref(), timeout).await
+                }
+                NodeAction::Cancel { key, uids } => {
+                    let uids = tasks::joined(&uids);
+                    let path = format!("/tasks/cancel?uids={uids}");
+                    let request = NodeRequest { method: "POST".to_owned(), path, body: None };
+                    self.enqueue(node, &request, key.as_deref(), timeout).await
+                }
+            }
+        };
+        tokio::time::timeout(timeout, work).await.unwrap_or(Err(Fault::Unknown))
+    }
+
+    async fn enqueue(
+        &self,
+        node: &str,
+        request: &NodeRequest,
+        key: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Answer, Fault> {
+        let answer = self.send(node, request, Right::Key(key), timeout).await?;
+        enqueued(&answer)
+    }
+
+    async fn inspect(&self, node: &str, timeout: Duration) -> Result<Answer, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            pkg_version: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Index {
+            uid: String,
+            created_at: String,
+        }
+        #[derive(Deserialize)]
+        struct Indexes {
+            results: Vec<Index>,
+            total: usize,
+        }
+        self.get(node, "/health".to_owned(), timeout).await?;
+        let version: Version = read(&self.get(node, "/version".to_owned(), timeout).await?)?;
+        let mut indexes: Vec<(String, String)> = Vec::new();
+        loop {
+            let path = format!("/indexes?limit=1000&offset={}", indexes.len());
+            let page: Indexes = read(&self.get(node, path, timeout).await?)?;
+            let empty = page.results.is_empty();
+            indexes.extend(page.results.into_iter().map(|index| (index.uid, index.created_at)));
+            if empty || indexes.len() >= page.total {
+                return Ok(Answer::State { version: version.pkg_version, indexes });
+            }
+        }
+    }
+}
+
+/// Sends and reads to the end.
+pub(crate) async fn receive(request: reqwest::RequestBuilder) -> Result<NodeAnswer, NodeFault> {
+    let response = request.send().await.map_err(|error| fault(&error))?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(|error| NodeFault::Unknown(error.to_string()))?;
+    Ok(NodeAnswer { status, body })
+}
+
+fn fault(error: &reqwest::Error) -> NodeFault {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    if error.is_connect() || error.is_builder() { NodeFault::NotSent(text) } else { NodeFault::Unknown(text) }
+}
+
+impl From<NodeFault> for Fault {
+    fn from(fault: NodeFault) -> Self {
+        match fault {
+            NodeFault::NotSent(_) | NodeFault::NoSuchNode => Self::NotSent,
+            NodeFault::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+/// JSON of a node, or no sensible answer.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|_| Fault::Unknown)
+}
+
+/// What a node said to something that makes a task. A success whose task uid cannot be read is no sensible answer.
+pub(crate) fn enqueued(answer: &NodeAnswer) -> Result<Answer, Fault> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Summary {
+        task_uid: u32,
+    }
+    match answer.status {
+        200..=299 => Ok(Answer::Enqueued { uid: read::<Summary>(&answer.body)?.task_uid }),
+        400..=599 => {
+            let error = serde_json::from_slice::<ErrorBody>(&answer.body).ok();
+            Ok(Answer::Refused { status: answer.status, error })
+        }
+        _ => Err(Fault::Unknown),
+    }
+}
