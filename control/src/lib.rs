@@ -11,4 +11,5 @@ pub mod settings;
 pub mod stats;
 pub mod store;
 pub mod tasks;
+pub mod telemetry;
 pub mod xds;

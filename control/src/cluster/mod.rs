@@ -5,7 +5,13 @@
 //! Reads of state (`map`, `index`, `keys`, …) are snapshots of memory and never wait. Whatever changes state returns
 //! a future that ends when the change is durable.
 
+mod actor;
+mod clock;
+mod executor;
+mod handle;
 mod model;
+mod shared;
+mod waiters;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +22,7 @@ use miroir_core::shardmap::ShardMap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use handle::Cluster;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
 pub use model::{KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 

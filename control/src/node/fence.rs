@@ -28,8 +28,10 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    pub(super) fn is_write_key(&self) -> bool {
-        self.name.as_deref().is_some_and(|name| name.starts_with(WRITE_KEY))
+    /// The generation of a write key of this cluster; 0 where its name does not tell. None for any other key.
+    pub(super) fn generation(&self, cluster: &str) -> Option<u64> {
+        let rest = self.name.as_deref()?.strip_prefix(WRITE_KEY)?.strip_prefix(' ')?.strip_prefix(cluster)?;
+        Some(rest.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap_or(0))
     }
 }
 
@@ -67,13 +69,15 @@ impl Client {
             fresh.push(uid);
             values.push(key_value(master, uid).ok_or(Fault::NotSent)?);
         }
+        // Only older ones go: this call itself may be a late one of a leader that has been replaced.
         for key in self.list_keys(node, timeout).await? {
-            if key.is_write_key() && !fresh.contains(&key.uid) {
+            if key.generation(&self.cluster).is_some_and(|other| other < generation) {
                 self.drop_key(node, key.uid, timeout).await?;
             }
         }
         let left = self.list_keys(node, timeout).await?;
-        let mut left: Vec<Uuid> = left.iter().filter(|key| key.is_write_key()).map(|key| key.uid).collect();
+        let mut left: Vec<Uuid> =
+            left.iter().filter(|key| key.generation(&self.cluster).is_some()).map(|key| key.uid).collect();
         left.sort_unstable();
         fresh.sort_unstable();
         let admin = values.pop().unwrap_or_default();
@@ -130,6 +134,15 @@ mod tests {
             key_value("masterkeymasterkey", uid).unwrap(),
             "0a59d4350175a04c2783b423c342ca84c4c4be219935173dfbbe05cc34503e39"
         );
+    }
+
+    #[test]
+    fn the_generation_stands_in_the_name() {
+        let named = |name: &str| Listed { uid: Uuid::nil(), name: Some(name.to_owned()), description: None };
+        assert_eq!(named("miroir-write c0ffee00 node-0 12 data").generation("c0ffee00"), Some(12));
+        assert_eq!(named("miroir-write c0ffee00 node-0").generation("c0ffee00"), Some(0));
+        assert_eq!(named("miroir-write another node-0 12 data").generation("c0ffee00"), None);
+        assert_eq!(named("Default Search API Key").generation("c0ffee00"), None);
     }
 
     #[test]

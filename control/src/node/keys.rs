@@ -47,7 +47,7 @@ impl Client {
                 }
             }
         }
-        for listed in found.iter().filter(|listed| !listed.is_write_key()) {
+        for listed in found.iter().filter(|listed| listed.generation(&self.cluster).is_none()) {
             if !wanted.iter().any(|key| key.uid == listed.uid) {
                 self.drop_key(node, listed.uid, timeout).await?;
             }

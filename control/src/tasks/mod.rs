@@ -1,3 +1,4 @@
 //! The tasks API.
 
 pub mod filter;
+pub mod view;

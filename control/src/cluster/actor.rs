@@ -1,0 +1,101 @@
+//! The actor around the sequencer: takes events one by one, and passes effects on to the [`super::executor`], which
+//! makes them durable and carries them out in order. The sequencer may be ahead of the disk; nobody sees more of it
+//! than the disk holds.
+
+use std::sync::Arc;
+
+use miroir_core::shardmap::ShardMap;
+use miroir_sequencer::{CopyRow, Effect, Event, NodeStatus, Sequencer};
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+
+/// What reaches the actor.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// For the sequencer.
+    Event(Event),
+    /// Somebody wants to see how things are.
+    Look(oneshot::Sender<Look>),
+}
+
+/// How things are.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) nodes: Vec<NodeStatus>,
+    pub(crate) copies: Vec<CopyRow>,
+    pub(crate) map: Arc<ShardMap>,
+}
+
+/// An effect for the executor; a change of the map carries the map as it was then.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Effect(Effect),
+    Map(Arc<ShardMap>),
+    Nodes(Vec<NodeStatus>),
+}
+
+pub(crate) struct Actor {
+    pub(crate) sequencer: Sequencer,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: mpsc::UnboundedReceiver<Message>,
+    pub(crate) steps: mpsc::UnboundedSender<Vec<Step>>,
+    pub(crate) seen: Vec<NodeStatus>,
+    pub(crate) wake_ms: Option<u64>,
+}
+
+impl Actor {
+    /// Runs until the inbox is closed or the executor has gone. `first` are the effects of the sequencer's start.
+    pub(crate) async fn run(mut self, first: Vec<Effect>) {
+        if !self.pass_on(first) {
+            return;
+        }
+        loop {
+            let wake = async {
+                match self.wake_ms {
+                    Some(time) => tokio::time::sleep(self.clock.until(time)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(Message::Event(event)) => event,
+                    Some(Message::Look(who)) => {
+                        let _ = who.send(self.look());
+                        continue;
+                    }
+                    None => return,
+                },
+                () = wake => {
+                    self.wake_ms = None;
+                    Event::Tick
+                }
+            };
+            let effects = self.sequencer.handle(self.clock.now_ms(), event);
+            if !self.pass_on(effects) {
+                return;
+            }
+        }
+    }
+
+    fn look(&self) -> Look {
+        Look { nodes: self.sequencer.nodes(), copies: self.sequencer.copies(), map: self.sequencer.map() }
+    }
+
+    fn pass_on(&mut self, effects: Vec<Effect>) -> bool {
+        let mut steps = Vec::with_capacity(effects.len() + 1);
+        for effect in effects {
+            match effect {
+                Effect::WakeAt(time) => self.wake_ms = Some(time),
+                Effect::MapChanged { .. } => steps.push(Step::Map(self.sequencer.map())),
+                effect => steps.push(Step::Effect(effect)),
+            }
+        }
+        let nodes = self.sequencer.nodes();
+        if nodes != self.seen {
+            self.seen.clone_from(&nodes);
+            steps.push(Step::Nodes(nodes));
+        }
+        steps.is_empty() || self.steps.send(steps).is_ok()
+    }
+}

@@ -1,0 +1,207 @@
+//! Carries the sequencer's effects out, in order: what is durable first, then what others see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use miroir_core::wire::BeginAnswer;
+use miroir_sequencer::{Alert, Effect, Event, IndexRow, NodeId, OpId, Record, TaskRow, TaskStatus};
+use tokio::sync::{Notify, mpsc};
+use tracing::{error, info, warn};
+
+use super::actor::{Message, Step};
+use super::shared::Shared;
+use super::waiters::{Answer, Waiters};
+use super::{NodeRequest, Planner};
+use crate::node::Client;
+use crate::store::{Change, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// Longest wait for one node in a read-back.
+const VERIFY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Executor {
+    pub(crate) store: Store,
+    pub(crate) client: Client,
+    pub(crate) planner: Arc<dyn Planner>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) waiters: Waiters,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: mpsc::WeakUnboundedSender<Message>,
+    /// Told when a node has new write keys: its other keys are looked at then.
+    pub(crate) fenced: Arc<Notify>,
+}
+
+impl Executor {
+    /// Runs until the actor has gone.
+    ///
+    /// # Errors
+    /// The store's: nothing may be done after it.
+    pub(crate) async fn run(self, mut steps: mpsc::UnboundedReceiver<Vec<Step>>) -> Result<(), StoreError> {
+        while let Some(mut group) = steps.recv().await {
+            while let Ok(more) = steps.try_recv() {
+                group.extend(more);
+            }
+            // All records of the group go before all its other effects: later than asked for is never wrong.
+            let mut records = Vec::new();
+            let mut rest = Vec::with_capacity(group.len());
+            for step in group {
+                match step {
+                    Step::Effect(Effect::Persist(some)) => records.extend(some),
+                    step => rest.push(step),
+                }
+            }
+            if !records.is_empty() {
+                let swaps = records.iter().filter_map(renames).map(Change::RenameTasks);
+                let mut changes: Vec<Change> = swaps.collect();
+                changes.insert(0, Change::Records(records.clone()));
+                self.store.write(changes).await?;
+                self.shared.adopt(&records);
+            }
+            for step in rest {
+                match step {
+                    Step::Map(map) => {
+                        self.shared.map.send_replace(map);
+                    }
+                    Step::Nodes(nodes) => self.shared.nodes.set(nodes),
+                    Step::Effect(effect) => self.carry_out(effect),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(events) = self.events.upgrade() {
+            let _ = events.send(Message::Event(event));
+        }
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Begun { request, answer } => {
+                let metadata = match &answer {
+                    BeginAnswer::Grant(grant) => Some(grant.metadata.clone()),
+                    _ => None,
+                };
+                // A grant that nobody gets is given back by the waiter's owner; see `handle::begin`.
+                if !self.waiters.answer(request, Answer::Begun(answer))
+                    && let Some(metadata) = metadata
+                {
+                    info!(metadata, "grant found nobody");
+                }
+            }
+            Effect::Committed { request, answer } => {
+                self.waiters.answer(request, Answer::Committed(answer));
+            }
+            Effect::Renewed { request, answer } => {
+                self.waiters.answer(request, Answer::Renewed(answer));
+            }
+            Effect::Accepted { request, task } => {
+                self.waiters.answer(request, Answer::Accepted(task));
+            }
+            Effect::LossAccepted { request, shards } => {
+                self.waiters.answer(request, Answer::LossAccepted(shards));
+            }
+            Effect::Plan { op, operation, current } => {
+                let plan = self.planner.plan(&operation, current.as_deref(), &self.shared.indexes.get());
+                self.tell(Event::Planned { op, plan });
+            }
+            Effect::Verify { op, expected, index, nodes } => self.verify(op, expected, index, nodes),
+            Effect::Node { op, node, action, timeout_ms } => {
+                let client = self.client.clone();
+                let events = self.events.clone();
+                let fence = matches!(action, miroir_sequencer::NodeAction::Fence { .. });
+                let fenced = self.fenced.clone();
+                tokio::spawn(async move {
+                    let result = client.act(&node, action, Duration::from_millis(timeout_ms)).await;
+                    if fence && result.is_ok() {
+                        fenced.notify_one();
+                    }
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.send(Message::Event(Event::Node { op, result }));
+                    }
+                });
+            }
+            Effect::TaskChanged { status, .. } => self.metrics.task_changed(status),
+            Effect::Alert(alert) => self.alert(&alert),
+            Effect::Persist(_) | Effect::MapChanged { .. } | Effect::WakeAt(_) => {}
+        }
+    }
+
+    fn alert(&self, alert: &Alert) {
+        self.metrics.alert(alert.kind);
+        let node = alert.node.as_deref();
+        match alert.kind {
+            "node_up" => info!(kind = alert.kind, node, "{}", alert.text),
+            "last_copy_damaged" | "shard_down" | "audit_lost" => error!(kind = alert.kind, node, "{}", alert.text),
+            _ => warn!(kind = alert.kind, node, "{}", alert.text),
+        }
+    }
+
+    fn verify(&self, op: OpId, expected: Option<Box<IndexRow>>, index: String, nodes: Vec<NodeId>) {
+        let (client, planner, events) = (self.client.clone(), self.planner.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let checks = nodes.iter().map(|node| agrees(&client, &*planner, node, expected.as_deref(), &index));
+            let answers = futures::future::join_all(checks).await;
+            let differing =
+                nodes.iter().zip(answers).filter(|(_, agrees)| *agrees == Some(false)).map(|(node, _)| node.clone());
+            let event = Event::Verified { op, differing: differing.collect() };
+            if let Some(events) = events.upgrade() {
+                let _ = events.send(Message::Event(event));
+            }
+        });
+    }
+}
+
+/// Whether a node has the index as it must be; none when the node could not be asked.
+async fn agrees(
+    client: &Client,
+    planner: &dyn Planner,
+    node: &str,
+    expected: Option<&IndexRow>,
+    index: &str,
+) -> Option<bool> {
+    let get = |path: String| NodeRequest { method: "GET".to_owned(), path, body: None };
+    let found = client.call(node, &get(format!("/indexes/{index}")), VERIFY).await.ok()?;
+    let Some(expected) = expected else {
+        return match found.status {
+            404 => Some(true),
+            200 => Some(false),
+            _ => None,
+        };
+    };
+    match found.status {
+        200 => {}
+        404 => return Some(false),
+        _ => return None,
+    }
+    let found: serde_json::Value = serde_json::from_slice(&found.body).ok()?;
+    let key = found.get("primaryKey").and_then(serde_json::Value::as_str);
+    // A key that is only reserved reaches a node with the first write that names it.
+    if key != expected.primary_key.as_deref() && !(key.is_none() && expected.provisional) {
+        return Some(false);
+    }
+    let settings = client.call(node, &get(format!("/indexes/{index}/settings")), VERIFY).await.ok()?;
+    if settings.status != 200 {
+        return None;
+    }
+    Some(planner.agrees(expected, &serde_json::from_slice(&settings.body).ok()?))
+}
+
+/// A finished swap exchanges the history of tasks, as on the engine.
+fn renames(record: &Record) -> Option<Vec<(String, String)>> {
+    let Record::Task(task) = record else { return None };
+    let TaskRow { status: TaskStatus::Succeeded, details: Some(details), .. } = &**task else { return None };
+    if task.task_type != "indexSwap" {
+        return None;
+    }
+    let swaps = details.get("swaps")?.as_array()?;
+    let mut names = Vec::new();
+    for swap in swaps {
+        let indexes = swap.get("indexes")?.as_array()?;
+        let (left, right) = (indexes.first()?.as_str()?, indexes.get(1)?.as_str()?);
+        names.push((left.to_owned(), right.to_owned()));
+        names.push((right.to_owned(), left.to_owned()));
+    }
+    Some(names)
+}

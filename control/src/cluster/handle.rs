@@ -1,0 +1,323 @@
+//! [`Runtime`] for the HTTP layers, and the messages about tickets for the internal listener.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use miroir_core::error::ErrorBody;
+use miroir_core::shardmap::ShardMap;
+use miroir_core::wire;
+use miroir_sequencer::{Event, IndexOperation, RequestId, TaskRow};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::actor::{Look, Message};
+use super::shared::Shared;
+use super::waiters::{Answer, Waiter, Waiters};
+use super::{Indexes, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
+use crate::config::Node;
+use crate::node::Client;
+use crate::store::{Change, Store};
+use crate::tasks::view;
+
+/// Longest wait for a node in a plain request.
+const NODE_REQUEST: Duration = Duration::from_secs(5);
+
+/// Name of the stored value that holds the API keys.
+pub(super) const KEYS: &str = "keys";
+
+/// The running cluster. Shared behind an `Arc`.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(super) secrets: Secrets,
+    pub(super) configured: Vec<Node>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Store,
+    pub(super) client: Client,
+    pub(super) waiters: Waiters,
+    pub(super) events: mpsc::UnboundedSender<Message>,
+    /// Told when keys have changed.
+    pub(super) keys_changed: Arc<Notify>,
+    /// One change of keys or values at a time.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The cluster is shutting down; an `internal` error with status 503.
+fn closing() -> ErrorBody {
+    ErrorBody::new("remote_could_not_send_request", "Miroir's control service is shutting down; try again.")
+}
+
+fn store_failed(error: &crate::store::StoreError) -> ErrorBody {
+    ErrorBody::new("internal", error.to_string())
+}
+
+/// Gives a begin up when its handler is dropped before the answer: nobody will dispatch it (F5).
+struct Giveup<'a> {
+    cluster: &'a Cluster,
+    attempt: String,
+    armed: bool,
+}
+
+impl Drop for Giveup<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.cluster.tell(Event::Abort(wire::Abort { attempt: std::mem::take(&mut self.attempt) }));
+        }
+    }
+}
+
+impl Cluster {
+    pub(crate) fn tell(&self, event: Event) {
+        // A closed inbox means shutdown; every waiter is told by its dropped channel.
+        let _ = self.events.send(Message::Event(event));
+    }
+
+    async fn ask(&self, event: impl FnOnce(RequestId) -> Event) -> Option<Answer> {
+        let mut waiter: Waiter = self.waiters.join();
+        self.tell(event(waiter.id));
+        waiter.wait().await
+    }
+
+    /// Asks for a ticket; waits until it is granted or refused. The caller has authorised it. Dropping the future
+    /// gives the attempt up.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn begin(
+        &self,
+        begin: wire::Begin,
+        api_key: Option<String>,
+        may_create: bool,
+    ) -> Result<wire::BeginAnswer, ErrorBody> {
+        // The order of declarations matters: the waiter goes first, so that no answer can be on its way to it when
+        // the attempt is given up.
+        let mut giveup = Giveup { cluster: self, attempt: begin.attempt.clone(), armed: true };
+        let mut waiter = self.waiters.join();
+        self.tell(Event::Begin { request: waiter.id, begin, api_key, may_create });
+        match waiter.wait().await {
+            Some(Answer::Begun(answer)) => {
+                giveup.armed = false;
+                Ok(answer)
+            }
+            _ => Err(closing()),
+        }
+    }
+
+    /// Reports the outcome of a dispatch; waits for the decision.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn commit(&self, commit: wire::Commit) -> Result<wire::CommitAnswer, ErrorBody> {
+        match self.ask(|request| Event::Commit { request, commit }).await {
+            Some(Answer::Committed(answer)) => Ok(answer),
+            _ => Err(closing()),
+        }
+    }
+
+    /// Asks for fresh keys.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn renew(&self, renew: wire::Renew) -> Result<wire::RenewAnswer, ErrorBody> {
+        match self.ask(|request| Event::Renew { request, renew }).await {
+            Some(Answer::Renewed(answer)) => Ok(answer),
+            _ => Err(closing()),
+        }
+    }
+
+    /// Cancels the tasks with these uids.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn cancel(&self, tasks: Vec<u32>, original_filter: String) -> Result<TaskRow, ErrorBody> {
+        match self.ask(|request| Event::Cancel { request, tasks, original_filter }).await {
+            Some(Answer::Accepted(task)) => Ok(*task),
+            _ => Err(closing()),
+        }
+    }
+
+    /// Gives a task that is done already a place in the one sequence.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn record(&self, task: TaskRow) -> Result<TaskRow, ErrorBody> {
+        match self.ask(|request| Event::Finished { request, task: Box::new(task) }).await {
+            Some(Answer::Accepted(task)) => Ok(*task),
+            _ => Err(closing()),
+        }
+    }
+
+    /// Promotes a node's copies of shards, accepting that what only the in-sync copy had is lost.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn accept_loss(&self, node: String, placement: u16, shards: Vec<u32>) -> Result<Vec<u32>, ErrorBody> {
+        match self.ask(|request| Event::AcceptLoss { request, node, placement, shards }).await {
+            Some(Answer::LossAccepted(shards)) => Ok(shards),
+            _ => Err(closing()),
+        }
+    }
+
+    /// How things are, from the sequencer itself.
+    pub(crate) async fn look(&self) -> Option<Look> {
+        let (who, answer) = oneshot::channel();
+        self.events.send(Message::Look(who)).ok()?;
+        answer.await.ok()
+    }
+
+    /// The store, for reading tasks.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    pub(crate) fn open_tasks(&self) -> usize {
+        self.shared.open_tasks()
+    }
+
+    /// Tells the nodes about the keys: those that answer now, and the others later.
+    async fn spread_keys(shared: &Shared, client: &Client, nodes: &[Node], changed: &Notify) {
+        let keys = shared.keys.get();
+        let align = nodes.iter().map(|node| client.align_keys(&node.id, &keys, NODE_REQUEST));
+        if futures::future::join_all(align).await.iter().any(Result::is_err) {
+            changed.notify_one();
+        }
+    }
+
+    fn change_keys(
+        &self,
+        change: impl FnOnce(&mut Vec<KeyRecord>) + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), ErrorBody>> {
+        let (shared, store, client) = (self.shared.clone(), self.store.clone(), self.client.clone());
+        let (nodes, changed, changing) = (self.configured.clone(), self.keys_changed.clone(), self.changing.clone());
+        async move {
+            let _one = changing.lock().await;
+            let mut keys = shared.keys.get().as_ref().clone();
+            change(&mut keys);
+            keys.sort_by_key(|key| (key.created_at, key.uid));
+            let json = serde_json::to_string(&keys).map_err(|error| ErrorBody::new("internal", error.to_string()))?;
+            let change = Change::Value(KEYS.to_owned(), Some(json));
+            store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
+            shared.keys.set(keys);
+            Self::spread_keys(&shared, &client, &nodes, &changed).await;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Runtime for Cluster {
+    fn map(&self) -> Arc<ShardMap> {
+        self.shared.map.borrow().clone()
+    }
+
+    fn map_changes(&self) -> watch::Receiver<Arc<ShardMap>> {
+        self.shared.map.subscribe()
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    fn nodes(&self) -> Vec<NodeView> {
+        let statuses = self.shared.nodes.get();
+        let map = self.map();
+        let view = |node: &Node| {
+            let status = statuses.iter().find(|status| status.id == node.id);
+            let phase = status.map_or("starting", |status| status.phase);
+            NodeView {
+                id: node.id.clone(),
+                url: node.url.as_str().trim_end_matches('/').to_owned(),
+                zone: node.zone.clone(),
+                reachable: !matches!(phase, "down" | "starting"),
+                readable: map.nodes.iter().any(|found| found.id == node.id && found.readable),
+                version: status.and_then(|status| status.version.clone()),
+            }
+        };
+        self.configured.iter().map(view).collect()
+    }
+
+    fn indexes(&self) -> Arc<Indexes> {
+        self.shared.indexes.get()
+    }
+
+    fn is_indexing(&self, uid: &str) -> bool {
+        self.shared.is_indexing(uid)
+    }
+
+    fn submit(&self, operation: IndexOperation) -> BoxFuture<'static, Result<TaskSummary, ErrorBody>> {
+        let mut waiter = self.waiters.join();
+        self.tell(Event::IndexOperation { request: waiter.id, operation, custom_metadata: None });
+        async move {
+            match waiter.wait().await {
+                Some(Answer::Accepted(task)) => Ok(view::summary(&task)),
+                _ => Err(closing()),
+            }
+        }
+        .boxed()
+    }
+
+    fn node_request(&self, node: &str, request: NodeRequest) -> BoxFuture<'static, Result<NodeAnswer, NodeFault>> {
+        let (client, node) = (self.client.clone(), node.to_owned());
+        async move { client.call(&node, &request, NODE_REQUEST).await }.boxed()
+    }
+
+    fn every_node(&self, request: NodeRequest) -> BoxFuture<'static, Vec<(String, Result<NodeAnswer, NodeFault>)>> {
+        let calls: Vec<_> = self
+            .configured
+            .iter()
+            .map(|node| {
+                let (client, id, request) = (self.client.clone(), node.id.clone(), request.clone());
+                async move {
+                    let answer = client.call(&id, &request, NODE_REQUEST).await;
+                    (id, answer)
+                }
+            })
+            .collect();
+        futures::future::join_all(calls).boxed()
+    }
+
+    fn keys(&self) -> Arc<Vec<KeyRecord>> {
+        self.shared.keys.get()
+    }
+
+    fn put_key(&self, key: KeyRecord) -> BoxFuture<'static, Result<(), ErrorBody>> {
+        self.change_keys(move |keys| {
+            keys.retain(|known| known.uid != key.uid);
+            keys.push(key);
+        })
+    }
+
+    fn delete_key(&self, uid: Uuid) -> BoxFuture<'static, Result<(), ErrorBody>> {
+        self.change_keys(move |keys| keys.retain(|known| known.uid != uid))
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        self.shared.values.get().get(name).cloned()
+    }
+
+    fn put_value(&self, name: &str, value: Value) -> BoxFuture<'static, Result<(), ErrorBody>> {
+        let (shared, store, changing) = (self.shared.clone(), self.store.clone(), self.changing.clone());
+        let name = name.to_owned();
+        async move {
+            let _one = changing.lock().await;
+            let change = Change::Value(name.clone(), Some(value.to_string()));
+            store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
+            let mut values: BTreeMap<String, Value> = shared.values.get().as_ref().clone();
+            values.insert(name, value);
+            shared.values.set(values);
+            Ok(())
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,95 @@
+//! State that handlers read without asking the actor. Only the executor writes it, after the disk has it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use miroir_core::shardmap::ShardMap;
+use miroir_sequencer::{NodeStatus, Record, TaskRow};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{Indexes, KeyRecord};
+
+/// A value that is replaced as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Slot<T>(RwLock<Arc<T>>);
+
+impl<T> Slot<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// Tasks that are not over, by uid, with the indexes that they are about.
+type OpenTasks = HashMap<u32, Vec<String>>;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) map: watch::Sender<Arc<ShardMap>>,
+    pub(crate) nodes: Slot<Vec<NodeStatus>>,
+    pub(crate) indexes: Slot<Indexes>,
+    pub(crate) keys: Slot<Vec<KeyRecord>>,
+    pub(crate) values: Slot<BTreeMap<String, Value>>,
+    open: RwLock<OpenTasks>,
+}
+
+impl Shared {
+    pub(crate) fn new(map: Arc<ShardMap>, indexes: Indexes, keys: Vec<KeyRecord>) -> Self {
+        Self {
+            map: watch::Sender::new(map),
+            nodes: Slot::default(),
+            indexes: Slot::new(indexes),
+            keys: Slot::new(keys),
+            values: Slot::default(),
+            open: RwLock::default(),
+        }
+    }
+
+    /// Takes over what has become durable.
+    pub(crate) fn adopt(&self, records: &[Record]) {
+        let mut indexes: Option<Indexes> = None;
+        for record in records {
+            match record {
+                Record::Index(row) => {
+                    let indexes = indexes.get_or_insert_with(|| self.indexes.get().as_ref().clone());
+                    indexes.insert(row.uid.clone(), Arc::new(row.clone()));
+                }
+                Record::IndexGone(uid) => {
+                    indexes.get_or_insert_with(|| self.indexes.get().as_ref().clone()).remove(uid);
+                }
+                Record::Task(task) => self.note(task),
+                _ => {}
+            }
+        }
+        if let Some(indexes) = indexes {
+            self.indexes.set(indexes);
+        }
+    }
+
+    /// Keeps the list of open tasks.
+    pub(crate) fn note(&self, task: &TaskRow) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if task.status.is_over() {
+            open.remove(&task.uid);
+        } else {
+            open.insert(task.uid, task.indexes.clone());
+        }
+    }
+
+    pub(crate) fn open_tasks(&self) -> usize {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn is_indexing(&self, uid: &str) -> bool {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.values().any(|indexes| indexes.iter().any(|index| index == uid))
+    }
+}

@@ -1,0 +1,201 @@
+//! Logs and metrics.
+
+use std::sync::atomic::AtomicI64;
+
+use miroir_sequencer::TaskStatus;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Starts logging to standard error. Called once.
+///
+/// # Errors
+/// A filter that cannot be read, or logging that has been started already.
+pub fn start_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logs: {error}"))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Node {
+    node: String,
+}
+
+/// What a ticket request asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs)] // the names are those of the messages
+pub enum Message {
+    Begin,
+    Commit,
+    Renew,
+    Abort,
+    Abandon,
+    Heartbeat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    message: Message,
+}
+
+/// Counters and gauges of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    tasks: Family<Kind, Counter>,
+    alerts: Family<Kind, Counter>,
+    messages: Family<Asked, Counter>,
+    bulk_bytes: Counter,
+    bulk_open: Gauge,
+    begin_seconds: Histogram,
+    epoch: Gauge,
+    open_tasks: Gauge,
+    waiting: Gauge,
+    copies: Family<Kind, Gauge<i64, AtomicI64>>,
+    node_ready: Family<Node, Gauge<i64, AtomicI64>>,
+    node_open_tasks: Family<Node, Gauge<i64, AtomicI64>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("miroir");
+        let metrics = Self {
+            tasks: Family::default(),
+            alerts: Family::default(),
+            messages: Family::default(),
+            bulk_bytes: Counter::default(),
+            bulk_open: Gauge::default(),
+            begin_seconds: Histogram::new(exponential_buckets(0.000_5, 2.0, 16)),
+            epoch: Gauge::default(),
+            open_tasks: Gauge::default(),
+            waiting: Gauge::default(),
+            copies: Family::default(),
+            node_ready: Family::default(),
+            node_open_tasks: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("tasks", "Changes of tasks, by new state", metrics.tasks.clone());
+        registry.register("alerts", "Events that an operator should know, by kind", metrics.alerts.clone());
+        registry.register("ticket_messages", "Messages about tickets", metrics.messages.clone());
+        registry.register("bulk_bytes", "Payload bytes received by the bulk entry", metrics.bulk_bytes.clone());
+        registry.register("bulk_requests_open", "Bulk writes under way", metrics.bulk_open.clone());
+        registry.register("begin_seconds", "Wait of a write for its ticket", metrics.begin_seconds.clone());
+        registry.register("epoch", "Epoch of the newest map", metrics.epoch.clone());
+        registry.register("open_tasks", "Tasks that are not over", metrics.open_tasks.clone());
+        registry.register("waiting_requests", "Requests that wait for the sequencer", metrics.waiting.clone());
+        registry.register("copies", "Copies of shards, by state", metrics.copies.clone());
+        registry.register("node_ready", "1 for a node that is read and written", metrics.node_ready.clone());
+        registry.register("node_open_tasks", "Unfinished tasks of a node", metrics.node_open_tasks.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+/// What is only known when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Epoch of the newest map.
+    pub epoch: u64,
+    /// Tasks that are not over.
+    pub open_tasks: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Copies by state.
+    pub copies: Vec<(&'static str, usize)>,
+    /// Node id, whether it is ready, its unfinished tasks.
+    pub nodes: Vec<(String, bool, usize)>,
+}
+
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl Metrics {
+    pub(crate) fn task_changed(&self, status: TaskStatus) {
+        let kind = match status {
+            TaskStatus::Enqueued => "enqueued",
+            TaskStatus::Processing => "processing",
+            TaskStatus::Succeeded => "succeeded",
+            TaskStatus::Failed => "failed",
+            TaskStatus::Canceled => "canceled",
+        };
+        self.tasks.get_or_create(&Kind { kind }).inc();
+    }
+
+    pub(crate) fn alert(&self, kind: &'static str) {
+        self.alerts.get_or_create(&Kind { kind }).inc();
+    }
+
+    pub(crate) fn message(&self, message: Message) {
+        self.messages.get_or_create(&Asked { message }).inc();
+    }
+
+    pub(crate) fn begun(&self, seconds: f64) {
+        self.begin_seconds.observe(seconds);
+    }
+
+    pub(crate) fn bulk_received(&self, bytes: u64) {
+        self.bulk_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn bulk_open(&self) -> &Gauge {
+        &self.bulk_open
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn text(&self, measured: &Measured) -> String {
+        self.epoch.set(i64::try_from(measured.epoch).unwrap_or(i64::MAX));
+        self.open_tasks.set(signed(measured.open_tasks));
+        self.waiting.set(signed(measured.waiting));
+        for (kind, number) in &measured.copies {
+            self.copies.get_or_create(&Kind { kind }).set(signed(*number));
+        }
+        for (node, ready, open) in &measured.nodes {
+            let label = Node { node: node.clone() };
+            self.node_ready.get_or_create(&label).set(i64::from(*ready));
+            self.node_open_tasks.get_or_create(&label).set(signed(*open));
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_printed_with_prefix_and_labels() {
+        let metrics = Metrics::default();
+        metrics.task_changed(TaskStatus::Succeeded);
+        metrics.message(Message::Begin);
+        let measured = Measured { epoch: 7, nodes: vec![("n1".into(), true, 3)], ..Measured::default() };
+        let text = metrics.text(&measured);
+        for line in [
+            "miroir_tasks_total{kind=\"succeeded\"} 1",
+            "miroir_ticket_messages_total{message=\"Begin\"} 1",
+            "miroir_epoch 7",
+            "miroir_node_open_tasks{node=\"n1\"} 3",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}
