@@ -41,7 +41,8 @@ fn best(mut work: impl FnMut()) -> Duration {
 fn main() {
     let body = payload();
     let split = best(|| {
-        let plan = split::plan(&body, Format::Json, Some(("id", KeySource::Map)), SHARDS).map_err(|_| "refused").unwrap();
+        let plan =
+            split::plan(&body, Format::Json, Some(("id", KeySource::Map)), SHARDS).map_err(|_| "refused").unwrap();
         for node in 0..NODES {
             std::hint::black_box(split::payload(&body, &plan, &|shard| shard % NODES == node));
         }

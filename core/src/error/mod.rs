@@ -57,6 +57,15 @@ impl ErrorBody {
         }
     }
 
+    /// A body beyond the limit, in bytes.
+    #[must_use]
+    pub fn payload_too_large(limit: u64) -> Self {
+        let limit = size(limit);
+        let message =
+            format!("The provided payload reached the size limit. The maximum accepted payload size is {limit}.");
+        Self::new("payload_too_large", message)
+    }
+
     /// HTTP status that the engine gives this code.
     #[must_use]
     pub fn status(&self) -> u16 {
@@ -80,6 +89,21 @@ impl ErrorBody {
     }
 }
 
+/// A size in the largest unit of which it is a multiple.
+fn size(bytes: u64) -> String {
+    for (unit, name) in
+        [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1_000, "KB"), (1 << 10, "KiB")]
+    {
+        if bytes >= unit
+            && bytes.checked_rem(unit) == Some(0)
+            && let Some(count) = bytes.checked_div(unit)
+        {
+            return format!("{count} {name}");
+        }
+    }
+    format!("{bytes} B")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +121,13 @@ mod tests {
             serde_json::to_string(&error).unwrap(),
             r#"{"message":"Index `movies` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
         );
+    }
+
+    #[test]
+    fn a_limit_is_told_in_its_own_unit() {
+        for (limit, text) in [(100_000_000, "100 MB."), (100 << 20, "100 MiB."), (1_500, "1500 B.")] {
+            assert!(ErrorBody::payload_too_large(limit).message.ends_with(text));
+        }
     }
 
     #[test]

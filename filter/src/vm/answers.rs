@@ -32,25 +32,7 @@ pub(super) fn encoded(encoding: &str) -> Reply {
 
 /// A body beyond the limit, in the engine's words.
 pub(super) fn too_large(limit: u64) -> Reply {
-    ErrorBody::new(
-        "payload_too_large",
-        format!("The provided payload reached the size limit. The maximum accepted payload size is {}.", size(limit)),
-    )
-    .reply()
-}
-
-fn size(bytes: u64) -> String {
-    for (unit, name) in
-        [(1_000_000_000, "GB"), (1 << 30, "GiB"), (1_000_000, "MB"), (1 << 20, "MiB"), (1_000, "KB"), (1 << 10, "KiB")]
-    {
-        if bytes >= unit
-            && bytes.checked_rem(unit) == Some(0)
-            && let Some(count) = bytes.checked_div(unit)
-        {
-            return format!("{count} {name}");
-        }
-    }
-    format!("{bytes} B")
+    ErrorBody::payload_too_large(limit).reply()
 }
 
 /// Where the worker's map stands.
