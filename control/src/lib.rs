@@ -2,11 +2,13 @@
 
 pub mod api;
 pub mod auth;
+pub mod bulk;
 pub mod cluster;
 pub mod config;
 pub mod indexes;
 pub mod keys;
 pub mod node;
+pub mod serve;
 pub mod settings;
 pub mod stats;
 pub mod store;

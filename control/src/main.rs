@@ -1,3 +1,109 @@
 //! `miroir-control`: the control service's command line.
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use miroir_control::config::{Config, ServeArguments};
+use miroir_control::serve;
+use miroir_control::telemetry;
+use miroir_control::xds::bootstrap::Bootstrap;
+
+/// Miroir's control service: sequences writes, owns tasks, indexes, settings and keys, and pushes the shard map to
+/// Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "miroir-control", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service until SIGTERM or SIGINT.
+    Serve(Box<ServeArguments>),
+    /// Reads the configuration as `serve` would, and says what is wrong with it.
+    CheckConfig(Box<ServeArguments>),
+    /// Prints a bootstrap for an Envoy in front of the cluster.
+    EnvoyBootstrap(BootstrapArguments),
+    /// Asks a running service whether it is ready; exit code 0 if it is.
+    Healthcheck {
+        /// Base URL of its public API.
+        #[arg(long, env = "MIROIR_HEALTHCHECK_URL", default_value = "http://127.0.0.1:7701")]
+        url: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct BootstrapArguments {
+    /// Id of the Envoy, unique among Envoys.
+    #[arg(long, value_name = "ID")]
+    node_id: String,
+    /// Path of the filter's module as this Envoy sees it.
+    #[arg(long, value_name = "FILE")]
+    module: String,
+    /// Control's xDS listener.
+    #[arg(long, value_name = "HOST:PORT")]
+    control: String,
+    /// Where clients connect.
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7700")]
+    listen: String,
+    /// Envoy's admin interface.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9901")]
+    admin: String,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("miroir-control: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => {
+            let config = Config::load(&arguments)?;
+            telemetry::start_logs(config.log_format, &config.log_filter)?;
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve::serve(config))?;
+        }
+        Command::CheckConfig(arguments) => {
+            let config = Config::load(&arguments)?;
+            eprintln!(
+                "{} nodes, {} shards, replication factor {}",
+                config.nodes.len(),
+                config.shards,
+                config.replication_factor
+            );
+        }
+        Command::EnvoyBootstrap(arguments) => {
+            let bootstrap = Bootstrap {
+                node_id: arguments.node_id,
+                module: arguments.module,
+                control: arguments.control,
+                listen: arguments.listen,
+                admin: arguments.admin,
+            };
+            use std::io::Write;
+            std::io::stdout().write_all(bootstrap.render()?.as_bytes())?;
+        }
+        Command::Healthcheck { url } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let answer = runtime.block_on(async {
+                let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+                let response = client.get(format!("{}/_miroir/ready", url.trim_end_matches('/'))).send().await?;
+                anyhow::Ok((response.status(), response.text().await?))
+            });
+            let (status, text) = answer.with_context(|| format!("asking {url}"))?;
+            if !status.is_success() {
+                eprintln!("{text}");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,3 +1,110 @@
-//! HTTP listeners.
+//! HTTP listeners: the public API that Envoy leads clients to, and the internal one.
 
+mod heartbeats;
+pub(crate) mod internal;
+mod operators;
 pub mod query;
+pub mod reply;
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::response::Response;
+use axum::{Router, middleware};
+use miroir_core::route::{self, Route};
+
+pub use heartbeats::Heartbeats;
+pub use internal::router as internal;
+
+use crate::cluster::{Cluster, Handle};
+use crate::config::Config;
+use crate::telemetry::Metrics;
+use crate::xds::Tracker;
+use crate::{indexes, keys, settings, stats, tasks};
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct Service {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What Envoys have acknowledged.
+    pub tracker: Tracker,
+    /// What filters have said.
+    pub heartbeats: Heartbeats,
+    /// Large payloads under way.
+    pub bulk: crate::bulk::Bulk,
+}
+
+impl Service {
+    /// The handlers' state for a running cluster.
+    ///
+    /// # Errors
+    /// The spool directory cannot be made.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        metrics: Arc<Metrics>,
+        tracker: Tracker,
+        config: &Config,
+    ) -> std::io::Result<Self> {
+        let bulk = crate::bulk::Bulk::new(config)?;
+        Ok(Self { cluster, metrics, tracker, heartbeats: Heartbeats::default(), bulk })
+    }
+}
+
+/// The public router.
+pub fn public(service: Arc<Service>) -> Router {
+    let handle: Handle = service.cluster.clone();
+    let routes = Router::new()
+        .merge(tasks::router(service.cluster.clone()))
+        .merge(indexes::router(handle.clone()))
+        .merge(settings::router(handle.clone()))
+        .merge(keys::router(handle.clone()))
+        .merge(stats::router(handle))
+        .merge(operators::probes(service));
+    // The engine takes slashes lightly; routes are matched after that.
+    Router::new().fallback_service(routes).layer(middleware::map_request(tidy)).layer(middleware::map_request(known))
+}
+
+/// Answers what is no route of the engine's API (404, or 405 with `allow`, without body; it knows no `HEAD`), and
+/// what a cluster does not serve.
+async fn known(request: Request) -> Result<Request, Response> {
+    let path = request.uri().path();
+    if path.starts_with("/_miroir/") {
+        return Ok(request);
+    }
+    let route = route::route(request.method().as_str(), path);
+    let refusal = match &route {
+        Route::Found(matched) => matched.refusal(),
+        other => other.dead_end(),
+    };
+    match refusal {
+        Some(refusal) => Err(reply::core(refusal)),
+        None => Ok(request),
+    }
+}
+
+/// Repeated slashes count as one, a trailing one not at all.
+async fn tidy(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.len() > 1 && (path.ends_with('/') || path.contains("//")) {
+        let mut text = String::with_capacity(path.len());
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            text.push('/');
+            text.push_str(segment);
+        }
+        if text.is_empty() {
+            text.push('/');
+        }
+        if let Some(query) = request.uri().query() {
+            text.push('?');
+            text.push_str(query);
+        }
+        if let Ok(uri) = text.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

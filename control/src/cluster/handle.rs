@@ -185,13 +185,12 @@ impl Cluster {
         self.shared.open_tasks()
     }
 
-    /// Tells the nodes about the keys: those that answer now, and the others later.
-    async fn spread_keys(shared: &Shared, client: &Client, nodes: &[Node], changed: &Notify) {
-        let keys = shared.keys.get();
-        let align = nodes.iter().map(|node| client.align_keys(&node.id, &keys, NODE_REQUEST));
-        if futures::future::join_all(align).await.iter().any(Result::is_err) {
-            changed.notify_one();
-        }
+    /// Brings the keys to all nodes that can be reached; false when one of those did not take them.
+    pub(super) async fn align_keys(&self) -> bool {
+        let down: Vec<String> =
+            self.shared.nodes.get().iter().filter(|node| node.phase == "down").map(|node| node.id.clone()).collect();
+        let nodes: Vec<Node> = self.configured.iter().filter(|node| !down.contains(&node.id)).cloned().collect();
+        spread_keys(&self.shared, &self.client, &nodes).await
     }
 
     fn change_keys(
@@ -209,11 +208,19 @@ impl Cluster {
             let change = Change::Value(KEYS.to_owned(), Some(json));
             store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
             shared.keys.set(keys);
-            Self::spread_keys(&shared, &client, &nodes, &changed).await;
+            if !spread_keys(&shared, &client, &nodes).await {
+                changed.notify_one();
+            }
             Ok(())
         }
         .boxed()
     }
+}
+
+async fn spread_keys(shared: &Shared, client: &Client, nodes: &[Node]) -> bool {
+    let keys = shared.keys.get();
+    let align = nodes.iter().map(|node| client.align_keys(&node.id, &keys, NODE_REQUEST));
+    futures::future::join_all(align).await.iter().all(Result::is_ok)
 }
 
 impl Runtime for Cluster {

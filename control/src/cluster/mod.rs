@@ -11,6 +11,7 @@ mod executor;
 mod handle;
 mod model;
 mod shared;
+mod start;
 mod waiters;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,11 @@ use miroir_core::shardmap::ShardMap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub(crate) use actor::Look;
 pub use handle::Cluster;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
 pub use model::{KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
+pub use start::{Running, start};
 
 /// The running cluster, shared by all handlers.
 pub type Handle = Arc<dyn Runtime>;

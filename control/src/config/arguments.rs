@@ -12,7 +12,7 @@ pub struct ServeArguments {
     /// Configuration file (TOML).
     #[arg(long, env = "MIROIR_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A node: `ID=URL[,weight=W][,zone=Z]`. Given at all, the flags (or the variable, nodes separated by blanks)
+    /// A node: `ID=URL[,weight=W][,zone=Z][,tls_ca=FILE]`. Given at all, the flags (or the variable, nodes separated by blanks)
     /// replace the file's list.
     #[arg(long = "node", env = "MIROIR_NODES", value_name = "NODE", value_delimiter = ' ')]
     pub nodes: Vec<String>,
@@ -46,6 +46,12 @@ pub struct ServeArguments {
     /// Address of the xDS listener.
     #[arg(long, env = "MIROIR_LISTEN_XDS", value_name = "ADDR")]
     pub listen_xds: Option<SocketAddr>,
+    /// Host by which Envoy reaches control's listeners.
+    #[arg(long, env = "MIROIR_ADVERTISE", value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// The filter's module, for Envoys whose node metadata names none.
+    #[arg(long, env = "MIROIR_FILTER_MODULE", value_name = "FILE")]
+    pub filter_module: Option<String>,
     /// Answer with what there is when not all shards can answer.
     #[arg(long, env = "MIROIR_PARTIAL_RESULTS", value_name = "BOOL")]
     pub partial_results: Option<bool>,
@@ -81,6 +87,8 @@ impl ServeArguments {
         set(&mut file.listen.api, &self.listen_api);
         set(&mut file.listen.internal, &self.listen_internal);
         set(&mut file.listen.xds, &self.listen_xds);
+        set(&mut file.envoy.advertise, &self.advertise);
+        set(&mut file.envoy.filter_module, &self.filter_module);
         set(&mut file.policies.partial_results, &self.partial_results);
         set(&mut file.log.format, &self.log_format);
         set(&mut file.log.filter, &self.log);
@@ -93,13 +101,14 @@ impl ServeArguments {
 }
 
 fn node(text: &str) -> Result<NodeSection, ConfigError> {
-    let fault = || ConfigError::value("--node", format!("`{text}` is not ID=URL[,weight=W][,zone=Z]"));
+    let fault = || ConfigError::value("--node", format!("`{text}` is not ID=URL[,weight=W][,zone=Z][,tls_ca=FILE]"));
     let mut fields = text.split(',');
     let (id, url) = fields.next().and_then(|first| first.split_once('=')).ok_or_else(fault)?;
-    let mut section = NodeSection { id: id.to_owned(), url: url.to_owned(), weight: None, zone: None };
+    let mut section = NodeSection { id: id.to_owned(), url: url.to_owned(), weight: None, zone: None, tls_ca: None };
     for field in fields {
         match field.split_once('=') {
             Some(("weight", weight)) => section.weight = Some(weight.parse().map_err(|_| fault())?),
+            Some(("tls_ca", path)) => section.tls_ca = Some(path.to_owned()),
             Some(("zone", zone)) => section.zone = Some(zone.to_owned()),
             _ => return Err(fault()),
         }

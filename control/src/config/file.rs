@@ -63,6 +63,8 @@ pub struct NodeSection {
     pub weight: Option<f64>,
     /// Zone.
     pub zone: Option<String>,
+    /// CA bundle of an https node.
+    pub tls_ca: Option<String>,
 }
 
 /// `[store]`
@@ -95,6 +97,10 @@ pub struct EnvoySection {
     pub control_cluster: Option<String>,
     /// Name of Envoy's cluster of the internal listener.
     pub control_internal_cluster: Option<String>,
+    /// Host by which Envoy reaches control.
+    pub advertise: Option<String>,
+    /// Path of the filter's module in Envoy's file system.
+    pub filter_module: Option<String>,
 }
 
 /// `[limits]`, bytes and milliseconds.
@@ -195,6 +201,11 @@ impl File {
         let beside = store.parent().map(Path::to_owned).unwrap_or_default();
         let spool = self.store.spool.unwrap_or_else(|| beside.join("miroir-spool"));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
+        let advertise = self.envoy.advertise.unwrap_or_else(|| match listen_api.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            ip => ip.to_string(),
+        });
         Ok(Config {
             nodes,
             replication_factor,
@@ -203,7 +214,7 @@ impl File {
             secrets: Secrets { master_key },
             store,
             spool,
-            listen_api: self.listen.api.unwrap_or_else(|| local(7701)),
+            listen_api,
             listen_internal: self.listen.internal.unwrap_or_else(|| local(7702)),
             listen_xds: self.listen.xds.unwrap_or_else(|| local(7703)),
             control_cluster: self.envoy.control_cluster.unwrap_or_else(|| "miroir-control".to_owned()),
@@ -211,6 +222,8 @@ impl File {
                 .envoy
                 .control_internal_cluster
                 .unwrap_or_else(|| "miroir-control-internal".to_owned()),
+            advertise,
+            filter_module: self.envoy.filter_module.unwrap_or_else(|| "/etc/envoy/miroir_filter.wasm".to_owned()),
             limits: limits(&self.limits),
             policies: Policies { partial_results: self.policies.partial_results.unwrap_or_default() },
             timing: timing(&self.timing)?,
@@ -239,7 +252,7 @@ fn node(section: &NodeSection) -> Result<Node, ConfigError> {
     if !weight.is_finite() || weight <= 0.0 {
         return Err(ConfigError::value(key("weight"), "must be a positive number"));
     }
-    Ok(Node { id: section.id.clone(), url, weight, zone: section.zone.clone() })
+    Ok(Node { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
 }
 
 fn master_key(section: &ClusterSection) -> Result<Option<String>, ConfigError> {
@@ -328,7 +341,7 @@ mod tests {
             ("cluster", 4),
             ("store", 2),
             ("listen", 3),
-            ("envoy", 2),
+            ("envoy", 4),
             ("limits", 6),
             ("policies", 1),
             ("timing", 19),

@@ -61,6 +61,8 @@ pub struct Node {
     pub weight: f64,
     /// Replicas of a shard are kept in different zones where zones are given.
     pub zone: Option<String>,
+    /// CA bundle (PEM) against which an https node's certificate is checked, here and by Envoy.
+    pub tls_ca: Option<String>,
 }
 
 impl Node {
@@ -115,6 +117,10 @@ pub struct Config {
     pub control_cluster: String,
     /// Envoy's cluster of the internal listener.
     pub control_internal_cluster: String,
+    /// Host by which Envoy reaches control's listeners.
+    pub advertise: String,
+    /// The filter's module, for Envoys whose node metadata names none.
+    pub filter_module: String,
     /// Limits of the filter.
     pub limits: Limits,
     /// What to do when not all shards can answer.

@@ -1,0 +1,38 @@
+//! What the filter's VMs last said, for operators. The sequencer keeps its own view.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use miroir_core::wire::Heartbeat;
+use serde_json::{Value, json};
+
+/// A VM that has been silent for so long is gone.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// The newest heartbeat of each VM.
+#[derive(Debug, Default)]
+pub struct Heartbeats(Mutex<BTreeMap<String, (Instant, Heartbeat)>>);
+
+impl Heartbeats {
+    pub(super) fn note(&self, heartbeat: &Heartbeat) {
+        let mut vms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        vms.retain(|_, (heard, _)| heard.elapsed() < FORGET);
+        vms.insert(heartbeat.vm.clone(), (Instant::now(), heartbeat.clone()));
+    }
+
+    /// One entry a VM.
+    pub(super) fn view(&self) -> Vec<Value> {
+        let vms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let show = |(heard, beat): &(Instant, Heartbeat)| {
+            json!({
+                "vm": beat.vm,
+                "epoch": beat.epoch,
+                "oldestEpoch": beat.oldest_epoch,
+                "rejected": beat.rejected,
+                "secondsAgo": heard.elapsed().as_secs(),
+            })
+        };
+        vms.values().map(show).collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Starts the cluster: store, identity, placement, sequencer, actor, executor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use miroir_core::placement::{NodeSpec, place};
+use miroir_sequencer::{ConfigNode, Sequencer, TaskRow};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::actor::Actor;
+use super::clock::Clock;
+use super::executor::Executor;
+use super::handle::{Cluster, KEYS};
+use super::shared::Shared;
+use super::waiters::Waiters;
+use super::{Indexes, KeyRecord, Planner};
+use crate::config::{Config, Node};
+use crate::node::Client;
+use crate::store::{Change, Loaded, Store, StoreError};
+use crate::tasks::filter::{TaskFilter, TaskPage};
+use crate::telemetry::Metrics;
+
+/// Name of the stored value that holds what never changes.
+const IDENTITY: &str = "cluster";
+/// First and longest pause between attempts to bring keys to nodes that do not take them.
+const KEY_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What never changes in the life of a cluster, and what may not yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Identity {
+    /// 8 characters of `[a-z0-9]`.
+    id: String,
+    shards: u32,
+    replication_factor: u8,
+    /// Owners of each shard as they were placed first, by node id.
+    owners: Vec<Vec<String>>,
+}
+
+/// A cluster that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The handle. Dropping the last one ends the cluster.
+    pub cluster: Arc<Cluster>,
+    /// Ends when the cluster has ended; with an error when the store has failed: then nothing may be done any more.
+    pub ended: JoinHandle<Result<(), StoreError>>,
+}
+
+/// Starts. `default_keys` are stored at the first start.
+///
+/// # Errors
+/// The store, a configuration that does not fit what the store holds, the HTTP client.
+pub async fn start(
+    config: &Config,
+    planner: Arc<dyn Planner>,
+    default_keys: Vec<KeyRecord>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Running> {
+    if let Some(parent) = config.store.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+    }
+    let opened = Store::open(&config.store).with_context(|| format!("opening {}", config.store.display()))?;
+    let (store, Loaded { snapshot, mut values }) = opened;
+    let identity = match values.remove(IDENTITY) {
+        Some(stored) => known(serde_json::from_value(stored)?, config)?,
+        None => first(config, &store).await?,
+    };
+    let keys: Vec<KeyRecord> = match values.remove(KEYS) {
+        Some(keys) => serde_json::from_value(keys).context("reading the stored keys")?,
+        None => {
+            let json = serde_json::to_string(&default_keys)?;
+            store.write(vec![Change::Value(KEYS.to_owned(), Some(json))]).await?;
+            default_keys
+        }
+    };
+    if config.secrets.master_key.is_none() {
+        warn!("no master key: nodes are open, and late writes cannot be fenced");
+    }
+    let clock = Clock::start();
+    let client = Client::new(&config.nodes, &config.secrets, &identity.id)?;
+    let indexes: Indexes = snapshot.indexes.iter().map(|index| (index.uid.clone(), Arc::new(index.clone()))).collect();
+    let (sequencer, first) = Sequencer::new(sequencing(config, &identity), snapshot, clock.now_ms());
+    let shared = Arc::new(Shared::new(sequencer.map(), indexes, keys));
+    shared.values.set(values);
+    for task in open_tasks(&store).await? {
+        shared.note(&task);
+    }
+    info!(cluster = identity.id, nodes = config.nodes.len(), shards = identity.shards, "starting");
+
+    let (events, inbox) = mpsc::unbounded_channel();
+    let (steps, work) = mpsc::unbounded_channel();
+    let waiters = Waiters::default();
+    let keys_changed = Arc::new(Notify::new());
+    let executor = Executor {
+        store: store.clone(),
+        client: client.clone(),
+        planner,
+        shared: shared.clone(),
+        waiters: waiters.clone(),
+        metrics,
+        events: events.downgrade(),
+        fenced: keys_changed.clone(),
+    };
+    let actor = Actor { sequencer, clock, inbox, steps, seen: Vec::new(), wake_ms: None };
+    tokio::spawn(actor.run(first));
+    let ended = tokio::spawn(executor.run(work));
+    let cluster = Arc::new(Cluster {
+        secrets: config.secrets.clone(),
+        configured: config.nodes.clone(),
+        shared: shared.clone(),
+        store,
+        client: client.clone(),
+        waiters,
+        events,
+        keys_changed: keys_changed.clone(),
+        changing: Arc::default(),
+    });
+    tokio::spawn(keep_keys(Arc::downgrade(&cluster), keys_changed));
+    Ok(Running { cluster, ended })
+}
+
+async fn first(config: &Config, store: &Store) -> anyhow::Result<Identity> {
+    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = rand::rng();
+    let id = (0..8).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect();
+    let specs: Vec<NodeSpec> = config
+        .nodes
+        .iter()
+        .map(|node| NodeSpec { id: node.id.clone(), weight: node.weight, zone: node.zone.clone() })
+        .collect();
+    let placed = place(&specs, config.shards, config.replication_factor)?;
+    let owners = placed.iter().map(|owners| owners.iter().map(|at| specs[*at].id.clone()).collect()).collect();
+    let identity = Identity { id, shards: config.shards, replication_factor: config.replication_factor, owners };
+    let json = serde_json::to_string(&identity)?;
+    store.write(vec![Change::Value(IDENTITY.to_owned(), Some(json))]).await?;
+    info!(cluster = identity.id, "new cluster");
+    Ok(identity)
+}
+
+/// Checks a known cluster against the configuration.
+fn known(identity: Identity, config: &Config) -> anyhow::Result<Identity> {
+    ensure!(
+        identity.shards == config.shards,
+        "the store was made for {} shards, the configuration says {}: the number of shards cannot be changed",
+        identity.shards,
+        config.shards
+    );
+    ensure!(
+        identity.replication_factor == config.replication_factor,
+        "the store was made for a replication factor of {}, the configuration says {}: changing it needs copies to be \
+         made, which this version cannot do",
+        identity.replication_factor,
+        config.replication_factor
+    );
+    let missing = identity.owners.iter().flatten().find(|id| !config.nodes.iter().any(|node| node.id == **id));
+    if let Some(missing) = missing {
+        bail!("node {missing} holds shards but is not in the configuration");
+    }
+    Ok(identity)
+}
+
+fn sequencing(config: &Config, identity: &Identity) -> miroir_sequencer::Config {
+    let position: BTreeMap<&str, u16> = (0u16..).zip(&config.nodes).map(|(at, node)| (node.id.as_str(), at)).collect();
+    let owners = identity
+        .owners
+        .iter()
+        .map(|owners| owners.iter().filter_map(|id| position.get(id.as_str()).copied()).collect())
+        .collect();
+    let node =
+        |node: &Node| ConfigNode { id: node.id.clone(), cluster: node.cluster(), write_cluster: node.write_cluster() };
+    miroir_sequencer::Config {
+        cluster: identity.id.clone(),
+        shards: identity.shards,
+        replication_factor: identity.replication_factor,
+        nodes: config.nodes.iter().map(node).collect(),
+        owners,
+        fencing: config.secrets.master_key.is_some(),
+        min_accept: config.min_accept,
+        control_cluster: config.control_cluster.clone(),
+        control_internal_cluster: config.control_internal_cluster.clone(),
+        limits: config.limits.clone(),
+        policies: config.policies.clone(),
+        timing: config.timing.clone(),
+    }
+}
+
+/// Tasks that were not over when the last process ended.
+async fn open_tasks(store: &Store) -> anyhow::Result<Vec<TaskRow>> {
+    let reader = store.reader().clone();
+    let filter = TaskFilter { statuses: Some(vec!["enqueued", "processing"]), ..TaskFilter::default() };
+    let page = TaskPage { filter, limit: u32::MAX, from: None, reverse: true };
+    let (tasks, _) = tokio::task::spawn_blocking(move || reader.page(&page, &|_| true, false)).await??;
+    Ok(tasks)
+}
+
+/// Brings the API keys to nodes that have (re)appeared or did not take a change.
+async fn keep_keys(cluster: std::sync::Weak<Cluster>, changed: Arc<Notify>) {
+    let mut pause = KEY_RETRY.0;
+    loop {
+        // The cluster ends while nobody tells of changes: look now and then whether it is still there.
+        let _ = tokio::time::timeout(KEY_RETRY.1, changed.notified()).await;
+        loop {
+            let Some(cluster) = cluster.upgrade() else { return };
+            if cluster.align_keys().await {
+                pause = KEY_RETRY.0;
+                break;
+            }
+            drop(cluster);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(KEY_RETRY.1);
+        }
+    }
+}

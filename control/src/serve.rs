@@ -1,0 +1,144 @@
+//! `serve`: binds the listeners, starts the cluster, and ends in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use miroir_core::shardmap::ShardMap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{self, Service};
+use crate::cluster::{self, Runtime};
+use crate::config::{Config, Node};
+use crate::settings::SettingsPlanner;
+use crate::telemetry::Metrics;
+use crate::xds::{self, Pushed, Role, Tracker, Upstream};
+
+/// CA bundle for https nodes that name none: the one of the system, where Debian and Envoy's images have it.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Runs until a signal, or until the store fails.
+///
+/// # Errors
+/// What keeps the service from starting; a failure of the store.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let bind = async |address: std::net::SocketAddr| {
+        TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
+    };
+    let public = bind(config.listen_api).await?;
+    let internal = bind(config.listen_internal).await?;
+    let ads = bind(config.listen_xds).await?;
+
+    let metrics = Arc::new(Metrics::default());
+    let planner = Arc::new(SettingsPlanner);
+    let keys = crate::keys::default_keys();
+    let running = cluster::start(&config, planner, keys, metrics.clone()).await?;
+    let mut ended = running.ended;
+    let tracker = Tracker::default();
+    let service = Service::new(running.cluster.clone(), metrics, tracker.clone(), &config);
+    let service = Arc::new(service.with_context(|| format!("making {}", config.spool.display()))?);
+    let maps = running.cluster.map_changes();
+    drop(running.cluster);
+
+    let shutdown = CancellationToken::new();
+    let (pushed, follow) = watch::channel(Arc::new(push(&config, maps.borrow().clone())));
+    let follower = tokio::spawn(follow_map(config.clone(), maps, pushed));
+    let ads = tokio::spawn(xds::serve(ads, follow, tracker, config.filter_module.clone(), shutdown.clone()));
+    let public = tokio::spawn(listen(public, api::public(service.clone()), shutdown.clone()));
+    let internal = tokio::spawn(listen(internal, api::internal(service.clone()), shutdown.clone()));
+    drop(service);
+    info!(api = %config.listen_api, internal = %config.listen_internal, xds = %config.listen_xds, "listening");
+
+    let failed = tokio::select! {
+        signal = signalled() => {
+            signal.context("waiting for signals")?;
+            info!("stopping");
+            None
+        }
+        end = &mut ended => Some(end),
+    };
+    shutdown.cancel();
+    if let Some(end) = failed {
+        // Whoever waits gets no answer, which is the truth: nobody knows what the disk holds.
+        error!("the store failed");
+        return end.context("the executor")?.context("the store failed").and_then(|()| anyhow::bail!("ended early"));
+    }
+    let drain = async {
+        for listener in [public, internal] {
+            if let Ok(Err(error)) = listener.await {
+                warn!(%error, "listener");
+            }
+        }
+        if let Ok(Err(error)) = ads.await {
+            warn!(%error, "xDS");
+        }
+        ended.await
+    };
+    follower.abort();
+    match tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await {
+        Ok(end) => end.context("the executor")?.context("the store failed"),
+        Err(_) => {
+            warn!("requests were still in flight");
+            Ok(())
+        }
+    }
+}
+
+async fn listen(listener: TcpListener, router: axum::Router, shutdown: CancellationToken) -> std::io::Result<()> {
+    use axum::serve::ListenerExt;
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn signalled() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+    }
+}
+
+async fn follow_map(config: Config, mut maps: watch::Receiver<Arc<ShardMap>>, pushed: watch::Sender<Arc<Pushed>>) {
+    while maps.changed().await.is_ok() {
+        let map = maps.borrow_and_update().clone();
+        pushed.send_replace(Arc::new(push(&config, map)));
+    }
+}
+
+fn push(config: &Config, map: Arc<ShardMap>) -> Pushed {
+    let mut upstreams = Vec::with_capacity(config.nodes.len() * 2 + 2);
+    for node in &config.nodes {
+        for (cluster, role) in [(node.cluster(), Role::NodeRead), (node.write_cluster(), Role::NodeWrite)] {
+            upstreams.push(upstream(node, cluster, role));
+        }
+    }
+    for (cluster, address, role) in [
+        (&config.control_cluster, config.listen_api, Role::Control),
+        (&config.control_internal_cluster, config.listen_internal, Role::ControlInternal),
+    ] {
+        upstreams.push(Upstream {
+            cluster: cluster.clone(),
+            host: config.advertise.clone(),
+            port: address.port(),
+            tls_ca: None,
+            role,
+        });
+    }
+    Pushed { map, upstreams }
+}
+
+fn upstream(node: &Node, cluster: String, role: Role) -> Upstream {
+    let ca = || node.tls_ca.clone().unwrap_or_else(|| SYSTEM_CA.to_owned());
+    Upstream {
+        cluster,
+        host: node.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+        port: node.url.port_or_known_default().unwrap_or_default(),
+        tls_ca: (node.url.scheme() == "https").then(ca),
+        role,
+    }
+}

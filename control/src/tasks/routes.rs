@@ -1,0 +1,180 @@
+//! `/tasks` and `/batches`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use miroir_core::error::ErrorBody;
+use miroir_sequencer::{TaskRow, TaskStatus};
+use serde_json::{Value, json};
+
+use super::filter::{self, TaskFilter, TaskPage};
+use super::view;
+use crate::api::reply;
+use crate::auth::{Caller, authorise};
+use crate::cluster::Cluster;
+use crate::store::Change;
+
+/// The task routes.
+pub fn router(cluster: Arc<Cluster>) -> Router {
+    Router::new()
+        .route("/tasks", get(list_tasks).delete(delete))
+        .route("/tasks/cancel", post(cancel))
+        .route("/tasks/{uid}", get(show_task))
+        .route("/batches", get(list_batches))
+        .route("/batches/{uid}", get(show_batch))
+        .with_state(cluster)
+}
+
+fn permit(cluster: &Cluster, headers: &HeaderMap, action: &str) -> Result<Caller, ErrorBody> {
+    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    authorise(cluster, authorization, action, None)
+}
+
+/// Reads a page on a thread that may block. A key for some indexes sees tasks of those alone.
+async fn read(cluster: &Cluster, page: TaskPage, caller: Caller) -> Result<(Vec<TaskRow>, u64), ErrorBody> {
+    let reader = cluster.store().reader().clone();
+    let work = move || {
+        let single = page.filter.indexes.is_some() || !caller.sees_all();
+        let sees = |task: &TaskRow| task.indexes.iter().all(|index| caller.sees(index));
+        reader.page(&page, &sees, single)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(ErrorBody::new("internal", error.to_string())),
+        Err(error) => Err(ErrorBody::new("internal", error.to_string())),
+    }
+}
+
+async fn list(
+    cluster: &Cluster,
+    raw: Option<String>,
+    headers: &HeaderMap,
+    batches: bool,
+) -> Result<Response, ErrorBody> {
+    let caller = permit(cluster, headers, "tasks.get")?;
+    let mut page = filter::page(&raw.unwrap_or_default())?;
+    if batches && page.filter.statuses.is_none() {
+        // What has not begun is in no batch.
+        page.filter.statuses = Some(filter::STATUSES.into_iter().skip(1).collect());
+    }
+    let limit = page.limit;
+    // One more tells where the next page begins.
+    page.limit = limit.saturating_add(1);
+    let (mut tasks, total) = read(cluster, page, caller).await?;
+    let next = if tasks.len() > limit as usize { tasks.pop().map(|task| task.uid) } else { None };
+    let show = if batches { view::batch } else { view::task };
+    let from = tasks.first().map(|task| task.uid);
+    let results: Vec<Value> = tasks.iter().map(show).collect();
+    Ok(reply::json(200, &json!({ "results": results, "total": total, "limit": limit, "from": from, "next": next })))
+}
+
+async fn list_tasks(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
+    list(&cluster, raw, &headers, false).await.unwrap_or_else(|error| reply::error(&error))
+}
+
+async fn list_batches(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
+    list(&cluster, raw, &headers, true).await.unwrap_or_else(|error| reply::error(&error))
+}
+
+/// What differs between one task and one batch.
+struct One {
+    noun: &'static str,
+    bad_uid: &'static str,
+    missing: &'static str,
+}
+
+const TASK: One = One { noun: "Task", bad_uid: "invalid_task_uids", missing: "task_not_found" };
+const BATCH: One = One { noun: "Batch", bad_uid: "invalid_batch_uids", missing: "batch_not_found" };
+
+async fn one(cluster: &Cluster, text: &str, headers: &HeaderMap, kind: &One) -> Result<TaskRow, ErrorBody> {
+    let caller = permit(cluster, headers, "tasks.get")?;
+    let uid: u32 = text.parse().map_err(|_| {
+        let noun = kind.noun;
+        let message = format!("{noun} uid `{text}` is invalid. It should only contain numeric characters.");
+        ErrorBody::new(kind.bad_uid, message)
+    })?;
+    let filter = TaskFilter { uids: Some(vec![uid]), ..TaskFilter::default() };
+    let page = TaskPage { filter, limit: 1, from: None, reverse: false };
+    let (mut found, _) = read(cluster, page, caller).await?;
+    found.pop().ok_or_else(|| ErrorBody::new(kind.missing, format!("{} `{uid}` not found.", kind.noun)))
+}
+
+async fn show_task(State(cluster): State<Arc<Cluster>>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
+    match one(&cluster, &uid, &headers, &TASK).await {
+        Ok(task) => reply::json(200, &view::task(&task)),
+        Err(error) => reply::error(&error),
+    }
+}
+
+async fn show_batch(State(cluster): State<Arc<Cluster>>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
+    match one(&cluster, &uid, &headers, &BATCH).await {
+        Ok(task) if task.status != TaskStatus::Enqueued => reply::json(200, &view::batch(&task)),
+        Ok(task) => reply::error(&ErrorBody::new("batch_not_found", format!("Batch `{}` not found.", task.uid))),
+        Err(error) => reply::error(&error),
+    }
+}
+
+/// All tasks that a selection means.
+async fn selected(
+    cluster: &Cluster,
+    raw: &str,
+    headers: &HeaderMap,
+    action: &str,
+    verb: &str,
+) -> Result<Vec<TaskRow>, ErrorBody> {
+    let caller = permit(cluster, headers, action)?;
+    let filter = filter::selection(raw, verb)?;
+    Ok(read(cluster, TaskPage { filter, limit: u32::MAX, from: None, reverse: true }, caller).await?.0)
+}
+
+async fn cancel(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
+    let raw = raw.unwrap_or_default();
+    let result = async {
+        let tasks = selected(&cluster, &raw, &headers, "tasks.cancel", "cancel").await?;
+        let open = tasks.iter().filter(|task| !task.status.is_over()).map(|task| task.uid).collect();
+        cluster.cancel(open, format!("?{raw}")).await
+    };
+    match result.await {
+        Ok(task) => reply::json(200, &view::summary(&task)),
+        Err(error) => reply::error(&error),
+    }
+}
+
+async fn delete(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
+    let raw = raw.unwrap_or_default();
+    let result = async {
+        let tasks = selected(&cluster, &raw, &headers, "tasks.delete", "delete").await?;
+        let over: Vec<u32> = tasks.iter().filter(|task| task.status.is_over()).map(|task| task.uid).collect();
+        let deleted = over.len();
+        let failed = |error: crate::store::StoreError| ErrorBody::new("internal", error.to_string());
+        cluster.store().write(vec![Change::DeleteTasks(over)]).await.map_err(failed)?;
+        let details = json!({
+            "matchedTasks": tasks.len(),
+            "deletedTasks": deleted,
+            "originalFilter": format!("?{raw}"),
+        });
+        let task = TaskRow {
+            uid: 0,
+            index: None,
+            indexes: Vec::new(),
+            task_type: "taskDeletion".to_owned(),
+            status: TaskStatus::Succeeded,
+            canceled_by: None,
+            details: Some(details),
+            error: None,
+            custom_metadata: None,
+            enqueued_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        };
+        cluster.record(task).await
+    };
+    match result.await {
+        Ok(task) => reply::json(200, &view::summary(&task)),
+        Err(error) => reply::error(&error),
+    }
+}
