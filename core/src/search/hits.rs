@@ -126,6 +126,7 @@ pub(super) struct HitList {
     keys: Vec<Key>,
     cuts: Vec<Cut>,
     distinct: Vec<Box<str>>,
+    ordered: Vec<(u64, Key)>,
 }
 
 impl HitList {
@@ -226,7 +227,7 @@ impl HitList {
     fn read_details(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<(), BadAnswer> {
         let redact = rules.displayed.as_ref().filter(|_| rules.keep_details);
         let mut seen = Vec::new();
-        read_details(scanner, &mut self.keys, |rule| {
+        read_details(scanner, &mut self.keys, &mut self.ordered, |rule| {
             if redact.is_some() {
                 seen.push(rule);
             }

@@ -202,16 +202,18 @@ pub(super) struct Rule {
     pub order: u64,
 }
 
-/// Reads one `_rankingScoreDetails` and appends its keys in the order of the rules. Each rule is shown to `seen`.
+/// Reads one `_rankingScoreDetails` and appends its keys in the order of the rules. Each rule is shown to `seen`;
+/// `ordered` is room to sort them in, kept from hit to hit.
 ///
 /// # Errors
 /// Where it is malformed, or holds a rule that cannot be ranked by (a redacted one too).
 pub(super) fn read_details(
     scanner: &mut Scanner<'_>,
     keys: &mut Vec<Key>,
+    ordered: &mut Vec<(u64, Key)>,
     mut seen: impl FnMut(Rule),
 ) -> Result<(), BadAnswer> {
-    let mut ordered: Vec<(u64, Key)> = Vec::with_capacity(10);
+    ordered.clear();
     scanner.open_object()?;
     let mut first = true;
     while let Some(member) = scanner.member(&mut first)? {
@@ -230,7 +232,7 @@ pub(super) fn read_details(
         seen(Rule { span: Span { start: member.start, end: scanner.at() }, name: member.name, order });
     }
     ordered.sort_by_key(|(place, _)| *place);
-    keys.extend(ordered.into_iter().map(|(_, key)| key));
+    keys.extend(ordered.drain(..).map(|(_, key)| key));
     Ok(())
 }
 

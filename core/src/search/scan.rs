@@ -2,7 +2,7 @@
 //! trusts the answer. Values are found, checked for their grammar, and named by their position.
 
 use super::BadAnswer;
-use super::token::{number_length, plain_prefix};
+use super::token::{number_length, plain_prefix, short_number};
 
 /// Deepest nesting that is followed. The engine itself refuses documents nested deeper than 128.
 const DEEPEST: u32 = 128;
@@ -259,14 +259,22 @@ impl<'a> Scanner<'a> {
     /// Reads a number.
     pub fn number(&mut self) -> Result<f64, BadAnswer> {
         let span = self.value()?;
-        let text = std::str::from_utf8(span.of(self.bytes)).unwrap_or_default();
+        let raw = span.of(self.bytes);
+        if let Some(number) = short_number(raw) {
+            return Ok(number);
+        }
+        let text = std::str::from_utf8(raw).unwrap_or_default();
         text.parse().map_err(|_| bad("expected a number", span.start))
     }
 
     /// Reads a whole number that is not negative.
     pub fn whole(&mut self) -> Result<u64, BadAnswer> {
         let span = self.value()?;
-        let text = std::str::from_utf8(span.of(self.bytes)).unwrap_or_default();
+        let raw = span.of(self.bytes);
+        if let [digit @ b'0'..=b'9'] = raw {
+            return Ok(u64::from(digit & 0xf));
+        }
+        let text = std::str::from_utf8(raw).unwrap_or_default();
         text.parse().map_err(|_| bad("expected a whole number", span.start))
     }
 

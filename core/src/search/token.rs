@@ -33,6 +33,32 @@ pub(super) fn number_length(rest: &[u8]) -> usize {
     length
 }
 
+/// Reads a number of few digits without sign and exponent, such as most scores are. Numerator and power of ten are
+/// exact, so their quotient is the nearest double, as a full parser would find it.
+pub(super) fn short_number(raw: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    if raw.is_empty() || raw.len() > 16 {
+        return None;
+    }
+    let (mut digits, mut decimals, mut point) = (0u64, 0usize, false);
+    for byte in raw {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits.wrapping_mul(10).wrapping_add(u64::from(byte & 0xf));
+                decimals = decimals.wrapping_add(usize::from(point));
+            }
+            b'.' if !point => point = true,
+            _ => return None,
+        }
+    }
+    // At most 15 digits where there is a point: below 2^53.
+    if !point && raw.len() > 15 {
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss)]
+    Some(digits as f64 / POWERS.get(decimals)?)
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -74,6 +100,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_numbers_are_exact(whole in 0u64..1_000_000, decimals in "[0-9]{1,9}") {
+            let text = format!("{whole}.{decimals}");
+            prop_assert_eq!(short_number(text.as_bytes()), text.parse::<f64>().ok());
+            let text = whole.to_string();
+            prop_assert_eq!(short_number(text.as_bytes()), text.parse::<f64>().ok());
+        }
+
         #[test]
         fn the_plain_prefix_is_exact(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let slow = bytes.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').unwrap_or(bytes.len());
