@@ -1,7 +1,6 @@
 //! `/indexes`, `/indexes/{uid}`, `/swap-indexes`.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use super::{moment, page, uid_rule, valid_uid};
 use crate::auth::{self, Caller, authorise};
 use crate::cluster::{Handle, IndexOperation, IndexRow};
-use crate::settings::body::{answer, json as read_json, respond};
+use crate::settings::body::{Payload, answer, json as read_json, respond};
 use crate::settings::not_found;
 use crate::settings::shape::{Absent, Field, Shape, read};
 
@@ -96,7 +95,7 @@ async fn show(State(handle): State<Handle>, Path(uid): Path<String>, headers: He
     })())
 }
 
-async fn create(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Response {
+async fn create(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
     let result = async {
         let caller = permit(&handle, &headers, "indexes.create", None)?;
         let body = read(&CREATION, read_json(&headers, &body)?, "bad_request")?;
@@ -110,7 +109,12 @@ async fn create(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -
     respond(result.await)
 }
 
-async fn change(State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn change(
+    State(handle): State<Handle>,
+    Path(uid): Path<String>,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Response {
     let result = async {
         permit(&handle, &headers, "indexes.update", Some(&uid))?;
         let body = read(&CHANGE, read_json(&headers, &body)?, "bad_request")?;
@@ -136,7 +140,7 @@ async fn delete(State(handle): State<Handle>, Path(uid): Path<String>, headers: 
     respond(result.await)
 }
 
-async fn swap(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Response {
+async fn swap(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
     let result = async {
         let caller = permit(&handle, &headers, "indexes.swap", None)?;
         let body = read(&SWAPS, read_json(&headers, &body)?, "bad_request")?;

@@ -1,7 +1,6 @@
 //! `/keys`.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use super::view;
 use crate::auth::{authorise, find_key};
 use crate::cluster::{Handle, KeyRecord};
 use crate::indexes::page;
-use crate::settings::body::{answer, json, respond};
+use crate::settings::body::{Payload, answer, json, respond};
 
 /// The key routes.
 pub fn router(handle: Handle) -> Router {
@@ -34,7 +33,7 @@ async fn list(State(handle): State<Handle>, RawQuery(query): RawQuery, headers: 
     })())
 }
 
-async fn create(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Response {
+async fn create(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
     let result = async {
         let master_key = permit(&handle, &headers, "keys.create")?;
         let key = view::create(json(&headers, &body)?)?;
@@ -57,7 +56,12 @@ async fn show(State(handle): State<Handle>, Path(name): Path<String>, headers: H
     })())
 }
 
-async fn change(State(handle): State<Handle>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn change(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Payload(body): Payload,
+) -> Response {
     let result = async {
         let master_key = permit(&handle, &headers, "keys.update")?;
         let body: Value = view::read_change(json(&headers, &body)?)?;

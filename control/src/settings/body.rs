@@ -1,11 +1,33 @@
 //! JSON bodies in, JSON answers out, with the engine's words for what is not JSON.
 
-use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::FromRequest;
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
 use miroir_core::error::ErrorBody;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::cluster::Handle;
+
+/// A whole body, no larger than what the cluster takes of documents: settings may be large as well.
+pub(crate) struct Payload(pub Bytes);
+
+impl FromRequest<Handle> for Payload {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, handle: &Handle) -> Result<Self, Response> {
+        let limit = handle.map().limits.max_body_bytes;
+        let read = to_bytes(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
+        read.map(Self).map_err(|_| {
+            let message = format!(
+                "The provided payload reached the size limit. The maximum accepted payload size is {}.",
+                crate::stats::in_words(limit)
+            );
+            refusal(&ErrorBody::new("payload_too_large", message))
+        })
+    }
+}
 
 /// Reads a JSON body.
 ///

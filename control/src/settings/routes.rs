@@ -1,7 +1,6 @@
 //! `/indexes/{uid}/settings` and the route of every setting.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -9,7 +8,7 @@ use axum::routing::{self, MethodRouter};
 use miroir_core::error::ErrorBody;
 use serde_json::Value;
 
-use super::body::{answer, json, respond};
+use super::body::{Payload, answer, json, respond};
 use super::model::Settings;
 use super::planner::not_found;
 use super::schema::{SETTINGS, Setting, Verb};
@@ -31,7 +30,10 @@ fn of(setting: &'static Setting) -> MethodRouter<Handle> {
     let show = move |State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap| async move {
         respond(view(&handle, &uid, &headers, |settings| settings.shown(setting)))
     };
-    let change = move |State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap, body: Bytes| async move {
+    let change = move |State(handle): State<Handle>,
+                       Path(uid): Path<String>,
+                       headers: HeaderMap,
+                       Payload(body): Payload| async move {
         let parse = |body| Update::of_one(setting, body);
         respond(change(handle, uid, &headers, &body, parse).await)
     };
@@ -53,7 +55,7 @@ async fn change_all(
     State(handle): State<Handle>,
     Path(uid): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Payload(body): Payload,
 ) -> Response {
     respond(change(handle, uid, &headers, &body, Update::of_all).await)
 }
@@ -84,12 +86,9 @@ async fn change(
 ) -> Result<Response, ErrorBody> {
     let caller = permit(&handle, headers, "settings.update", &uid)?;
     let body = json(headers, body)?;
-    let update = parse(body);
-    // A body of the wrong shape is reported ahead of a bad uid, and what needs a feature after it.
-    if !matches!(&update, Err(error) if error.code != "feature_not_enabled") {
-        crate::indexes::valid_uid(&uid)?;
-    }
-    let update = update?;
+    let update = parse(body)?;
+    crate::indexes::valid_uid(&uid)?;
+    update.judge()?;
     judge_embedders(&handle, &update).await?;
     enqueue(handle, uid, update, &caller).await
 }

@@ -9,7 +9,7 @@ use axum::http::Request;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use miroir_core::error::ErrorBody;
-use miroir_core::shardmap::{MapIndex, MapNode, Placement, ShardMap};
+use miroir_core::shardmap::{Limits, MapIndex, MapNode, Placement, ShardMap};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -48,6 +48,7 @@ pub(crate) struct Fake {
     operations: Mutex<Vec<(IndexOperation, Result<IndexPlan, ErrorBody>)>>,
     nodes: Vec<NodeView>,
     answer: Box<Node>,
+    limits: Limits,
 }
 
 impl Fake {
@@ -68,6 +69,7 @@ impl Fake {
             operations: Mutex::default(),
             nodes: nodes.to_vec(),
             answer: Box::new(|_, _| (404, Value::Null)),
+            limits: Limits::default(),
         }
     }
 
@@ -78,6 +80,11 @@ impl Fake {
 
     pub(crate) fn answering(self, answer: impl Fn(&str, &NodeRequest) -> (u16, Value) + Send + Sync + 'static) -> Self {
         Self { answer: Box::new(answer), ..self }
+    }
+
+    pub(crate) fn with_body_limit(mut self, bytes: u64) -> Self {
+        self.limits.max_body_bytes = bytes;
+        self
     }
 
     pub(crate) fn without_node(mut self, id: &str) -> Self {
@@ -151,7 +158,7 @@ impl Runtime for Fake {
             stale: vec![],
             placements: vec![Placement { owners: vec![vec![0, 1], vec![1, 0], vec![0], vec![1]] }],
             indexes: indexes.iter().map(|(uid, state)| (uid.clone(), index(state))).collect(),
-            limits: Default::default(),
+            limits: self.limits.clone(),
             policies: Default::default(),
             control_cluster: "control".to_owned(),
             control_internal_cluster: "internal".to_owned(),

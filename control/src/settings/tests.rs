@@ -263,6 +263,22 @@ async fn faults_are_the_engines_and_change_nothing() {
             "invalid_settings_sortable_attributes",
             "`_miroir_shard` is reserved: names that begin with `_miroir_` are Miroir's own.",
         ),
+        (
+            "PATCH",
+            "/indexes/z%20z/settings",
+            r#"{"foo":1,"chat":{}}"#,
+            400,
+            "bad_request",
+            "Unknown field `foo`: expected one of `displayedAttributes`, `searchableAttributes`, `filterableAttributes`, `sortableAttributes`, `foreignKeys`, `rankingRules`, `stopWords`, `nonSeparatorTokens`, `separatorTokens`, `dictionary`, `synonyms`, `distinctAttribute`, `proximityPrecision`, `typoTolerance`, `faceting`, `pagination`, `embedders`, `searchCutoffMs`, `localizedAttributes`, `facetSearch`, `prefixSearch`, `chat`",
+        ),
+        (
+            "PATCH",
+            "/indexes/z%20z/settings",
+            r#"{"chat":{}}"#,
+            400,
+            "invalid_index_uid",
+            "`z z` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric characters, hyphens (-) and underscores (_), and can not be more than 512 bytes.",
+        ),
         ("GET", "/indexes/zz/settings", "", 404, "index_not_found", "Index `zz` not found."),
         (
             "GET",
@@ -347,4 +363,18 @@ async fn a_key_without_the_right_to_create_does_not_create() {
         IndexOperation::Settings { uid: "m".into(), change: json!({}), details: json!({}), may_create: false };
     let fault = SettingsPlanner.plan(&operation, None, &fake.indexes()).unwrap_err();
     assert_eq!(fault.message, "Index `m` not found.");
+}
+
+#[tokio::test]
+async fn bodies_may_be_as_large_as_documents() {
+    let (_, router) = cluster();
+    let words = (0..300_000).map(|at| format!("word-{at}")).collect::<Vec<_>>();
+    ok(&router, "PUT", "/indexes/m/settings/stop-words", &json!(words).to_string()).await;
+    let fake = Fake::new(Some("masterkeymasterkey")).with_body_limit(1024);
+    let (status, error) = call(&super::router(Arc::new(fake)), "PATCH", S, &" ".repeat(1025)).await;
+    assert_eq!((status, error["code"].as_str()), (413, Some("payload_too_large")));
+    assert_eq!(
+        error["message"],
+        "The provided payload reached the size limit. The maximum accepted payload size is 1 KiB."
+    );
 }

@@ -10,18 +10,18 @@ use super::{embedders, shape};
 /// Names that begin with this are Miroir's own.
 const RESERVED_PREFIX: &str = "_miroir_";
 
-/// A judged change in canonical form; null resets a setting.
+/// A change in canonical form; null resets a setting.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Update(Map<String, Value>);
 
 impl Update {
-    /// The body of `PATCH /indexes/{uid}/settings`.
+    /// The body of `PATCH /indexes/{uid}/settings`, to be judged by [`Update::judge`].
     ///
     /// # Errors
-    /// The engine's error, or Miroir's for what would break the shard tag.
+    /// The engine's error.
     pub fn of_all(body: Value) -> Result<Self, ErrorBody> {
         match shape::read(&ALL, body, "bad_request")? {
-            Value::Object(changes) => Self(changes).judged(),
+            Value::Object(changes) => Ok(Self(changes)),
             _ => Ok(Self::default()),
         }
     }
@@ -32,7 +32,7 @@ impl Update {
             Value::Null => Value::Null,
             body => shape::read(setting.shape, body, setting.code)?,
         };
-        Self(Map::from_iter([(setting.key.to_owned(), value)])).judged()
+        Ok(Self(Map::from_iter([(setting.key.to_owned(), value)])))
     }
 
     /// `DELETE /indexes/{uid}/settings`.
@@ -83,7 +83,10 @@ impl Update {
     }
 
     /// What the engine judges after it has read a whole body, in its order, and then Miroir's own limits.
-    fn judged(self) -> Result<Self, ErrorBody> {
+    ///
+    /// # Errors
+    /// The engine's error, or Miroir's for what would break the shard tag.
+    pub fn judge(&self) -> Result<(), ErrorBody> {
         self.features()?;
         let rules = self.texts("rankingRules");
         let split = rules.iter().any(|rule| matches!(*rule, "attributeRank" | "wordPosition"));
@@ -93,8 +96,7 @@ impl Update {
                 "Mixed usage of the attribute, attributeRank, and wordPosition ranking rules. You must either use the attribute ranking rule alone or the attributeRank and wordPosition ranking rules.",
             ));
         }
-        self.reserved()?;
-        Ok(self)
+        self.reserved()
     }
 
     fn features(&self) -> Result<(), ErrorBody> {

@@ -14,6 +14,7 @@ use crate::cluster::{NodeRequest, Runtime};
 
 pub use gather::count;
 pub use routes::router;
+pub(crate) use size::words as in_words;
 
 /// Switches a node's experimental features to what the cluster's client set. To be sent with the master key whenever a
 /// node (re)appears.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -17,7 +16,7 @@ use super::{features, features_request, size};
 use crate::auth::{Caller, authorise};
 use crate::cluster::Handle;
 use crate::indexes::{moment, query, valid_uid};
-use crate::settings::body::{answer, json as read_json, respond};
+use crate::settings::body::{Payload, answer, json as read_json, respond};
 use crate::settings::not_found;
 
 /// The routes about the cluster as a whole.
@@ -144,7 +143,7 @@ async fn show_features(State(handle): State<Handle>, headers: HeaderMap) -> Resp
     })())
 }
 
-async fn change_features(State(handle): State<Handle>, headers: HeaderMap, body: Bytes) -> Response {
+async fn change_features(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
     let result = async {
         permit(&handle, &headers, "experimental.update", None)?;
         let after = features::change(handle.value(features::STORED).as_ref(), read_json(&headers, &body)?)?;
