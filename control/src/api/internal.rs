@@ -44,10 +44,9 @@ pub fn router(service: Arc<Service>) -> Router {
     messages.merge(bulk).merge(operators::router(service))
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| {
-        reply::error(&ErrorBody::new("bad_request", format!("Not a message of this version of Miroir: {error}")))
-    })
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ErrorBody> {
+    serde_json::from_slice(body)
+        .map_err(|error| ErrorBody::new("bad_request", format!("Not a message of this version of Miroir: {error}")))
 }
 
 /// The action that a write needs.
@@ -81,7 +80,7 @@ async fn begin(State(service): State<Arc<Service>>, body: Bytes) -> Response {
     let started = Instant::now();
     let begin: Begin = match read(&body) {
         Ok(begin) => begin,
-        Err(response) => return response,
+        Err(error) => return reply::error(&error),
     };
     if begin.version != WIRE_VERSION {
         let text = format!("This is version {WIRE_VERSION} of Miroir's messages, not {}.", begin.version);
@@ -96,7 +95,7 @@ async fn commit(State(service): State<Arc<Service>>, body: Bytes) -> Response {
     service.metrics.message(Message::Commit);
     let commit: Commit = match read(&body) {
         Ok(commit) => commit,
-        Err(response) => return response,
+        Err(error) => return reply::error(&error),
     };
     // The decision must be taken even if the filter's connection breaks: it goes on in a task of its own.
     let cluster = service.cluster.clone();
@@ -112,7 +111,7 @@ async fn renew(State(service): State<Arc<Service>>, body: Bytes) -> Response {
     service.metrics.message(Message::Renew);
     let renew: Renew = match read(&body) {
         Ok(renew) => renew,
-        Err(response) => return response,
+        Err(error) => return reply::error(&error),
     };
     match service.cluster.renew(renew).await {
         Ok(answer) => reply::json(200, &answer),
@@ -136,7 +135,7 @@ fn notice<T: DeserializeOwned>(service: &Service, body: &Bytes, event: fn(T) -> 
             service.cluster.tell(event(message));
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(response) => response,
+        Err(error) => reply::error(&error),
     }
 }
 
@@ -148,6 +147,6 @@ async fn heartbeat(State(service): State<Arc<Service>>, body: Bytes) -> Response
             service.cluster.tell(Event::Heartbeat(heartbeat));
             reply::json(200, &HeartbeatAnswer { epoch: service.cluster.map().epoch })
         }
-        Err(response) => response,
+        Err(error) => reply::error(&error),
     }
 }

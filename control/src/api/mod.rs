@@ -3,7 +3,7 @@
 mod heartbeats;
 pub(crate) mod internal;
 mod operators;
-pub mod query;
+pub(crate) mod query;
 pub mod reply;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use super::clock::Clock;
 #[derive(Debug)]
 pub(crate) enum Message {
     /// For the sequencer.
-    Event(Event),
+    Event(Box<Event>),
     /// Somebody wants to see how things are.
     Look(oneshot::Sender<Look>),
 }
@@ -59,7 +59,7 @@ impl Actor {
             };
             let event = tokio::select! {
                 message = self.inbox.recv() => match message {
-                    Some(Message::Event(event)) => event,
+                    Some(Message::Event(event)) => *event,
                     Some(Message::Look(who)) => {
                         let _ = who.send(self.look());
                         continue;

@@ -72,7 +72,7 @@ impl Executor {
 
     fn tell(&self, event: Event) {
         if let Some(events) = self.events.upgrade() {
-            let _ = events.send(Message::Event(event));
+            let _ = events.send(Message::Event(Box::new(event)));
         }
     }
 
@@ -118,7 +118,7 @@ impl Executor {
                         fenced.notify_one();
                     }
                     if let Some(events) = events.upgrade() {
-                        let _ = events.send(Message::Event(Event::Node { op, result }));
+                        let _ = events.send(Message::Event(Box::new(Event::Node { op, result })));
                     }
                 });
             }
@@ -147,7 +147,7 @@ impl Executor {
                 nodes.iter().zip(answers).filter(|(_, agrees)| *agrees == Some(false)).map(|(node, _)| node.clone());
             let event = Event::Verified { op, differing: differing.collect() };
             if let Some(events) = events.upgrade() {
-                let _ = events.send(Message::Event(event));
+                let _ = events.send(Message::Event(Box::new(event)));
             }
         });
     }

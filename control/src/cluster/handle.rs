@@ -19,6 +19,7 @@ use super::waiters::{Answer, Waiter, Waiters};
 use super::{Indexes, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
 use crate::config::Node;
 use crate::node::Client;
+use crate::stats::{FEATURES, features_on_nodes};
 use crate::store::{Change, Store};
 use crate::tasks::view;
 
@@ -71,7 +72,7 @@ impl Drop for Giveup<'_> {
 impl Cluster {
     pub(crate) fn tell(&self, event: Event) {
         // A closed inbox means shutdown; every waiter is told by its dropped channel.
-        let _ = self.events.send(Message::Event(event));
+        let _ = self.events.send(Message::Event(Box::new(event)));
     }
 
     async fn ask(&self, event: impl FnOnce(RequestId) -> Event) -> Option<Answer> {
@@ -185,12 +186,12 @@ impl Cluster {
         self.shared.open_tasks()
     }
 
-    /// Brings the keys to all nodes that can be reached; false when one of those did not take them.
-    pub(super) async fn align_keys(&self) -> bool {
+    /// Brings keys and features to all nodes that can be reached; false when one of those did not take them.
+    pub(super) async fn align(&self) -> bool {
         let down: Vec<String> =
             self.shared.nodes.get().iter().filter(|node| node.phase == "down").map(|node| node.id.clone()).collect();
         let nodes: Vec<Node> = self.configured.iter().filter(|node| !down.contains(&node.id)).cloned().collect();
-        spread_keys(&self.shared, &self.client, &nodes).await
+        align_nodes(&self.shared, &self.client, &nodes).await
     }
 
     fn change_keys(
@@ -208,7 +209,7 @@ impl Cluster {
             let change = Change::Value(KEYS.to_owned(), Some(json));
             store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
             shared.keys.set(keys);
-            if !spread_keys(&shared, &client, &nodes).await {
+            if !align_nodes(&shared, &client, &nodes).await {
                 changed.notify_one();
             }
             Ok(())
@@ -217,9 +218,11 @@ impl Cluster {
     }
 }
 
-async fn spread_keys(shared: &Shared, client: &Client, nodes: &[Node]) -> bool {
+async fn align_nodes(shared: &Shared, client: &Client, nodes: &[Node]) -> bool {
     let keys = shared.keys.get();
-    let align = nodes.iter().map(|node| client.align_keys(&node.id, &keys, NODE_REQUEST));
+    let stored = shared.values.get().get(FEATURES).cloned();
+    let features = stored.as_ref().map(|stored| features_on_nodes(Some(stored)));
+    let align = nodes.iter().map(|node| client.align(&node.id, &keys, features.clone(), NODE_REQUEST));
     futures::future::join_all(align).await.iter().all(Result::is_ok)
 }
 

@@ -28,8 +28,8 @@ use crate::telemetry::Metrics;
 
 /// Name of the stored value that holds what never changes.
 const IDENTITY: &str = "cluster";
-/// First and longest pause between attempts to bring keys to nodes that do not take them.
-const KEY_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// First and longest pause between attempts to bring keys and features to nodes that do not take them.
+const ALIGN_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What never changes in the life of a cluster, and what may not yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ pub async fn start(
         keys_changed: keys_changed.clone(),
         changing: Arc::default(),
     });
-    tokio::spawn(keep_keys(Arc::downgrade(&cluster), keys_changed));
+    tokio::spawn(keep_aligned(Arc::downgrade(&cluster), keys_changed));
     Ok(Running { cluster, ended })
 }
 
@@ -198,21 +198,21 @@ async fn open_tasks(store: &Store) -> anyhow::Result<Vec<TaskRow>> {
     Ok(tasks)
 }
 
-/// Brings the API keys to nodes that have (re)appeared or did not take a change.
-async fn keep_keys(cluster: std::sync::Weak<Cluster>, changed: Arc<Notify>) {
-    let mut pause = KEY_RETRY.0;
+/// Brings keys and features to nodes that have (re)appeared or did not take a change.
+async fn keep_aligned(cluster: std::sync::Weak<Cluster>, changed: Arc<Notify>) {
+    let mut pause = ALIGN_RETRY.0;
     loop {
         // The cluster ends while nobody tells of changes: look now and then whether it is still there.
-        let _ = tokio::time::timeout(KEY_RETRY.1, changed.notified()).await;
+        let _ = tokio::time::timeout(ALIGN_RETRY.1, changed.notified()).await;
         loop {
             let Some(cluster) = cluster.upgrade() else { return };
-            if cluster.align_keys().await {
-                pause = KEY_RETRY.0;
+            if cluster.align().await {
+                pause = ALIGN_RETRY.0;
                 break;
             }
             drop(cluster);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(KEY_RETRY.1);
+            pause = (pause * 2).min(ALIGN_RETRY.1);
         }
     }
 }

@@ -1,62 +1,48 @@
-//! Clients' API keys on the nodes: brought to what control holds.
+//! What every node must have besides its share of the data: the clients' API keys and the experimental features.
 
 use std::time::Duration;
 
 use miroir_sequencer::NodeFault as Fault;
-use serde_json::json;
+use serde_json::Value;
 
 use super::Client;
-use super::fence::WRITE_KEY;
+use super::fence::generation;
 use crate::cluster::{KeyRecord, NodeRequest};
+use crate::keys::reconcile;
 
 impl Client {
-    /// Makes the node's keys those that control holds (write keys are left alone): missing ones are created, others
-    /// deleted, names and descriptions brought up to date. With the uid goes the value: it is the same on all nodes.
+    /// Gives a node the cluster's API keys (its write keys are left alone) and, where the client has set any, the
+    /// experimental features.
     ///
     /// # Errors
     /// The first step that failed; what was done stays done, and the call may be repeated.
-    pub async fn align_keys(&self, node: &str, wanted: &[KeyRecord], timeout: Duration) -> Result<(), Fault> {
-        if self.master_key.is_none() {
-            return Ok(());
+    pub async fn align(
+        &self,
+        node: &str,
+        keys: &[KeyRecord],
+        features: Option<Value>,
+        timeout: Duration,
+    ) -> Result<(), Fault> {
+        let mut requests = Vec::new();
+        if self.master_key.is_some() {
+            let found = self.list_keys(node, timeout).await?;
+            let ours = |uid: uuid::Uuid| {
+                let uid = uid.to_string();
+                found.iter().any(|key| key["uid"] == uid.as_str() && generation(key, &self.cluster).is_some())
+            };
+            requests = reconcile(&found, keys, ours);
         }
-        let found = self.list_keys(node, timeout).await?;
-        for key in wanted {
-            let name = node_name(key);
-            match found.iter().find(|listed| listed.uid == key.uid) {
-                Some(listed) if listed.name == name && listed.description == key.description => {}
-                Some(_) => {
-                    let body = json!({ "name": name, "description": key.description });
-                    let path = format!("/keys/{}", key.uid);
-                    let request = NodeRequest { method: "PATCH".to_owned(), path, body: Some(body) };
-                    if self.call(node, &request, timeout).await?.status != 200 {
-                        return Err(Fault::Unknown);
-                    }
-                }
-                // The engine refuses to create a key that has expired; no node needs it.
-                None if key.expires_at.is_some_and(|end| end <= jiff::Timestamp::now()) => {}
-                None => {
-                    let body = json!({
-                        "uid": key.uid,
-                        "name": name,
-                        "description": key.description,
-                        "actions": key.actions,
-                        "indexes": key.indexes,
-                        "expiresAt": key.expires_at,
-                    });
-                    self.make_key(node, body, timeout).await?;
-                }
-            }
+        if let Some(body) = features {
+            let path = "/experimental-features".to_owned();
+            requests.push(NodeRequest { method: "PATCH".to_owned(), path, body: Some(body) });
         }
-        for listed in found.iter().filter(|listed| listed.generation(&self.cluster).is_none()) {
-            if !wanted.iter().any(|key| key.uid == listed.uid) {
-                self.drop_key(node, listed.uid, timeout).await?;
+        for request in requests {
+            match self.call(node, &request, timeout).await?.status {
+                // Somebody else has done it meanwhile: another run of this very function.
+                200..=299 | 404 | 409 => {}
+                _ => return Err(Fault::Unknown),
             }
         }
         Ok(())
     }
-}
-
-/// A client's key must not look like a write key on the node.
-fn node_name(key: &KeyRecord) -> Option<String> {
-    key.name.clone().filter(|name| !name.starts_with(WRITE_KEY))
 }

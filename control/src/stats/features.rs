@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::settings::shape::{Field, Shape, read};
 
 /// Under which name control stores what the client set.
-pub(super) const STORED: &str = "experimental-features";
+pub(crate) const STORED: &str = "experimental-features";
 
 macro_rules! features {
     ($($name:literal)*) => {
@@ -32,7 +32,7 @@ pub(super) fn view(stored: Option<&Value>) -> Value {
 const SERVED: &[&str] = &["containsFilter"];
 
 /// What a node must have switched on or off for the stored features: the body of its `PATCH /experimental-features`.
-pub(super) fn on_nodes(stored: Option<&Value>) -> Value {
+pub(crate) fn on_nodes(stored: Option<&Value>) -> Value {
     let all = view(stored);
     Value::Object(SERVED.iter().map(|name| ((*name).to_owned(), all[*name].clone())).collect())
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cluster::{NodeRequest, Runtime};
 
+pub(crate) use features::{STORED as FEATURES, on_nodes as features_on_nodes};
 pub use gather::count;
 pub use routes::router;
 pub(crate) use size::words as in_words;

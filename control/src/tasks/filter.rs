@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use miroir_core::error::ErrorBody;
 
-use crate::api::query;
+use crate::api::query::{list, moment, number};
+use crate::indexes::query::{boolean, pairs, unknown};
 
 /// Task states in the order in which the engine names them.
 pub const STATUSES: [&str; 5] = ["enqueued", "processing", "succeeded", "failed", "canceled"];
@@ -113,13 +114,13 @@ pub struct TaskPage {
 pub fn page(raw: &str) -> Result<TaskPage, ErrorBody> {
     let accepted: Vec<&str> = PAGING.iter().chain(&FILTERS).copied().collect();
     let mut page = TaskPage { filter: TaskFilter::default(), limit: 20, from: None, reverse: false };
-    for (name, value) in query::pairs(raw) {
+    for (name, value) in pairs(Some(raw)) {
         match name.as_str() {
-            "limit" => page.limit = query::number(&name, "invalid_task_limit", &value)?,
-            "from" => page.from = Some(query::number(&name, "invalid_task_from", &value)?),
-            "reverse" => page.reverse = query::boolean(&name, "invalid_task_reverse", &value)?,
+            "limit" => page.limit = number(&name, "invalid_task_limit", &value)?,
+            "from" => page.from = Some(number(&name, "invalid_task_from", &value)?),
+            "reverse" => page.reverse = boolean(&name, &value, "invalid_task_reverse")?,
             _ if read(&mut page.filter, &name, &value)? => {}
-            _ => return Err(query::unknown_parameter(&name, &accepted)),
+            _ => return Err(unknown(&name, &accepted)),
         }
     }
     Ok(page)
@@ -132,9 +133,9 @@ pub fn page(raw: &str) -> Result<TaskPage, ErrorBody> {
 pub fn selection(raw: &str, verb: &str) -> Result<TaskFilter, ErrorBody> {
     let mut filter = TaskFilter::default();
     let mut named = false;
-    for (name, value) in query::pairs(raw) {
+    for (name, value) in pairs(Some(raw)) {
         if !read(&mut filter, &name, &value)? {
-            return Err(query::unknown_parameter(&name, &FILTERS_ALONE));
+            return Err(unknown(&name, &FILTERS_ALONE));
         }
         named = true;
     }
@@ -154,27 +155,23 @@ pub fn selection(raw: &str, verb: &str) -> Result<TaskFilter, ErrorBody> {
 fn read(filter: &mut TaskFilter, name: &str, value: &str) -> Result<bool, ErrorBody> {
     let uid = |text: &str| text.parse::<u32>().map_err(|_| format!("could not parse `{text}` as a positive integer"));
     match name {
-        "uids" => filter.uids = query::list(name, "invalid_task_uids", value, uid)?,
-        "batchUids" => filter.batch_uids = query::list(name, "invalid_batch_uids", value, uid)?,
-        "canceledBy" => filter.canceled_by = query::list(name, "invalid_task_canceled_by", value, uid)?,
-        "types" => filter.types = query::list(name, "invalid_task_types", value, task_type)?,
-        "statuses" => filter.statuses = query::list(name, "invalid_task_statuses", value, status)?,
-        "indexUids" => filter.indexes = query::list(name, "invalid_index_uid", value, index_uid)?,
-        "afterEnqueuedAt" => {
-            filter.enqueued.after = query::moment(name, "invalid_task_after_enqueued_at", value, true)?
-        }
+        "uids" => filter.uids = list(name, "invalid_task_uids", value, uid)?,
+        "batchUids" => filter.batch_uids = list(name, "invalid_batch_uids", value, uid)?,
+        "canceledBy" => filter.canceled_by = list(name, "invalid_task_canceled_by", value, uid)?,
+        "types" => filter.types = list(name, "invalid_task_types", value, task_type)?,
+        "statuses" => filter.statuses = list(name, "invalid_task_statuses", value, status)?,
+        "indexUids" => filter.indexes = list(name, "invalid_index_uid", value, index_uid)?,
+        "afterEnqueuedAt" => filter.enqueued.after = moment(name, "invalid_task_after_enqueued_at", value, true)?,
         "beforeEnqueuedAt" => {
-            filter.enqueued.before = query::moment(name, "invalid_task_before_enqueued_at", value, false)?;
+            filter.enqueued.before = moment(name, "invalid_task_before_enqueued_at", value, false)?;
         }
-        "afterStartedAt" => filter.started.after = query::moment(name, "invalid_task_after_started_at", value, true)?,
+        "afterStartedAt" => filter.started.after = moment(name, "invalid_task_after_started_at", value, true)?,
         "beforeStartedAt" => {
-            filter.started.before = query::moment(name, "invalid_task_before_started_at", value, false)?;
+            filter.started.before = moment(name, "invalid_task_before_started_at", value, false)?;
         }
-        "afterFinishedAt" => {
-            filter.finished.after = query::moment(name, "invalid_task_after_finished_at", value, true)?
-        }
+        "afterFinishedAt" => filter.finished.after = moment(name, "invalid_task_after_finished_at", value, true)?,
         "beforeFinishedAt" => {
-            filter.finished.before = query::moment(name, "invalid_task_before_finished_at", value, false)?;
+            filter.finished.before = moment(name, "invalid_task_before_finished_at", value, false)?;
         }
         _ => return Ok(false),
     }
@@ -200,14 +197,7 @@ fn status(text: &str) -> Result<&'static str, String> {
 }
 
 fn index_uid(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if text.len() <= 400 && !text.is_empty() && text.bytes().all(allowed) {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "`{text}` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric \
-         characters, hyphens (-) and underscores (_), and can not be more than 512 bytes."
-    ))
+    crate::indexes::valid_uid(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }
 
 #[cfg(test)]
