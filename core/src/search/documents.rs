@@ -58,7 +58,7 @@ impl Documents {
         let limit: usize = query.strict("limit")?.unwrap_or(20);
         let sorted = query.get::<Vec<String>>("sort")?.is_some_and(|rules| !rules.is_empty());
         let filter = Filter::of(&query)?;
-        ["useNetwork", "offset", "limit", "filter"].iter().for_each(|name| query.remove(name));
+        ["offset", "limit", "filter"].iter().for_each(|name| query.remove(name));
         let shallow = sorted || offset == 0 || offset.saturating_add(limit) <= SHALLOW;
         Ok(Self {
             index: index.uid.to_owned(),
@@ -180,5 +180,78 @@ impl Gather for Documents {
         let echo = format!("],\"offset\":{},\"limit\":{},\"total\":{total}}}", self.offset, self.limit);
         out.extend_from_slice(echo.as_bytes());
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shardmap::SearchView;
+
+    const SIZES: [usize; 3] = [1500, 0, 2000];
+
+    fn planned(body: &str) -> Documents {
+        let view = SearchView::default();
+        let replay = NodeRequest { method: "POST", path: "/x".into(), headers: &[], body: None };
+        let index = IndexFacts { uid: "films", primary_key: None, view: &view };
+        Documents::plan(Query::parse(body.as_bytes()).unwrap(), &index, replay).unwrap()
+    }
+
+    fn listed(body: &str) -> (Vec<u64>, u64, usize) {
+        let mut documents = planned(body);
+        let (mut asked, mut fetched) = (vec![0, 1, 2], 0);
+        while !asked.is_empty() {
+            for part in asked {
+                let request: serde_json::Value =
+                    serde_json::from_slice(&documents.request("clause", part).body.unwrap()).unwrap();
+                let (offset, limit) =
+                    (request["offset"].as_u64().unwrap() as usize, request["limit"].as_u64().unwrap() as usize);
+                let results: Vec<_> = (0..SIZES[part])
+                    .skip(offset)
+                    .take(limit)
+                    .map(|at| serde_json::json!({ "id": part * 10_000 + at, "_miroir_shard": "x" }))
+                    .collect();
+                fetched += results.len();
+                let answer = serde_json::json!({ "results": results, "offset": 0, "limit": 1, "total": SIZES[part] });
+                documents.accept(part, answer.to_string().into_bytes()).unwrap();
+            }
+            asked = documents.again();
+        }
+        let answer: serde_json::Value = serde_json::from_slice(&Box::new(documents).finish(0)).unwrap();
+        let ids = answer["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap());
+        (ids.collect(), answer["total"].as_u64().unwrap(), fetched)
+    }
+
+    #[test]
+    fn a_deep_page_fetches_no_more_than_itself() {
+        let (ids, total, fetched) = listed(r#"{"offset":1490,"limit":20}"#);
+        assert_eq!(ids, (1490..1500).chain(20_000..20_010).collect::<Vec<u64>>());
+        assert_eq!((total, fetched), (3500, 20));
+        assert_eq!(listed(r#"{"offset":9999}"#), (vec![], 3500, 0));
+    }
+
+    #[test]
+    fn pages_cover_everything_once_in_one_order() {
+        let pages: Vec<u64> =
+            (0..9).flat_map(|page| listed(&format!(r#"{{"offset":{},"limit":400}}"#, page * 400)).0).collect();
+        assert_eq!(pages, (0..1500).chain(20_000..22_000).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn sorted_lists_are_merged_by_the_raw_values_which_are_removed() {
+        let mut documents = planned(r#"{"sort":["year:desc"],"limit":3}"#);
+        assert_eq!(documents.request("clause", 0).headers, [("meili-proxy-search", "true")]);
+        let row = |id: u32, year: &str| {
+            format!(
+                r#"{{"id":{id},"_federation":{{"weightedScoreValues":[{{"sort":{{"asc":false,"value":{year}}}}}]}}}}"#
+            )
+        };
+        let answer = |rows: &[String]| format!(r#"{{"results":[{}],"total":2}}"#, rows.join(",")).into_bytes();
+        documents.accept(0, answer(&[row(1, "1990"), row(2, "null")])).unwrap();
+        documents.accept(1, answer(&[row(3, "2001"), row(4, "\"a\"")])).unwrap();
+        assert_eq!(
+            Box::new(documents).finish(0),
+            br#"{"results":[{"id":3},{"id":1},{"id":4}],"offset":0,"limit":3,"total":4}"#
+        );
     }
 }

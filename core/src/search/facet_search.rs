@@ -33,7 +33,7 @@ impl FacetSearch {
         let facet: String = query.strict("facetName")?.ok_or(NotUnderstood)?;
         let facet_query: Option<String> = query.get("facetQuery")?;
         let filter = Filter::of(&query)?;
-        ["useNetwork", "filter"].iter().for_each(|name| query.remove(name));
+        query.remove("filter");
         Ok(Self {
             index: index.uid.to_owned(),
             hash,

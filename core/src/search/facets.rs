@@ -226,3 +226,53 @@ fn each<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(answers: &[&str], view: &SearchView, documents: u64) -> String {
+        let mut facets = Facets::default();
+        for answer in answers {
+            let mut read = ReadFacets::default();
+            let (distribution, stats) = answer.split_once(' ').unwrap();
+            read.read_distribution(&mut Scanner::new(distribution.as_bytes())).unwrap();
+            read.read_stats(&mut Scanner::new(stats.as_bytes())).unwrap();
+            facets.add(read);
+        }
+        let mut out = Vec::new();
+        facets.write(view, documents, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn counts_are_summed_by_normalised_value() {
+        let answers = [r#"{"genre":{"DRAMA":1,"War":2},"_miroir_shard":{}} {}"#, r#"{"genre":{"Drama":3}} {}"#];
+        assert_eq!(
+            merged(&answers, &SearchView::default(), 6),
+            r#","facetDistribution":{"genre":{"Drama":4,"War":2}},"facetStats":{}"#
+        );
+    }
+
+    #[test]
+    fn numbers_are_ordered_as_the_engine_orders_them() {
+        let answers = [
+            r#"{"x":{"10":1,"9":1,"b":1}} {"x":{"min":9.0,"max":10.0}}"#,
+            r#"{"x":{"a":1}} {"x":{"min":1.5,"max":2}}"#,
+        ];
+        let view = SearchView::default();
+        let few = r#","facetDistribution":{"x":{"10":1,"9":1,"a":1,"b":1}},"facetStats":{"x":{"min":1.5,"max":10.0}}"#;
+        assert_eq!(merged(&answers, &view, 3000), few);
+        assert!(merged(&answers, &view, 3001).contains(r#"{"9":1,"10":1,"a":1,"b":1}"#));
+    }
+
+    #[test]
+    fn by_count_ties_go_to_the_greater_value_and_the_list_is_cut() {
+        let mut view = SearchView { max_values_per_facet: 3, ..SearchView::default() };
+        view.facet_order.insert("*".to_owned(), FacetOrder::Count);
+        let answers = [r#"{"x":{"a":1,"b":2,"c":1}} {}"#, r#"{"x":{"a":1,"d":5}} {}"#];
+        assert!(merged(&answers, &view, 9).contains(r#"{"x":{"d":5,"b":2,"a":2}}"#));
+        view.facet_order.insert("x".to_owned(), FacetOrder::Alpha);
+        assert!(merged(&answers, &view, 9).contains(r#"{"x":{"a":2,"b":2,"c":1}}"#));
+    }
+}

@@ -51,7 +51,6 @@ impl Search {
         if query.raw("personalize").is_some() || query.get::<bool>("useNetwork")? == Some(true) {
             return Err(NotUnderstood);
         }
-        query.remove("useNetwork");
         let paging = Paging::take(&mut query)?;
         let filter = Filter::of(&query)?;
         query.remove("filter");
