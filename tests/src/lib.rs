@@ -4,8 +4,10 @@
 pub mod bench;
 pub mod demo;
 pub mod harness;
+pub mod scenario;
 
 pub use harness::client::{Answer, Client};
 pub use harness::cluster::{Cluster, Options};
 pub use harness::engine::Engine;
+pub use harness::single::Single;
 pub use harness::wait::until;

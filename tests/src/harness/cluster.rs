@@ -216,7 +216,7 @@ async fn ready(process: &mut Process, path: &str) -> anyhow::Result<()> {
     await_url(process, &url).await
 }
 
-async fn await_url(process: &mut Process, url: &str) -> anyhow::Result<()> {
+pub(super) async fn await_url(process: &mut Process, url: &str) -> anyhow::Result<()> {
     let client = Client::new(url, None);
     let waited = until(url, START_LIMIT, || {
         let runs = process.runs();
@@ -246,7 +246,7 @@ fn part(dir: &Path, id: String, url: String, command: Vec<String>) -> Part {
     Part { id, url, pid: None, log, command }
 }
 
-fn node(dir: &Path, at: usize, port: u16, engine: &Engine, options: &Options) -> anyhow::Result<Part> {
+pub(super) fn node(dir: &Path, at: usize, port: u16, engine: &Engine, options: &Options) -> anyhow::Result<Part> {
     let id = format!("node-{at}");
     let data = dir.join(&id);
     std::fs::create_dir_all(&data)?;

@@ -6,4 +6,5 @@ pub mod engine;
 pub mod parts;
 pub mod ports;
 pub mod process;
+pub mod single;
 pub mod wait;

@@ -59,6 +59,12 @@ struct Options {
     /// Taken and ignored.
     #[arg(long)]
     max_indexing_threads: Option<String>,
+    /// Taken and ignored: dumps are accepted, and nothing is written.
+    #[arg(long)]
+    dump_dir: Option<PathBuf>,
+    /// Taken and ignored: snapshots are accepted, and nothing is written.
+    #[arg(long)]
+    snapshot_dir: Option<PathBuf>,
 }
 
 /// Drops `--experimental-…` options with their values: the stand-in has none.

@@ -1,0 +1,118 @@
+//! Running scenarios: to record the real engine's answers, and to hold others to them.
+
+use anyhow::{Context, bail, ensure};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Expected, Scenario, Step, compare, directory, mask};
+use crate::harness::client::Client;
+
+/// What is held to the recorded answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The real engine.
+    Engine,
+    /// The stand-in.
+    Standin,
+    /// A cluster.
+    Cluster,
+}
+
+impl Against {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Standin => "standin",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// Records the answers of the server behind `client` into the scenario and its file.
+///
+/// # Errors
+/// When a request gets no answer, or the file cannot be written.
+pub async fn record(scenario: &mut Scenario, client: &Client) -> anyhow::Result<()> {
+    for step in &mut scenario.steps {
+        step.expect = Some(ask(step, client).await?);
+    }
+    clean(client).await?;
+    scenario.save()
+}
+
+/// Runs a scenario; every difference from the recorded answers, one text each.
+///
+/// # Errors
+/// When a request gets no answer, or no answer was recorded.
+pub async fn check(scenario: &Scenario, client: &Client, against: Against) -> anyhow::Result<Vec<String>> {
+    let mut differences = Vec::new();
+    for (at, step) in scenario.steps.iter().enumerate() {
+        let named = || format!("{} step {}: {} {}", scenario.name, at + 1, step.method, step.path);
+        let mut expected = step.expect.clone().with_context(|| format!("{}: nothing recorded", named()))?;
+        let mut found = ask(step, client).await.with_context(named)?;
+        if step.not_for.contains_key(against.name()) {
+            continue;
+        }
+        if step.any_order {
+            compare::any_order(&mut expected.body);
+            compare::any_order(&mut found.body);
+        }
+        let difference = compare::difference(&serde_json::to_value(&expected)?, &serde_json::to_value(&found)?);
+        differences.extend(difference.map(|difference| format!("{}\n    {difference}", named())));
+    }
+    clean(client).await?;
+    Ok(differences)
+}
+
+async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
+    let unauthorised = step.headers.get("authorization").is_some_and(Value::is_null);
+    let own = step.headers.get("authorization").and_then(Value::as_str).and_then(|value| value.strip_prefix("Bearer "));
+    let client = match (unauthorised, own) {
+        (true, _) => client.with_key(None),
+        (false, Some(key)) => client.with_key(Some(key)),
+        (false, None) => client.clone(),
+    };
+    let mut request = client.request(Method::from_bytes(step.method.as_bytes())?, &step.path);
+    for (name, value) in step.headers.iter().filter(|(name, _)| *name != "authorization") {
+        request = request.header(name, value.as_str().unwrap_or_default());
+    }
+    if let Some(body) = &step.body {
+        request = request.header("content-type", "application/json").body(body.to_string());
+    } else if let Some(text) = &step.text {
+        request = request.body(text.clone());
+    } else if let Some(file) = &step.file {
+        let mime = match file.rsplit_once('.') {
+            Some((_, "json")) => "application/json",
+            Some((_, "ndjson")) => "application/x-ndjson",
+            Some((_, "csv")) => "text/csv",
+            _ => bail!("no content type for {file}"),
+        };
+        let path = directory().join("data").join(file);
+        let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
+        request = request.header("content-type", mime).body(bytes);
+    }
+    let answer = client.send(request).await?;
+    let mut body = answer.json();
+    ensure!(answer.text.is_empty() || !body.is_null(), "not JSON: {}", answer.text);
+    let mut task = None;
+    if body["taskUid"].is_u64() {
+        let mut ended = client.with_key(Some(MASTER_KEY)).ended(&answer).await?;
+        mask::mask(&mut ended, &step.mask);
+        task = Some(ended);
+    }
+    mask::mask(&mut body, &step.mask);
+    Ok(Expected { status: answer.status, body, task })
+}
+
+/// The master key of every server that scenarios run against: derived keys stand in the files.
+pub const MASTER_KEY: &str = "a-master-key-for-scenarios";
+
+/// Deletes all indexes.
+async fn clean(client: &Client) -> anyhow::Result<()> {
+    let all = client.get("/indexes?limit=1000").await?.json();
+    for index in all["results"].as_array().into_iter().flatten() {
+        let uid = index["uid"].as_str().unwrap_or_default();
+        client.ended(&client.delete(&format!("/indexes/{uid}")).await?).await?;
+    }
+    Ok(())
+}
