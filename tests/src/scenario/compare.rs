@@ -12,7 +12,7 @@ pub(super) fn difference(expected: &Value, found: &Value) -> Option<String> {
 pub(super) fn any_order(value: &mut Value) {
     for list in ["hits", "results"] {
         if let Some(items) = value.get_mut(list).and_then(Value::as_array_mut) {
-            items.sort_by_key(|item| without_order(item));
+            items.sort_by_key(without_order);
         }
     }
 }

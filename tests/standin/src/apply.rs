@@ -290,10 +290,11 @@ fn add(
         (None, None, Some(first)) => key::infer(first)?,
         (None, _, None) => return Ok(details(json!({"indexedDocuments": 0}))),
     };
+    let geo_counts = index.settings.sortable("_geo") || index.settings.features("_geo").is_some();
     let mut ids = Vec::with_capacity(documents.len());
     for document in &documents {
         let id = key::of(document, &primary_key)?;
-        if let Some(message) = geo::complaint(document, &id) {
+        if geo_counts && let Some(message) = geo::complaint(document, &id) {
             return Err(ErrorBody::new("invalid_document_geo_field", format!("Index `{}`: {message}", index.uid)));
         }
         ids.push(id);

@@ -71,13 +71,11 @@ pub(crate) fn check(node: &Node, headers: &HeaderMap, action: &str, index: Optio
     if let Some(index) = index
         && !key.covers(index)
     {
-        let list: Vec<String> = key.indexes.iter().map(|pattern| format!("`{pattern}`")).collect();
-        let message = match list.as_slice() {
-            [only] => format!("The API key cannot acces the index `{index}`, authorized indexes are [{only}]."),
-            _ => "The provided API key is invalid.".to_owned(),
-        };
-        let _ = message;
-        return Err(invalid());
+        let list = serde_json::to_string(&key.indexes).unwrap_or_default().replace(',', ", ");
+        return Err(refuse(
+            "invalid_api_key",
+            format!("The API key cannot acces the index `{index}`, authorized indexes are {list}."),
+        ));
     }
     Ok(Right::Key(Box::new(key.clone())))
 }

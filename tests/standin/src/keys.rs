@@ -114,12 +114,10 @@ pub(crate) const ACTIONS: &[&str] = &[
     "indexes.update",
     "indexes.delete",
     "indexes.swap",
-    "indexes.compact",
     "tasks.*",
     "tasks.cancel",
     "tasks.delete",
     "tasks.get",
-    "tasks.compact",
     "settings.*",
     "settings.get",
     "settings.update",
@@ -154,12 +152,14 @@ pub(crate) const ACTIONS: &[&str] = &[
     "webhooks.delete",
     "webhooks.create",
     "webhooks.*",
+    "indexes.compact",
     "fields.post",
-    "dynamicSearchRules.*",
+    "tasks.compact",
     "dynamicSearchRules.get",
     "dynamicSearchRules.create",
     "dynamicSearchRules.update",
     "dynamicSearchRules.delete",
+    "dynamicSearchRules.*",
 ];
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ pub(crate) fn format(content_type: Option<&str>, delimiter: Option<&str>) -> Res
     let delimiter = delimiter
         .map(|text| match text.as_bytes() {
             [one] => Ok(*one),
+            _ if text.chars().count() == 1 => Err(refuse(
+                "invalid_document_csv_delimiter",
+                format!("csv delimiter must be an ascii character. Found: `{text}`"),
+            )),
             _ => Err(refuse(
                 "invalid_document_csv_delimiter",
                 format!(

@@ -39,6 +39,7 @@ const LIST: &[Field] = &[
 const ONE: &[Field] = &[
     ("fields", Is::Texts, "invalid_document_fields"),
     ("retrieveVectors", Is::Flag, "invalid_document_retrieve_vectors"),
+    ("useNetwork", Is::Flag, "invalid_document_use_network"),
 ];
 
 fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {

@@ -75,7 +75,7 @@ pub(super) async fn patch(
             return Err(refuse(code, format!("Immutable field `{name}`: expected one of `primaryKey`, `uid`")));
         }
     }
-    shape::check(fields, INDEX, "")?;
+    shape::check(fields, &[INDEX[1], INDEX[0]], "")?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     let work = Work::Update { primary_key: text("primaryKey"), uid: text("uid") };
     enqueue(&node, 202, Some(&index), work, None)

@@ -88,6 +88,17 @@ pub(super) async fn create(State(node): State<Shared>, headers: HeaderMap, bytes
             ),
         ));
     }
+    for (position, pattern) in texts("indexes").iter().enumerate() {
+        let stem = pattern.strip_suffix('*').unwrap_or(pattern);
+        if !(super::valid_uid(stem) || pattern == "*") {
+            return Err(refuse(
+                "invalid_api_key_indexes",
+                format!(
+                    "Invalid value at `.indexes[{position}]`: `{pattern}` is not a valid index uid pattern. Index uid patterns can be an integer or a string containing only alphanumeric characters, hyphens (-), underscores (_), and optionally end with a star (*)."
+                ),
+            ));
+        }
+    }
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     let uid = match text("uid") {
         None => uuid::Uuid::new_v4(),
@@ -100,7 +111,7 @@ pub(super) async fn create(State(node): State<Shared>, headers: HeaderMap, bytes
         Some(text) => Some(clock::parse(&text).ok_or_else(|| {
             refuse(
                 "invalid_api_key_expires_at",
-                format!("Invalid value at `.expiresAt`: `{text}` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'."),
+                format!("Invalid value at `.expiresAt`: `{text}` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n"),
             )
         })?),
     };

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{body, check_uid};
 use crate::answer::{Answer, Refusal, no_index, ok, refuse};
 use crate::auth::check;
+use crate::filter::Scope;
 use crate::node::{Node, Shared};
 use crate::query::{self, BODY, Request};
 use crate::shape::{self, Field, Is};
@@ -49,7 +50,7 @@ pub(super) async fn multi(State(node): State<Shared>, headers: HeaderMap, bytes:
     let right = check(&node, &headers, "search", None)?;
     let request = body(&headers, &bytes)?;
     let fields = shape::object(&request)?;
-    shape::check(fields, &[("federation", Is::Any, "bad_request"), ("queries", Is::Any, "bad_request")], "")?;
+    shape::check(fields, &[("queries", Is::Any, "bad_request"), ("federation", Is::Any, "bad_request")], "")?;
     if fields.get("federation").is_some_and(|federation| !federation.is_null()) {
         return Err(refuse("feature_not_enabled", "The stand-in does not do federated searches."));
     }
@@ -70,6 +71,10 @@ pub(super) async fn multi(State(node): State<Shared>, headers: HeaderMap, bytes:
             .get("indexUid")
             .and_then(Value::as_str)
             .ok_or_else(|| refuse("missing_index_uid", format!("Missing field `indexUid` inside `{place}`")))?;
+        if !super::valid_uid(uid) {
+            let message = format!("Invalid value at `{place}.indexUid`: {}", super::uid_text(uid));
+            return Err(refuse("invalid_index_uid", message));
+        }
         requests.push((uid.to_owned(), Request::new(query, &known, &place)?));
     }
     let mut results = Vec::new();
@@ -105,7 +110,11 @@ pub(super) async fn facet(
     let name = name
         .as_str()
         .ok_or_else(|| shape::wrong_type("invalid_facet_search_facet_name", ".facetName", "a string", name))?;
-    let text = fields.get("facetQuery").and_then(Value::as_str);
+    let text = fields.get("facetQuery").filter(|text| !text.is_null());
+    if let Some(text) = text.filter(|text| !text.is_string()) {
+        return Err(shape::wrong_type("invalid_facet_search_query", ".facetQuery", "a string", text));
+    }
+    let text = text.and_then(Value::as_str);
     let mut inner = fields.clone();
     for own in ["facetName", "facetQuery", "exhaustiveFacetCount"] {
         inner.remove(own);
@@ -114,7 +123,7 @@ pub(super) async fn facet(
     let search = Request::new(&inner, BODY, "")?;
     let state = node.state();
     let found = state.indexes.get(&index).ok_or_else(|| no_index(&index))?;
-    let ranked = query::find(found, &search, state.feature("containsFilter"))?.ranked;
+    let ranked = query::find(found, &search, state.feature("containsFilter"), Scope::Documents)?.ranked;
     let documents: Vec<u32> = ranked.iter().map(|ranked| ranked.document).collect();
     let hits = query::facets::search(found, name, text, &documents)?;
     ok(json!({"facetHits": hits, "facetQuery": text, "processingTimeMs": 0}))

@@ -13,8 +13,8 @@ use crate::shape::{self, Field, Is};
 use crate::task::{Status, Task, Work};
 
 const FILTERS: &[Field] = &[
-    ("batchUids", Is::Text, "invalid_batch_uids"),
     ("uids", Is::Text, "invalid_task_uids"),
+    ("batchUids", Is::Text, "invalid_batch_uids"),
     ("canceledBy", Is::Text, "invalid_task_canceled_by"),
     ("types", Is::Text, "invalid_task_types"),
     ("statuses", Is::Text, "invalid_task_statuses"),
@@ -159,7 +159,9 @@ fn visible(right: &Right, task: &Task) -> bool {
 /// `GET /tasks`
 pub(super) async fn list(State(node): State<Shared>, headers: HeaderMap, RawQuery(query): RawQuery) -> Answer {
     let right = check(&node, &headers, "tasks.get", None)?;
-    let known: Vec<Field> = PAGE.iter().chain(FILTERS).copied().collect();
+    let mut known: Vec<Field> = PAGE.iter().chain(FILTERS).copied().collect();
+    // The engine names these two the other way round here.
+    known.swap(PAGE.len(), PAGE.len() + 1);
     let fields = shape::query(query.as_deref(), &known)?;
     let tests = tests(&fields)?;
     let limit = fields.get("limit").and_then(Value::as_u64).unwrap_or(20);

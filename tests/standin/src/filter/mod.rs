@@ -2,6 +2,7 @@
 
 mod eval;
 mod parse;
+mod places;
 
 pub(crate) use eval::{Scope, matches, normal, validate};
 pub(crate) use parse::from_json;

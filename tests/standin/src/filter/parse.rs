@@ -6,7 +6,8 @@ use super::{Filter, FilterFault, Test, Word};
 
 const OPERATIONS: &str = "`=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, `IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, `_geoBoundingBox` or `_geoPolygon`";
 
-type Parsed<T> = Result<T, FilterFault>;
+/// What a rule of the grammar makes.
+pub(super) type Parsed<T> = Result<T, FilterFault>;
 
 /// Parses a filter given as JSON: a text, or a list (all of them) of texts and lists (one of them). None if it is empty.
 pub(crate) fn from_json(value: &Value) -> Parsed<Option<Filter>> {
@@ -31,7 +32,7 @@ pub(crate) fn from_json(value: &Value) -> Parsed<Option<Filter>> {
                             all.push(Filter::Or(any));
                         }
                     }
-                    other => return Err(wrong("String, Array", other)),
+                    other => return Err(wrong("String, [String]", other)),
                 }
             }
             Ok((!all.is_empty()).then_some(Filter::And(all)))
@@ -59,20 +60,18 @@ pub(crate) fn parse(text: &str) -> Parsed<Option<Filter>> {
     Ok(Some(filter))
 }
 
-struct Parser {
-    text: Vec<char>,
-    at: usize,
+/// The parser and where it stands.
+pub(super) struct Parser {
+    /// The filter.
+    pub(super) text: Vec<char>,
+    /// The next character.
+    pub(super) at: usize,
 }
 
 impl Parser {
-    fn fault(&self, message: String, start: usize, end: usize) -> FilterFault {
+    pub(super) fn fault(&self, message: String, start: usize, end: usize) -> FilterFault {
         let text: String = self.text.iter().collect();
-        let end = if end > start { end } else { start + 1 };
-        FilterFault::new(format!(
-            "{message}\n{}:{} {text}",
-            start + 1,
-            end.min(self.text.len().max(start)).max(start) + 1
-        ))
+        FilterFault::new(format!("{message}\n{}:{} {text}", start + 1, end.max(start) + 1))
     }
 
     fn blanks(&mut self) {
@@ -81,7 +80,7 @@ impl Parser {
         }
     }
 
-    fn symbol(&mut self, symbol: &str) -> bool {
+    pub(super) fn symbol(&mut self, symbol: &str) -> bool {
         self.blanks();
         let length = symbol.chars().count();
         let found = self.text[self.at..].iter().take(length).copied().eq(symbol.chars());
@@ -154,55 +153,8 @@ impl Parser {
         self.condition(start)
     }
 
-    fn numbers(&mut self, open: &str, close: &str) -> Option<Vec<f64>> {
-        if !self.symbol(open) {
-            return None;
-        }
-        let mut numbers = Vec::new();
-        loop {
-            numbers.push(self.value().ok()?.text.parse().ok()?);
-            if self.symbol(close) {
-                return Some(numbers);
-            }
-            if !self.symbol(",") {
-                return None;
-            }
-        }
-    }
-
-    fn place(&self, start: usize) -> Word {
+    pub(super) fn place(&self, start: usize) -> Word {
         Word { text: self.text[start..self.at].iter().collect(), start, end: self.at }
-    }
-
-    fn radius(&mut self, start: usize) -> Parsed<Filter> {
-        match self.numbers("(", ")").as_deref() {
-            Some([lat, lng, metres, ..]) => Ok(Filter::Radius([*lat, *lng], *metres, self.place(start))),
-            _ => Err(self.fault(
-                "The `_geoRadius` filter must be in the form: `_geoRadius(latitude, longitude, radius, optionalResolution)`.".into(),
-                self.text.len() - 1,
-                self.text.len() - 1,
-            )),
-        }
-    }
-
-    fn bounding_box(&mut self, start: usize) -> Parsed<Filter> {
-        let corners = (|| {
-            self.symbol("(").then_some(())?;
-            let first = self.numbers("[", "]")?;
-            self.symbol(",").then_some(())?;
-            let second = self.numbers("[", "]")?;
-            self.symbol(")").then_some((first, second))
-        })();
-        match corners.as_ref().map(|(first, second)| (first.as_slice(), second.as_slice())) {
-            Some(([top, right], [bottom, left])) => {
-                Ok(Filter::Box([*top, *right], [*bottom, *left], self.place(start)))
-            }
-            _ => Err(self.fault(
-                "The `_geoBoundingBox` filter must be in the form: `_geoBoundingBox([latitude, longitude], [latitude, longitude])`.".into(),
-                self.text.len() - 1,
-                self.text.len() - 1,
-            )),
-        }
     }
 
     fn condition(&mut self, start: usize) -> Parsed<Filter> {
@@ -265,8 +217,8 @@ impl Parser {
         let behind = self.at;
         if let Ok(low) = self.value()
             && self.keyword("TO")
+            && let Ok(high) = self.value()
         {
-            let high = self.value()?;
             return Ok(on(Test::Between(low, high)));
         }
         self.at = behind;
@@ -291,7 +243,7 @@ impl Parser {
                 if self.text.get(self.at) != Some(&']') {
                     let at = self.at;
                     return Err(self.fault(
-                        "Expected only comma-separated field names inside `IN[..]`.".into(),
+                        "Expected matching `]` after the list of field names given to `IN[`".into(),
                         at,
                         self.text.len(),
                     ));
@@ -301,7 +253,7 @@ impl Parser {
         Ok(values)
     }
 
-    fn value(&mut self) -> Parsed<Word> {
+    pub(super) fn value(&mut self) -> Parsed<Word> {
         self.blanks();
         let start = self.at;
         match self.text.get(start).copied() {
@@ -328,6 +280,10 @@ impl Parser {
                     start,
                     self.text.len(),
                 ))
+            }
+            Some('=') => {
+                let at = start + 1;
+                Err(self.fault("Was expecting a value but instead got nothing.".into(), at - 1, at - 1))
             }
             Some(first) if plain(first) => {
                 while self.text.get(self.at).copied().is_some_and(plain) {

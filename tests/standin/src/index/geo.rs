@@ -16,14 +16,14 @@ pub(crate) fn of(document: &Map<String, Value>) -> Option<[f64; 2]> {
     Some([coordinate(geo.get("lat")?)?, coordinate(geo.get("lng")?)?])
 }
 
-/// Metres between two points on a sphere.
+/// Metres between two points on a sphere, to the millimetre.
 pub(crate) fn distance(from: [f64; 2], to: [f64; 2]) -> f64 {
-    const MEAN_RADIUS: f64 = 6_371_008.8;
+    const MEAN_RADIUS: f64 = 6_371_000.0;
     let [lat1, lng1] = from.map(f64::to_radians);
     let [lat2, lng2] = to.map(f64::to_radians);
     let half = |difference: f64| (difference / 2.0).sin().powi(2);
     let arc = half(lat2 - lat1) + lat1.cos() * lat2.cos() * half(lng2 - lng1);
-    2.0 * MEAN_RADIUS * arc.sqrt().asin()
+    (2.0 * MEAN_RADIUS * arc.sqrt().asin() * 1000.0).round() / 1000.0
 }
 
 /// The engine's complaint about a document's `_geo`, if it has one.

@@ -51,7 +51,7 @@ pub(crate) fn id(value: &Value) -> Result<String, ErrorBody> {
 
 /// The id of a document.
 pub(crate) fn of(document: &Map<String, Value>, primary_key: &str) -> Result<String, ErrorBody> {
-    match paths::values(document, primary_key).as_slice() {
+    match paths::whole(document, primary_key).as_slice() {
         [] => Err(ErrorBody::new(
             "missing_document_id",
             format!(

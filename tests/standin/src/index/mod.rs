@@ -67,6 +67,11 @@ impl Index {
         self.documents.get(self.ids.get(id)?)
     }
 
+    /// Whether a selector means a field that some document had.
+    pub(crate) fn knows(&self, selector: &str) -> bool {
+        selector == "*" || self.fields.iter().any(|name| paths::under(name, selector) || paths::under(selector, name))
+    }
+
     /// Internal id of a document id.
     pub(crate) fn internal(&self, id: &str) -> Option<u32> {
         self.ids.get(id).copied()
@@ -145,8 +150,8 @@ impl Index {
     pub(crate) fn field_distribution(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for document in self.documents.values() {
-            for (name, value) in document {
-                count_field(name, value, &mut counts);
+            for name in document.keys() {
+                *counts.entry(name.clone()).or_default() += 1;
             }
         }
         counts
@@ -165,14 +170,5 @@ impl Index {
             "numberOfEmbeddedDocuments": 0,
             "fieldDistribution": self.field_distribution(),
         })
-    }
-}
-
-fn count_field(name: &str, value: &Value, counts: &mut BTreeMap<String, u64>) {
-    *counts.entry(name.to_owned()).or_default() += 1;
-    if let Value::Object(object) = value {
-        for (key, value) in object {
-            count_field(&format!("{name}.{key}"), value, counts);
-        }
     }
 }

@@ -9,6 +9,21 @@ pub(crate) fn values<'a>(document: &'a Map<String, Value>, name: &str) -> Vec<&'
     found
 }
 
+/// Every value found under a dotted name; lists at its end are not opened.
+pub(crate) fn whole<'a>(document: &'a Map<String, Value>, name: &str) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for (key, value) in document {
+        if key == name {
+            found.push(value);
+        } else if let Some(rest) = name.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix('.'))
+            && let Value::Object(inner) = value
+        {
+            found.extend(whole(inner, rest));
+        }
+    }
+    found
+}
+
 fn in_object<'a>(object: &'a Map<String, Value>, name: &str, found: &mut Vec<&'a Value>) {
     for (key, value) in object {
         if key == name {

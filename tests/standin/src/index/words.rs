@@ -56,6 +56,7 @@ impl Analysis {
         let separators: Vec<&str> = self.separators.iter().map(String::as_str).collect();
         let dictionary: Vec<&str> = self.dictionary.iter().map(String::as_str).collect();
         let mut builder = TokenizerBuilder::<Vec<u8>>::new();
+        builder.create_char_map(true);
         if !separators.is_empty() {
             builder.separators(&separators);
         }
@@ -84,7 +85,7 @@ impl Analysis {
                     };
                     last = Some(token.kind);
                     let word = token.lemma().trim();
-                    if !word.is_empty() && word.len() <= LONGEST && !self.stops(word) {
+                    if !word.is_empty() && word.len() <= LONGEST {
                         found(position, word);
                     }
                 }
@@ -133,10 +134,13 @@ impl Words {
                 let mut end = start;
                 analysis.positions(tokenizer, &text, start, |position, word| {
                     end = position;
+                    *self.counts.entry((id, field)).or_default() += 1;
+                    if analysis.stops(word) {
+                        return;
+                    }
                     let places = self.postings.entry(word.to_owned()).or_default().entry(id).or_default();
                     places.push((field, position));
                     self.of_document.entry(id).or_default().insert(word.to_owned());
-                    *self.counts.entry((id, field)).or_default() += 1;
                 });
                 last.insert(field, end);
             });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use charabia::normalizer::{Normalize, NormalizerOption};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Refusal, refuse};
@@ -45,18 +46,11 @@ pub(crate) fn distribution(index: &Index, asked: &[String], documents: &[u32]) -
     let mut names = BTreeSet::new();
     let known = field_names(index);
     for pattern in asked {
-        if pattern == "*" {
-            names.extend(
-                known
-                    .iter()
-                    .filter(|name| index.settings.features(name).is_some() && !name.starts_with("_geo"))
-                    .cloned(),
-            );
-        } else if index.settings.features(pattern).is_some() {
-            names.insert(pattern.clone());
-        } else {
+        let met = |name: &&String| pattern == "*" || paths::under(name, pattern) || paths::fits(pattern, name);
+        if pattern != "*" && index.settings.features(pattern).is_none() {
             return Err(refuse("invalid_search_facets", not_filterable(index, pattern)));
         }
+        names.extend(known.iter().filter(met).filter(|name| index.settings.features(name).is_some()).cloned());
     }
     let (mut distribution, mut stats) = (Map::new(), Map::new());
     for name in names {
@@ -78,21 +72,16 @@ pub(crate) fn distribution(index: &Index, asked: &[String], documents: &[u32]) -
     Ok((Value::Object(distribution), Value::Object(stats)))
 }
 
-/// Names of all leaves in the index.
+/// Names of all fields in the index, also of the objects around them.
 fn field_names(index: &Index) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for document in index.documents.values() {
-        paths::leaves(document, &mut |name, _| {
-            names.insert(name.to_owned());
-        });
         names.extend(document.keys().cloned());
+        paths::leaves(document, &mut |name, _| {
+            let parents = name.match_indices('.').map(|(at, _)| name[..at].to_owned());
+            names.extend(parents.chain([name.to_owned()]));
+        });
     }
-    names.retain(|name| {
-        !index
-            .documents
-            .values()
-            .all(|document| paths::values(document, name).iter().all(|value| value.is_object() || value.is_array()))
-    });
     names
 }
 
@@ -111,7 +100,7 @@ fn not_filterable(index: &Index, pattern: &str) -> String {
     format!("Invalid facet distribution: Pattern `{pattern}` is not filterable. {known}")
 }
 
-/// Values of a facet that a text finds: each word's start is looked for, with typos.
+/// Values of a facet that start with a text (the engine also forgives typos).
 pub(crate) fn search(index: &Index, name: &str, text: Option<&str>, documents: &[u32]) -> Result<Value, Refusal> {
     let refused = |message: String| Err(refuse("invalid_facet_search_facet_name", message));
     if index.settings.get("facetSearch") == &json!(false) {
@@ -137,16 +126,11 @@ pub(crate) fn search(index: &Index, name: &str, text: Option<&str>, documents: &
         }
     }
     let (_, texts) = count(index, name, documents);
-    let wanted = normal(text.unwrap_or_default());
-    let mut found: Vec<(String, u64)> = texts
-        .into_iter()
-        .filter(|(form, _)| {
-            wanted.is_empty()
-                || form.split_whitespace().any(|word| word.starts_with(&wanted))
-                || form.starts_with(&wanted)
-        })
-        .map(|(_, value)| value)
-        .collect();
+    let plain =
+        |text: &str| text.trim().normalize(&NormalizerOption { lossy: true, ..Default::default() }).to_lowercase();
+    let wanted = plain(text.unwrap_or_default());
+    let mut found: Vec<(String, u64)> =
+        texts.into_values().filter(|(value, _)| plain(value).starts_with(&wanted)).collect();
     if index.settings.by_count(name) {
         found.sort_by(|left, right| right.1.cmp(&left.1).then(right.0.cmp(&left.0)));
     }

@@ -54,9 +54,11 @@ impl<'a> Formatter<'a> {
         Self { index, analysis: Analysis::new(&index.settings), terms, format }
     }
 
-    /// Whether anything is to be formatted.
+    /// Whether anything is to be formatted: a field that the index knows.
     pub(crate) fn wanted(&self) -> bool {
-        !self.format.highlight.is_empty() || !self.format.crop.is_empty()
+        let crops = self.format.crop.iter().map(|entry| entry.split(':').next().unwrap_or_default());
+        let mut selectors = self.format.highlight.iter().map(String::as_str).chain(crops);
+        selectors.any(|selector| self.index.knows(selector))
     }
 
     fn selected(selectors: &[String], name: &str) -> bool {

@@ -22,7 +22,7 @@ use crate::filter::{self, Scope};
 use crate::index::{Index, geo, paths};
 use crate::query::format::Formatter;
 use crate::query::graph::Graph;
-use crate::query::rank::{Ranked, Ranking, Rule};
+use crate::query::rank::{Ranked, Ranking, Rule, Strategy};
 use crate::query::sort::{By, Criterion};
 
 /// The documents that a search is about, ranked, and all candidates.
@@ -33,24 +33,33 @@ pub(crate) struct Found {
     pub(crate) query: terms::Query,
 }
 
-fn rules(index: &Index, criteria: &[Criterion]) -> Vec<Rule> {
+/// The rules of a search. Words are dropped before any rule that looks at them, wherever `words` itself stands.
+fn rules(index: &Index, criteria: &[Criterion], strategy: Strategy) -> Vec<Rule> {
     let mut rules = Vec::new();
-    let push_word = |rules: &mut Vec<Rule>, name: &'static str| rules.push(Rule::Words(name));
+    let mut words = strategy == Strategy::All;
     for rule in index.settings.texts("rankingRules") {
-        match rule.as_str() {
-            "words" => push_word(&mut rules, "words"),
-            "typo" => push_word(&mut rules, "typo"),
-            "proximity" => push_word(&mut rules, "proximity"),
-            "attributeRank" => push_word(&mut rules, "attributeRank"),
-            "wordPosition" => push_word(&mut rules, "wordPosition"),
-            "exactness" => push_word(&mut rules, "exactness"),
-            "attribute" => {
-                push_word(&mut rules, "attributeFirst");
-                push_word(&mut rules, "attributeSecond");
+        let names: &[&'static str] = match rule.as_str() {
+            "words" => &[],
+            "typo" => &["typo"],
+            "proximity" => &["proximity"],
+            "attributeRank" => &["attributeRank"],
+            "wordPosition" => &["wordPosition"],
+            "exactness" => &["exactness"],
+            "attribute" => &["attributeFirst", "attributeSecond"],
+            "sort" => {
+                rules.extend(criteria.iter().cloned().map(Rule::By));
+                continue;
             }
-            "sort" => rules.extend(criteria.iter().cloned().map(Rule::By)),
-            custom => rules.extend(Criterion::parse(custom).map(Rule::By)),
+            custom => {
+                rules.extend(Criterion::parse(custom).map(Rule::By));
+                continue;
+            }
+        };
+        if !words {
+            rules.push(Rule::Words("words"));
+            words = true;
         }
+        rules.extend(names.iter().map(|name| Rule::Words(name)));
     }
     rules
 }
@@ -87,17 +96,19 @@ fn criteria(index: &Index, sort: &[String]) -> Result<Vec<Criterion>, Refusal> {
 }
 
 /// Finds and ranks what a request asks for, without paging.
-pub(crate) fn find(index: &Index, request: &Request, contains: bool) -> Result<Found, Refusal> {
+pub(crate) fn find(index: &Index, request: &Request, contains: bool, scope: Scope) -> Result<Found, Refusal> {
     let parsed = filter::from_json(&request.filter)
         .map_err(|fault| refuse(fault.code.unwrap_or("invalid_search_filter"), fault.message))?;
     if let Some(parsed) = &parsed {
-        filter::validate(parsed, &index.settings, contains, Scope::Search, &request.filter).map_err(
-            |fault| match fault.code {
+        filter::validate(parsed, &index.settings, contains, scope, &request.filter).map_err(|fault| {
+            match fault.code {
                 Some(code) => refuse(code, fault.message),
-                None if fault.message.contains("reserved keyword") => refuse("invalid_search_filter", fault.message),
+                None if scope == Scope::Documents || fault.message.contains("reserved keyword") => {
+                    refuse("invalid_search_filter", fault.message)
+                }
                 None => refuse("invalid_search_filter", format!("Index `{}`: {}", index.uid, fault.message)),
-            },
-        )?;
+            }
+        })?;
     }
     let criteria = criteria(index, &request.sort)?;
     if let Some(distinct) = &request.distinct
@@ -164,7 +175,7 @@ pub(crate) fn find(index: &Index, request: &Request, contains: bool) -> Result<F
         })
         .collect();
     let graph = Graph::new(&query, index, &in_fields);
-    let rules = rules(index, &criteria);
+    let rules = rules(index, &criteria, request.strategy);
     let ranking = Ranking { index, graph: Some(&graph), rules: &rules, strategy: request.strategy };
     let mut ranked = ranking.rank(documents);
     if let Some(threshold) = request.threshold {
@@ -197,7 +208,7 @@ pub(crate) fn find(index: &Index, request: &Request, contains: bool) -> Result<F
 
 /// Runs a search and writes the answer's body.
 pub(crate) fn search(index: &Index, request: &Request, contains: bool) -> Result<Map<String, Value>, Refusal> {
-    let found = find(index, request, contains)?;
+    let found = find(index, request, contains, Scope::Search)?;
     let total = found.ranked.len();
     let most = index.settings.max_hits();
     let (offset, limit) = match request.page {

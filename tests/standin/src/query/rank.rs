@@ -1,6 +1,8 @@
 //! Ranking: documents are put into buckets, rule by rule. A document stands in a bucket together with the ways (paths)
 //! in which the query fits it; each rule takes the cheapest of these ways and leaves only them to the next rule.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::detail::Detail;
@@ -19,6 +21,8 @@ struct Way {
 #[derive(Clone, Debug)]
 struct Entry {
     document: u32,
+    /// How many words of the query are missing.
+    missing: usize,
     ways: Vec<Way>,
 }
 
@@ -68,35 +72,44 @@ impl Ranking<'_> {
     pub(crate) fn rank(&self, documents: Vec<u32>) -> Vec<Ranked> {
         let mut ranked = Vec::new();
         let Some(graph) = self.graph.filter(|graph| graph.length > 0) else {
-            let entries = documents.into_iter().map(|document| Entry { document, ways: Vec::new() }).collect();
-            self.bucket(entries, 0, &mut Vec::new(), &mut ranked);
+            let plain = |document| Entry { document, missing: 0, ways: Vec::new() };
+            self.bucket(documents.into_iter().map(plain).collect(), 0, &mut Vec::new(), &mut ranked);
             return ranked;
         };
-        let explained = self.rules.iter().any(|rule| matches!(rule, Rule::Words("words")));
-        let levels = self.levels(graph);
-        let most = levels.len();
-        let mut left = documents;
-        for (removed, terms) in levels.iter().enumerate() {
-            let tilings = graph.tilings(terms);
-            let fits = |document: u32| -> Vec<Way> {
-                let whole =
-                    |nodes: &&Vec<usize>| nodes.iter().all(|node| graph.nodes[*node].found.contains_key(&document));
-                tilings.iter().filter(whole).map(|nodes| Way { nodes: nodes.clone(), typos: None }).collect()
-            };
-            let entries: Vec<Entry> =
-                left.iter().map(|document| Entry { document: *document, ways: fits(*document) }).collect();
-            let (inside, outside): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| !entry.ways.is_empty());
-            left = outside.into_iter().map(|entry| entry.document).collect();
-            let extra = graph.nodes.iter().filter_map(|node| node.term.phrase.as_ref());
-            let extra: usize = extra.map(|words| words.iter().flatten().count()).sum();
-            let max = most + extra.saturating_sub(1);
-            let mut details = Vec::new();
-            if explained {
-                details.push(Detail::Words { matching: max - removed, max });
-            }
-            self.bucket(inside, 0, &mut details, &mut ranked);
-        }
+        let levels: Vec<Vec<Vec<usize>>> = self.levels(graph).iter().map(|terms| graph.tilings(terms)).collect();
+        let entry = |document: u32| {
+            let fits = |nodes: &&Vec<usize>| nodes.iter().all(|node| graph.nodes[*node].found.contains_key(&document));
+            levels.iter().enumerate().find_map(|(missing, tilings)| {
+                let ways: Vec<Way> =
+                    tilings.iter().filter(fits).map(|nodes| Way { nodes: nodes.clone(), typos: None }).collect();
+                (!ways.is_empty()).then_some(Entry { document, missing, ways })
+            })
+        };
+        self.bucket(documents.into_iter().filter_map(entry).collect(), 0, &mut Vec::new(), &mut ranked);
         ranked
+    }
+
+    /// Splits a bucket by the number of words found.
+    fn by_words(
+        &self,
+        graph: &Graph,
+        entries: Vec<Entry>,
+        rule: usize,
+        details: &mut Vec<Detail>,
+        ranked: &mut Vec<Ranked>,
+    ) {
+        let phrases = graph.nodes.iter().filter_map(|node| node.term.phrase.as_ref());
+        let extra: usize = phrases.map(|words| words.iter().flatten().count()).sum();
+        let max = self.levels(graph).len() + extra.saturating_sub(1);
+        let mut buckets: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            buckets.entry(entry.missing).or_default().push(entry);
+        }
+        for (missing, entries) in buckets {
+            details.push(Detail::Words { matching: max - missing, max });
+            self.bucket(entries, rule + 1, details, ranked);
+            details.pop();
+        }
     }
 
     /// The terms that must be found, from all of them to the fewest.
@@ -149,7 +162,8 @@ impl Ranking<'_> {
                     details.pop();
                 }
             }
-            (Rule::Words("words"), _) | (_, None) => self.bucket(entries, rule + 1, details, ranked),
+            (_, None) => self.bucket(entries, rule + 1, details, ranked),
+            (Rule::Words("words"), Some(graph)) => self.by_words(graph, entries, rule, details, ranked),
             (Rule::Words("exactness"), Some(graph)) => {
                 for (kind, entries) in exact_attribute(graph, self.index, entries) {
                     details.push(Detail::ExactAttribute(kind));
@@ -173,8 +187,14 @@ impl Ranking<'_> {
         let cost = super::cost::of(name);
         let max =
             entries.iter().flat_map(|entry| &entry.ways).map(|way| (cost.most)(graph, self.index, &way.nodes)).max();
-        let max = max.unwrap_or_default();
-        let mut buckets: std::collections::BTreeMap<u32, Vec<Entry>> = Default::default();
+        let mut max = max.unwrap_or_default();
+        // Where no words may be missing, the first rule still sees all ways, also those that fit no document.
+        if self.strategy == Strategy::All && !details.iter().any(|detail| matches!(detail, Detail::Priced { .. })) {
+            let terms: Vec<usize> = (0..graph.length).collect();
+            let all = graph.tilings(&terms).into_iter().map(|nodes| (cost.most)(graph, self.index, &nodes)).max();
+            max = max.max(all.unwrap_or_default());
+        }
+        let mut buckets: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             let mut best: Option<u32> = None;
             let mut ways: Vec<Way> = Vec::new();
@@ -188,7 +208,7 @@ impl Ranking<'_> {
                     ways.push(Way { nodes: way.nodes.clone(), typos: typos.or_else(|| way.typos.clone()) });
                 }
             }
-            buckets.entry(best.unwrap_or_default()).or_default().push(Entry { document: entry.document, ways });
+            buckets.entry(best.unwrap_or_default()).or_default().push(Entry { ways, ..entry });
         }
         for (price, entries) in buckets {
             details.push(Detail::rank(name, price, max));

@@ -210,5 +210,8 @@ pub(crate) fn from_url(query: Option<&str>) -> Result<Request, Refusal> {
     for name in ["hybridEmbedder", "hybridSemanticRatio", "personalizeUserContext", "vector"] {
         body.remove(name);
     }
-    Request::new(&body, BODY, "")
+    Request::new(&body, BODY, "").map_err(|Refusal(mut body, status)| {
+        body.message = body.message.replace(" at `.matchingStrategy`", " for parameter `matchingStrategy`");
+        Refusal(body, status)
+    })
 }
