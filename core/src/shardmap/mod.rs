@@ -146,7 +146,7 @@ pub enum FacetOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Largest request body, decoded (413 above it). The engine's default is 100 MiB.
+    /// Largest request body, decoded (413 above it). The engine's default is 100 MB.
     pub max_body_bytes: u64,
     /// Largest document payload that the filter splits itself; larger ones, and ones of unknown length, go to
     /// control's bulk entry.
@@ -164,7 +164,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_body_bytes: 100 << 20,
+            max_body_bytes: 100_000_000,
             split_in_filter_bytes: 8 << 20,
             worker_budget_bytes: 192 << 20,
             request_timeout_ms: 30_000,

@@ -24,6 +24,7 @@ pub(super) fn outcome_unknown(ticket: u32) -> Reply {
 /// Control's own answer, as it stands.
 pub(super) fn from_control(reply: ControlReply) -> Reply {
     let mut headers = reply.headers;
+    headers.retain(|(name, _)| name != "content-type");
     let body = match reply.body {
         Some(body) => {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));

@@ -11,7 +11,7 @@ use crate::Cluster;
 /// # Errors
 /// When control does not answer.
 pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
-    let status = cluster.control_client().get("/_miroir/status").await?.json();
+    let status = cluster.operator_client().get("/_miroir/status").await?.json();
     print("\nWhere the shards live:");
     for node in status["nodes"].as_array().into_iter().flatten() {
         let id = node["id"].as_str().unwrap_or_default();
@@ -30,7 +30,7 @@ pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 fn holds(shard: &Value, node: &str) -> bool {
-    shard["in_sync"].as_array().into_iter().flatten().any(|owner| owner == node)
+    shard["copies"].as_array().into_iter().flatten().any(|copy| copy["node"] == node && copy["state"] == "in_sync")
 }
 
 /// Requests to paste.
@@ -47,7 +47,7 @@ pub fn curl_lines(cluster: &Cluster, arguments: &Arguments) {
         ),
         format!("curl -s {url}/indexes/films/stats {auth}"),
         format!("curl -s {url}/tasks {auth}"),
-        format!("curl -s {url}/_miroir/status {auth}"),
+        format!("curl -s {}/_miroir/status {auth}", cluster.internal),
     ];
     for line in lines {
         print(&format!("  {line}"));

@@ -85,6 +85,8 @@ pub struct Cluster {
     pub envoys: Vec<Process>,
     /// Admin interfaces of the Envoys, in order.
     pub envoy_admins: Vec<String>,
+    /// Control's internal listener: `/_miroir/status` and metrics.
+    pub internal: String,
     /// Where data and logs are.
     pub dir: PathBuf,
     options: Options,
@@ -130,7 +132,8 @@ impl Cluster {
             envoy_admins.push(live);
             envoys.push(process);
         }
-        let cluster = Self { nodes, control, envoys, envoy_admins, dir, options, _temporary: temporary };
+        let internal = format!("http://127.0.0.1:{internal}");
+        let cluster = Self { nodes, control, envoys, envoy_admins, internal, dir, options, _temporary: temporary };
         cluster.describe()?;
         Ok(cluster)
     }
@@ -151,6 +154,12 @@ impl Cluster {
     #[must_use]
     pub fn control_client(&self) -> Client {
         Client::new(&self.control.part.url, self.options.master_key.as_deref())
+    }
+
+    /// A client of control's internal listener.
+    #[must_use]
+    pub fn operator_client(&self) -> Client {
+        Client::new(&self.internal, self.options.master_key.as_deref())
     }
 
     /// Writes `cluster.json`; to be called after a part was restarted.
