@@ -19,13 +19,7 @@ impl FromRequest<Handle> for Payload {
     async fn from_request(request: Request<Body>, handle: &Handle) -> Result<Self, Response> {
         let limit = handle.map().limits.max_body_bytes;
         let read = to_bytes(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
-        read.map(Self).map_err(|_| {
-            let message = format!(
-                "The provided payload reached the size limit. The maximum accepted payload size is {}.",
-                crate::stats::in_words(limit)
-            );
-            refusal(&ErrorBody::new("payload_too_large", message))
-        })
+        read.map(Self).map_err(|_| refusal(&ErrorBody::payload_too_large(limit)))
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) fn shown(bytes: u64, human: bool) -> Value {
 }
 
 /// "3.99 KiB": the largest binary unit of which there is at least one, two digits, no trailing zeros.
-pub(crate) fn words(bytes: u64) -> String {
+fn words(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut unit = 0;
     while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 1)) > 0 {
