@@ -30,7 +30,7 @@ pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 fn holds(shard: &Value, node: &str) -> bool {
-    shard["copies"].as_array().into_iter().flatten().any(|copy| copy["node"] == node && copy["state"] == "in_sync")
+    shard["copies"].as_array().into_iter().flatten().any(|copy| copy["node"] == node && copy["state"] == "inSync")
 }
 
 /// Requests to paste.
