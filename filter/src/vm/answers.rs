@@ -54,7 +54,5 @@ mod tests {
     fn a_limit_reads_as_the_engines() {
         let text = String::from_utf8(too_large(100_000_000).body).unwrap();
         assert!(text.contains("The maximum accepted payload size is 100 MB."), "{text}");
-        assert_eq!(size(100 << 20), "100 MiB");
-        assert_eq!(size(1_000_001), "1000001 B");
     }
 }
