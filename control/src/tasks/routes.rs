@@ -157,6 +157,7 @@ async fn delete(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, he
             "deletedTasks": deleted,
             "originalFilter": format!("?{raw}"),
         });
+        // The sequencer fills in the uid and the times.
         let task = TaskRow {
             uid: 0,
             index: None,
@@ -168,8 +169,8 @@ async fn delete(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, he
             error: None,
             custom_metadata: None,
             enqueued_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            started_ms: Some(0),
+            finished_ms: Some(0),
         };
         cluster.record(task).await
     };
