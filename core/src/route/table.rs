@@ -243,11 +243,8 @@ pub const PATHS: &[PathRule] = &[
             "A write's documents lie in parts on the nodes.",
         )],
     ),
-    path("/batches", &[rule("GET", "tasks.get", UNSUPPORTED, "Batches are each node's own; see the tasks.")]),
-    path(
-        "/batches/{batch_uid}",
-        &[rule("GET", "tasks.get", UNSUPPORTED, "Batches are each node's own; see the tasks.")],
-    ),
+    path("/batches", &[rule("GET", "tasks.get", CONTROL, "Every task is a batch of its own.")]),
+    path("/batches/{batch_uid}", &[rule("GET", "tasks.get", CONTROL, "Every task is a batch of its own.")]),
     path(
         "/keys",
         &[
