@@ -108,3 +108,6 @@ async fn tidy(mut request: Request) -> Request {
     }
     request
 }
+
+#[cfg(test)]
+mod tests;
