@@ -83,7 +83,9 @@ impl Sequencer {
     fn pace(&mut self, n: N, busy: bool) {
         let timing = &self.config.timing;
         let node = &mut self.nodes[n];
-        let pause = if busy { timing.poll.0 } else { (node.pause * 2).min(timing.poll.1) };
+        // A growth by a sixteenth keeps the pause at about a sixteenth of the time waited: a task of half a second is
+        // seen done within 50 ms, and a long one costs two reads a second.
+        let pause = if busy { timing.poll.0 } else { (node.pause + node.pause.div_ceil(16)).min(timing.poll.1) };
         node.pause = pause.max(timing.poll.0);
         let idle = node.open.is_empty() && node.journal.is_empty();
         node.next_read = self.now + if idle { timing.witness } else { node.pause };
