@@ -294,7 +294,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Short stable name: `copy_stale`, `node_down`, `node_up`, `new_incarnation`, `audit_foreign`, `audit_late`,
-    /// `audit_repeated`, `audit_order`, `audit_lost`, `last_copy_damaged`, `index_excluded`, `shard_down`.
+    /// `audit_repeated`, `audit_order`, `audit_lost`, `last_copy_damaged`, `index_differs`, `shard_down`.
     pub kind: &'static str,
     /// The node, where one is meant.
     pub node: Option<NodeId>,
@@ -507,7 +507,7 @@ impl Default for Timing {
             soft: 2_000,
             bytes_per_ms: 5_000,
             slack: 1_000,
-            commit_retry: 10_000,
+            commit_retry: 30_000,
             probe: 1_000,
             mutate: 5_000,
             poll: (20, 500),
@@ -538,4 +538,15 @@ pub struct NodeStatus {
     pub journal: usize,
     /// Engine version, once seen.
     pub version: Option<String>,
+}
+
+/// A ticket that is not over, for `status` pages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TicketStatus {
+    /// Task uid.
+    pub uid: u32,
+    /// One word: `queued`, `granted`, `settling`, `decided`, `over` (a part on a node out of reach is not settled).
+    pub phase: &'static str,
+    /// Whether it keeps others from its shards.
+    pub holds_locks: bool,
 }

@@ -146,7 +146,7 @@ impl Sequencer {
             return self.answer_begin(waiting.request, error_reply(409, &ErrorBody::new("bad_request", text)));
         }
         if let Some((status, body)) = row.reply {
-            let reply = ControlReply { status, headers: json_headers(), body: Some(body) };
+            let reply = ControlReply { status, headers: Vec::new(), body: Some(body) };
             return self.answer_begin(waiting.request, reply);
         }
         match self.tickets.get_mut(&row.ticket) {
@@ -222,12 +222,8 @@ fn idempotency_scope(waiting: &Waiting) -> Option<String> {
     Some(format!("{}\u{0}{:?}\u{0}{api_key}\u{0}{key}", begin.index, begin.kind))
 }
 
-pub(crate) fn json_headers() -> Vec<(String, String)> {
-    vec![("content-type".to_owned(), "application/json".to_owned())]
-}
-
 pub(crate) fn error_reply(status: u16, error: &ErrorBody) -> ControlReply {
-    ControlReply { status, headers: json_headers(), body: serde_json::to_value(error).ok() }
+    ControlReply { status, headers: Vec::new(), body: serde_json::to_value(error).ok() }
 }
 
 /// 503: nothing was written, or it is not known whether; the text says which.

@@ -31,6 +31,7 @@ impl Sequencer {
         };
         ticket.row.task = Some(task.clone());
         self.tickets.insert(uid, ticket);
+        self.cancelations.insert(uid);
         self.touch_ticket(uid);
         self.out.extra.push(Record::Task(Box::new(task.clone())));
         self.emit(Effect::Accepted { request, task: Box::new(task) });
@@ -92,12 +93,13 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&target) else { return };
         let Some(by) = ticket.row.canceler else { return };
         let canceled = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Canceled);
-        if let Some(cancelation) = self.tickets.get_mut(&by) {
-            if let TicketWork::Cancel(work) = &mut cancelation.row.work {
-                work.canceled += u64::from(canceled);
-            }
+        if let Some(TicketWork::Cancel(work)) = self.tickets.get_mut(&by).map(|ticket| &mut ticket.row.work) {
+            work.canceled += u64::from(canceled);
             self.touch_ticket(by);
-            self.finish_cancelation(by);
+        }
+        // Several may have been aimed at it, and the last one counts it.
+        for uid in self.cancelations.clone() {
+            self.finish_cancelation(uid);
         }
     }
 
@@ -119,6 +121,7 @@ impl Sequencer {
             (task.started_ms, task.finished_ms) = (Some(now), Some(now));
             self.out.extra.push(Record::Task(Box::new(task.clone())));
         }
+        self.cancelations.remove(&uid);
         self.emit(Effect::TaskChanged { uid, status: TaskStatus::Succeeded });
         self.drop_ticket(uid);
     }

@@ -6,16 +6,16 @@ use miroir_core::wire::{
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::begin::{json_headers, unavailable};
+use crate::begin::unavailable;
 use crate::state::{Live, Reach, Timer, Todo, Vm};
 
 impl Sequencer {
     pub(crate) fn on_commit(&mut self, request: RequestId, commit: Commit) {
         let Some(ticket) = self.tickets.get_mut(&commit.ticket) else {
-            return self.answer_commit(request, unavailable("no such ticket: nothing was written"));
+            return self.answer_commit(request, unavailable("no such ticket: its outcome cannot be told"));
         };
         if !matches!(&ticket.row.work, TicketWork::Write(work) if work.attempt == commit.attempt) {
-            return self.answer_commit(request, unavailable("no such ticket: nothing was written"));
+            return self.answer_commit(request, unavailable("no such ticket: its outcome cannot be told"));
         }
         match ticket.live {
             Live::Queued => self.answer_commit(request, unavailable("the ticket was not granted")),
@@ -35,7 +35,7 @@ impl Sequencer {
                 let reply = ticket.row.reply.clone();
                 let reply = reply.map_or_else(
                     || unavailable("the outcome is unknown"),
-                    |(status, body)| ControlReply { status, headers: json_headers(), body: Some(body) },
+                    |(status, body)| ControlReply { status, headers: Vec::new(), body: Some(body) },
                 );
                 self.answer_commit(request, reply);
             }
@@ -123,13 +123,26 @@ impl Sequencer {
     /// A node refused the key of a grant since it had been fenced meanwhile: nothing was enqueued there.
     pub(crate) fn on_renew(&mut self, request: RequestId, renew: Renew) {
         let Some(ticket) = self.tickets.get_mut(&renew.ticket) else {
-            return self.answer_renew(request, unavailable("no such ticket: nothing was written"));
+            return self.answer_renew(request, unavailable("no such ticket: its outcome cannot be told"));
         };
         let own = matches!(&ticket.row.work, TicketWork::Write(work) if work.attempt == renew.attempt);
         if !own || ticket.live != Live::Granted {
             return self.answer_renew(request, unavailable("the ticket is being resolved"));
         }
+        let refused: Vec<(NodeId, u64)> = ticket
+            .row
+            .parts
+            .iter()
+            .filter(|part| renew.nodes.contains(&part.node))
+            .map(|part| (part.node.clone(), part.generation))
+            .collect();
         ticket.renewing.push((request, renew.nodes));
+        for (id, generation) in refused {
+            // It refuses the newest key: it has lost it, and needs another one.
+            if let Some(n) = self.node_at(&id).filter(|n| self.is_writable(*n) && self.nodes[*n].live <= generation) {
+                self.request_fence(n, generation);
+            }
+        }
         self.answer_renewals(renew.ticket);
     }
 

@@ -14,11 +14,11 @@ impl Sequencer {
             .unwrap_or_default()
     }
 
-    /// Copies that have every acknowledged write, on the disk that the node has now, known to hold this index.
+    /// Copies that have every acknowledged write, on the disk that the node has now, known to hold its writes.
     pub(crate) fn in_sync(&self, index: &IndexRow, shard: u32) -> Vec<N> {
         self.shard_copies(index.placement, shard)
             .iter()
-            .filter(|copy| self.is_good(copy) && !self.is_excluded(index, copy.node))
+            .filter(|copy| self.is_good(copy))
             .map(|copy| copy.node)
             .collect()
     }
@@ -28,15 +28,11 @@ impl Sequencer {
         copy.state == CopyState::InSync && copy.incarnation == node.incarnation && !node.rebuild
     }
 
-    pub(crate) fn is_excluded(&self, index: &IndexRow, node: N) -> bool {
-        index.excluded.contains(&self.nodes[node].row.id)
-    }
-
     /// Copies that take writes, with whether they count; on reachable nodes or not.
     pub(crate) fn written(&self, index: &IndexRow, shard: u32) -> Vec<(N, bool)> {
         self.shard_copies(index.placement, shard)
             .iter()
-            .filter(|copy| !self.is_excluded(index, copy.node) && !self.nodes[copy.node].row.rebuild)
+            .filter(|copy| !self.nodes[copy.node].row.rebuild)
             .filter_map(|copy| match copy.state {
                 CopyState::InSync => self.is_good(copy).then_some((copy.node, true)),
                 CopyState::Stale => self.planted.owners_from_map.then_some((copy.node, true)),
@@ -49,8 +45,7 @@ impl Sequencer {
     pub(crate) fn is_writable(&self, node: N) -> bool {
         let node = &self.nodes[node];
         let changing = matches!(node.fence, Some(fence) if matches!(fence.stage, crate::state::FenceStage::Keys(_)));
-        let known = node.reach == Reach::Up || self.planted.no_fence_at_start && node.starting;
-        known && (node.keys.is_some() || self.planted.no_fence_at_start) && !changing && !node.row.rebuild
+        node.reach == Reach::Up && node.keys.is_some() && !changing && !node.row.rebuild
     }
 
     /// Whether it will soon be known if a node can be given in a grant.
@@ -69,10 +64,7 @@ impl Sequencer {
         }
         let others = copies.iter().filter(|other| other.node != node && self.is_good(other)).count();
         let id = self.nodes[node].row.id.clone();
-        // An index that some nodes are excluded from may have its last good copy here although the shard has others.
-        let indexes = self.indexes.values().filter(|index| index.placement == placement && !index.excluded.is_empty());
-        let last_of_one = indexes.into_iter().any(|index| self.in_sync(index, shard) == [node]);
-        if (others == 0 || last_of_one) && !self.planted.last_copy_made_stale {
+        if others == 0 && !self.planted.last_copy_made_stale {
             self.alert("last_copy_damaged", Some(node), format!("shard {shard} on {id}, the last copy in sync: {why}"));
             return false;
         }
@@ -82,7 +74,8 @@ impl Sequencer {
             copy.incarnation = incarnation;
         }
         self.out.copies.insert((placement, shard));
-        self.touch_map();
+        let epoch = self.touch_map();
+        self.unread.insert((placement, shard), epoch);
         self.alert("copy_stale", Some(node), format!("shard {shard} on {id}: {why}"));
         // Whoever waited for this copy need not any more.
         let parts: Vec<u32> = self.nodes[node].parts.iter().copied().collect();
@@ -105,27 +98,12 @@ impl Sequencer {
         }
     }
 
-    /// Takes a node out of an index, unless it has the last good copy of a shard of it.
-    pub(crate) fn exclude(&mut self, uid: &str, node: N, why: &str) -> bool {
-        let Some(index) = self.indexes.get(uid).cloned() else { return false };
-        if self.is_excluded(&index, node) {
-            return true;
-        }
-        let last = (0..self.config.shards).any(|shard| self.in_sync(&index, shard) == [node]);
+    /// A node whose index is not what it must be: it does not take part in it any more. Copies are kept per shard and
+    /// not per index, so that its copies go stale for all of them; last copies stay, and are reported.
+    pub(crate) fn exclude(&mut self, uid: &str, node: N, why: &str) {
         let id = self.nodes[node].row.id.clone();
-        if last {
-            self.alert("last_copy_damaged", Some(node), format!("index {uid} on {id}: {why}"));
-            return false;
-        }
-        if let Some(index) = self.indexes.get_mut(uid) {
-            index.excluded.push(id.clone());
-        }
-        self.out.indexes.insert(uid.to_owned());
-        self.touch_map();
-        self.alert("index_excluded", Some(node), format!("index {uid} on {id}: {why}"));
-        let parts: Vec<u32> = self.nodes[node].parts.iter().copied().collect();
-        self.todo.extend(parts.into_iter().map(Todo::Judge));
-        true
+        self.alert("index_differs", Some(node), format!("index {uid} on {id}: {why}"));
+        self.mark_all_stale(node, &format!("index {uid} {why}"));
     }
 
     /// The operator gives up what only other copies have (F8).

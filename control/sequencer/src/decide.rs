@@ -8,7 +8,7 @@ use miroir_core::wire::{ControlReply, PartOutcome};
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::begin::{error_reply, json_headers, unavailable};
+use crate::begin::{error_reply, unavailable};
 use crate::grant::shards_down;
 use crate::settle::Known;
 use crate::state::{Live, N, Todo};
@@ -155,7 +155,7 @@ impl Sequencer {
         self.touch_ticket(uid);
         self.out.extra.push(Record::Task(Box::new(task)));
         self.settle_key(uid);
-        let mut headers = json_headers();
+        let mut headers = Vec::new();
         if degraded {
             headers.push(("x-miroir-degraded".to_owned(), "replicas".to_owned()));
         }

@@ -93,6 +93,16 @@ impl Sequencer {
             self.apply(uid);
             return self.conclude_index(uid, TaskStatus::Succeeded, None);
         }
+        if self.nodes.iter().any(|node| node.row.away) {
+            // Filters must know that such a node is not read for this index any more (F7).
+            let epoch = self.meta.epoch;
+            if let Some(ticket) = self.tickets.get_mut(&uid).filter(|ticket| ticket.row.epoch == 0) {
+                ticket.row.epoch = epoch;
+            }
+            if !self.is_adopted(uid) {
+                return self.at(self.now + crate::index_ops::LOOK_AGAIN, crate::state::Timer::Ticket(uid));
+            }
+        }
         let verified = self.tickets.get(&uid).is_some_and(|ticket| ticket.verified);
         if verified || !self.verify(uid, &operation, &good) {
             self.conclude_index(uid, TaskStatus::Succeeded, None);
@@ -276,8 +286,8 @@ impl Sequencer {
             self.emit(Effect::TaskChanged { uid, status });
         }
         self.release(uid);
-        self.over(uid);
         self.cancel_progress(uid);
+        self.over(uid);
     }
 
     /// Documents that went with an index, counted once each.
@@ -311,7 +321,6 @@ fn new_row(
         placement: 0,
         primary_key,
         provisional: false,
-        excluded: Vec::new(),
         swapping: false,
         settings: settings.unwrap_or(serde_json::Value::Null),
         view: view.unwrap_or_default(),

@@ -10,8 +10,8 @@ use crate::api::*;
 use crate::grant::index_not_found;
 use crate::state::{Live, Op, Reach, Timer, Todo};
 
-/// How often a swap looks whether the queues are empty, in milliseconds.
-const SWAP_PAUSE: u64 = 20;
+/// How often an operation looks whether what it waits for has come (empty queues, adoption), in milliseconds.
+pub(crate) const LOOK_AGAIN: u64 = 20;
 /// How long a swap waits for the live VMs to park their queries, in milliseconds.
 const SWAP_NOTICE: u64 = 500;
 
@@ -101,7 +101,7 @@ impl Sequencer {
         if let IndexOperation::Swap { pairs } = &operation
             && !self.is_ready_to_swap(uid, pairs)
         {
-            return self.at(self.now + SWAP_PAUSE, Timer::Ticket(uid));
+            return self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid));
         }
         let current = uids_of(&operation).first().and_then(|uid| self.indexes.get(uid)).cloned().map(Box::new);
         let op = self.op(Op::Plan(uid));
@@ -167,8 +167,9 @@ impl Sequencer {
             for (step, request) in (0u32..).zip(&plan.steps) {
                 parts.push(self.new_part(n, vec![step]));
                 let node = self.nodes[n].row.id.clone();
-                let entry =
-                    JournalRow { node, ticket: uid, step, request: request.clone(), state: JournalState::Waiting };
+                let (order, request, state) = (self.journal_order, request.clone(), JournalState::Waiting);
+                let entry = JournalRow { node, ticket: uid, step, order, request, state };
+                self.journal_order += 1;
                 self.out.extra.push(Record::Journal(entry.clone()));
                 self.nodes[n].journal.push_back(entry);
             }

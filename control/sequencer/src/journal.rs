@@ -24,11 +24,8 @@ impl Sequencer {
         if entry.state != JournalState::Waiting {
             // Sent before, outcome unknown: only a fence can tell (`journal_after_fence`).
             let above = node.live;
-            if !self.planted.blind_resend {
-                return self.request_fence(n, above);
-            }
+            return self.request_fence(n, above);
         }
-        let Some(entry) = self.nodes[n].journal.front_mut() else { return };
         entry.state = JournalState::Sent { floor };
         let (step, ticket, position) = (entry.request.clone(), entry.ticket, entry.step);
         self.out.extra.push(Record::Journal(entry.clone()));
@@ -72,9 +69,10 @@ impl Sequencer {
                 self.set_waiting(n);
                 self.lose(n, "an index operation could not be sent");
             }
+            _ if self.planted.blind_resend => self.set_waiting(n),
             _ => {
                 let above = self.nodes[n].live;
-                if self.nodes[n].reach == Reach::Up && !self.planted.blind_resend {
+                if self.nodes[n].reach == Reach::Up {
                     self.request_fence(n, above);
                 } else {
                     self.lose(n, "the outcome of an index operation is unknown");

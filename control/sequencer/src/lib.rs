@@ -14,6 +14,7 @@ mod fence;
 mod grant;
 mod index_ends;
 mod index_ops;
+pub mod invariants;
 mod journal;
 mod locks;
 mod map;
@@ -58,6 +59,8 @@ pub struct Sequencer {
     tombstones: BTreeMap<String, u64>,
     locks: Locks,
     idempotency: BTreeMap<String, IdempotencyRow>,
+    /// Epoch since which maps keep readers from some copy of a shard, by placement and shard (F7).
+    unread: BTreeMap<(u16, u32), u64>,
     /// Begins that wait for a provisional primary key to be settled (F31), in order of arrival.
     parked: Vec<Waiting>,
     /// Tickets whose outcome only copies out of reach know, with index and shards: these are down.
@@ -67,10 +70,14 @@ pub struct Sequencer {
     vms: BTreeMap<String, Vm>,
     /// Tickets whose success waits for the live VMs (F7).
     adopting: BTreeSet<u32>,
+    /// Cancelations that are not over.
+    cancelations: BTreeSet<u32>,
     ops: BTreeMap<OpId, Op>,
     next_op: u64,
     /// Counts starts of reads: a read that starts later has the higher stamp.
     stamp: u64,
+    /// Place of the next journal entry.
+    journal_order: u64,
     timers: BTreeSet<(u64, Timer)>,
     wake: Option<u64>,
     todo: BTreeSet<Todo>,

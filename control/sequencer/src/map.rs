@@ -6,7 +6,7 @@ use miroir_core::shardmap::{MapIndex, MapNode, NodeIndex, Placement, ShardMap, S
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Copy, Join, N, Reach};
+use crate::state::{Copy, Join, Live, N, Reach};
 
 impl Sequencer {
     /// The map as of now. Costs time in shards × replicas.
@@ -19,7 +19,8 @@ impl Sequencer {
             readable: !node.row.rebuild,
         });
         let indexes = self.indexes.values().map(|row| {
-            let unreadable = row.excluded.iter().filter_map(|id| position(self.node_at(id)?));
+            let apart = |n: &N| self.lags_behind(*n, &row.uid);
+            let unreadable = (0..self.nodes.len()).filter(apart).filter_map(position);
             let index = MapIndex {
                 incarnation: row.incarnation,
                 // A reserved key is not a fact yet: a filter that took it for one would refuse what an engine takes.
@@ -59,6 +60,18 @@ impl Sequencer {
         })
     }
 
+    /// Whether a node that was away has not yet done an operation on an index that the others have done.
+    fn lags_behind(&self, n: N, uid: &str) -> bool {
+        let node = &self.nodes[n];
+        let concerns = |ticket: &u32| match self.tickets.get(ticket).map(|ticket| &ticket.row.work) {
+            Some(TicketWork::Index(work)) => {
+                crate::index_ops::uids_of(&work.operation).iter().any(|index| index == uid)
+            }
+            _ => false,
+        };
+        node.row.away && (node.journal.iter().any(|entry| concerns(&entry.ticket)) || node.open.values().any(concerns))
+    }
+
     /// A good copy on a node in contact is read; one on a node that is away only where there is no other (F15).
     fn is_read(&self, copies: &[Copy], copy: &Copy) -> bool {
         let present = |copy: &Copy| self.is_good(copy) && !self.nodes[copy.node].row.away;
@@ -87,6 +100,21 @@ impl Sequencer {
             version: node.version.clone(),
         };
         self.nodes.iter().map(status).collect()
+    }
+
+    /// Tickets in memory, by uid.
+    pub fn tickets(&self) -> impl Iterator<Item = TicketStatus> {
+        self.tickets.values().map(|ticket| TicketStatus {
+            uid: ticket.row.uid,
+            phase: match ticket.live {
+                Live::Queued => "queued",
+                Live::Granted => "granted",
+                Live::Settling { .. } => "settling",
+                Live::Decided => "decided",
+                Live::Over => "over",
+            },
+            holds_locks: !ticket.locks.is_empty() && self.locks.holds(ticket.row.uid),
+        })
     }
 }
 

@@ -89,7 +89,8 @@ impl Sequencer {
         node.reach = Reach::Up;
         node.starting = false;
         // What it had accepted before it was lost may still wait in its queue.
-        node.drain = node.row.floor;
+        let newest = node.open.keys().next_back().map_or(0, |uid| uid + 1);
+        node.drain = node.row.floor.max(newest);
         self.alert("node_up", Some(n), "in contact and fenced".to_owned());
         self.check_drained(n);
         self.wake_tickets(n);

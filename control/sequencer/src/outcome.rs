@@ -7,7 +7,7 @@ use miroir_core::wire::WriteKind;
 use crate::Sequencer;
 use crate::api::*;
 use crate::details::write_details;
-use crate::state::{Live, N, Timer, Waiting};
+use crate::state::{Live, N, Timer, Todo, Waiting};
 
 /// Where a shard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,12 @@ impl Sequencer {
             self.compare(uid);
             return self.forget(uid);
         }
-        if ticket.live != Live::Decided || ticket.adopting {
+        if ticket.live != Live::Decided {
+            return;
+        }
+        if ticket.adopting {
+            // A part that comes late still counts for its replica.
+            self.compare(uid);
             return;
         }
         let verdicts = self.compare(uid);
@@ -118,11 +123,13 @@ impl Sequencer {
             }
             for n in deviating {
                 self.mark_stale(placement, shard, n, &format!("did not do what another replica did of ticket {uid}"));
-                self.needs_epoch(uid, self.meta.epoch);
             }
-            for n in &away {
-                self.needs_epoch(uid, self.nodes[*n].away_epoch);
-            }
+            // Whoever reads a copy that has not got this write must have learned not to: also where the copy was
+            // given up by an earlier ticket.
+            let absent = self.shard_copies(placement, shard).iter().filter(|copy| self.nodes[copy.node].row.away);
+            let absent = absent.map(|copy| self.nodes[copy.node].away_epoch).max().unwrap_or(0);
+            let unread = self.unread.get(&(placement, shard)).copied().unwrap_or(0);
+            self.needs_epoch(uid, absent.max(unread));
             // One that is away will be compared when it is back; the task does not wait for it.
             return if pending.is_empty() { Verdict::Applied } else { Verdict::Pending };
         }
@@ -132,6 +139,16 @@ impl Sequencer {
         if deviating.is_empty() {
             // All good copies of it are away, or none took part (they joined later or the shard was given up).
             return if away.is_empty() { Verdict::NotApplied } else { Verdict::Pending };
+        }
+        let told = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
+        if over && told {
+            // Another replica had done it when the task was reported, and is gone with its disk since.
+            let n = deviating.first().copied();
+            self.alert(
+                "last_copy_damaged",
+                n,
+                format!("ticket {uid} is lost in shard {shard}: no replica has it any more"),
+            );
         }
         if !over {
             // It failed wherever it can be seen: that is the outcome, and who may still do it deviates.
@@ -159,7 +176,7 @@ impl Sequencer {
         }
         let silent = self.config.timing.vm_silent;
         // A new leader knows no VM yet: those alive have spoken when as much time has passed.
-        let known = ticket.row.term == self.meta.term || self.started_ms + silent <= self.now;
+        let known = self.started_ms + silent <= self.now;
         let live = self.vms.values().filter(|vm| vm.heard + silent > self.now);
         known && live.into_iter().all(|vm| vm.epoch >= ticket.row.epoch)
     }
@@ -170,7 +187,11 @@ impl Sequencer {
         let adopted: Vec<u32> = self.adopting.iter().copied().filter(|uid| self.is_adopted(*uid)).collect();
         for uid in adopted {
             self.adopting.remove(&uid);
-            self.conclude(uid, true, true);
+            if let Some(ticket) = self.tickets.get_mut(&uid) {
+                // Judged anew: the replica that had done it may have lost its disk meanwhile.
+                ticket.adopting = false;
+                self.todo.insert(Todo::Judge(uid));
+            }
         }
         if !self.adopting.is_empty() {
             self.at(self.now + silent / 4, Timer::Adoption);
@@ -203,8 +224,8 @@ impl Sequencer {
         }
         self.key_user_ended(uid, any);
         self.emit(Effect::TaskChanged { uid, status });
-        self.over(uid);
         self.cancel_progress(uid);
+        self.over(uid);
     }
 
     /// Documents that it indexed or deleted; none where the engine says null.
@@ -282,7 +303,7 @@ impl Sequencer {
         (task.error, task.started_ms, task.finished_ms) = (error, Some(now), Some(now));
         let reply = miroir_core::wire::ControlReply {
             status: 202,
-            headers: crate::begin::json_headers(),
+            headers: Vec::new(),
             body: Some(crate::details::summary(&task)),
         };
         let status = task.status;

@@ -26,8 +26,6 @@ pub struct Planted {
     pub blind_resend: bool,
     /// The tasks are read right after the keys were replaced (F1's `quiet`).
     pub no_quiet: bool,
-    /// A new leader grants before it has fenced the nodes (F15).
-    pub no_fence_at_start: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
 }

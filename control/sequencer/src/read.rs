@@ -23,13 +23,14 @@ impl Sequencer {
     fn start_read(&mut self, n: N) {
         self.stamp += 1;
         let stamp = self.stamp;
-        self.send_read(n, stamp);
+        let expected = self.nodes[n].open.keys().next_back().map_or(0, |uid| uid + 1);
+        self.send_read(n, stamp, expected);
     }
 
-    fn send_read(&mut self, n: N, stamp: u64) {
+    fn send_read(&mut self, n: N, stamp: u64, expected: u32) {
         let op = self.op(Op::Read(n));
         let node = &mut self.nodes[n];
-        node.reading = Some(Reading { op, stamp });
+        node.reading = Some(Reading { op, stamp, expected });
         let from = node.row.witness.last.as_ref().map_or(node.row.floor, |(uid, _)| *uid);
         let open = node.open.keys().copied().filter(|uid| *uid <= from).take(crate::OPEN_LIMIT).collect();
         let action = NodeAction::ReadTasks { from, limit: PAGE, open };
@@ -47,7 +48,7 @@ impl Sequencer {
                 if self.nodes[n].fails >= PATIENCE {
                     return self.lose(n, "its tasks cannot be read");
                 }
-                return self.send_read(n, reading.stamp);
+                return self.send_read(n, reading.stamp, reading.expected);
             }
         };
         self.nodes[n].fails = 0;
@@ -55,13 +56,18 @@ impl Sequencer {
         let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
         if known.is_some() && known != shown && !self.planted.witness_off {
             self.new_incarnation(n);
-            return self.send_read(n, reading.stamp);
+            return self.send_read(n, reading.stamp, 0);
         }
         let news = tasks.len() > usize::from(known.is_some());
         let ended = self.audit(n, &tasks, &open);
         self.nodes[n].reading = None;
         if more && news {
-            return self.send_read(n, reading.stamp);
+            return self.send_read(n, reading.stamp, reading.expected);
+        }
+        if self.nodes[n].row.floor < reading.expected && !self.planted.witness_off {
+            // It has forgotten tasks that it had accepted: the disk that had them is gone.
+            self.new_incarnation(n);
+            return self.send_read(n, reading.stamp, 0);
         }
         self.nodes[n].row.seen = true;
         self.nodes[n].read_done = reading.stamp;

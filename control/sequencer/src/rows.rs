@@ -203,9 +203,6 @@ pub struct IndexRow {
     pub primary_key: Option<String>,
     /// The key is only reserved by a first write that has not succeeded yet (F31).
     pub provisional: bool,
-    /// Nodes that are neither read nor written for this index: they missed or failed an operation on it.
-    #[serde(default)]
-    pub excluded: Vec<NodeId>,
     /// Queries wait while a swap is under way (F27).
     #[serde(default)]
     pub swapping: bool,
@@ -378,6 +375,8 @@ pub struct JournalRow {
     pub ticket: u32,
     /// Position of the step in the ticket's plan.
     pub step: u32,
+    /// Its place in the journal: tickets on different indexes are planned in another order than they came in.
+    pub order: u64,
     /// The request.
     pub request: NodeStep,
     /// How far it is.

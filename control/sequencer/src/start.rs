@@ -26,14 +26,17 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         tombstones: BTreeMap::new(),
         locks: Locks::default(),
         idempotency: snapshot.idempotency.into_iter().map(|row| (row.scope.clone(), row)).collect(),
+        unread: BTreeMap::new(),
         parked: Vec::new(),
         held: BTreeMap::new(),
         key_users: BTreeMap::new(),
         vms: BTreeMap::new(),
         adopting: Default::default(),
+        cancelations: Default::default(),
         ops: BTreeMap::new(),
         next_op: 0,
         stamp: 0,
+        journal_order: 0,
         timers: Default::default(),
         wake: None,
         todo: Default::default(),
@@ -42,7 +45,8 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         config,
     };
     let mut journal = snapshot.journal;
-    journal.sort_by_key(|entry| (entry.ticket, entry.step));
+    journal.sort_by_key(|entry| entry.order);
+    sequencer.journal_order = journal.last().map_or(0, |entry| entry.order + 1);
     for entry in journal {
         if let Some(n) = sequencer.node_at(&entry.node) {
             sequencer.nodes[n].journal.push_back(entry);
@@ -139,6 +143,7 @@ impl Sequencer {
                     self.key_users.entry(work.index.clone()).or_default().insert(uid);
                 }
             }
+            TicketWork::Cancel(_) => drop(self.cancelations.insert(uid)),
             TicketWork::Index(work) if holds || swaps && row.stage == Stage::Decided => {
                 let uids = crate::index_ops::uids_of(&work.operation);
                 ticket.locks = uids.into_iter().map(|uid| (uid, all.clone())).collect();
@@ -166,18 +171,23 @@ impl Sequencer {
 
     pub(crate) fn start(&mut self) {
         self.out.meta = true;
-        self.touch_map();
+        let epoch = self.touch_map();
         for placement in 0..self.copies.len() {
             for shard in 0..self.config.shards {
                 self.out.copies.insert((placement as u16, shard));
+                if self.shard_copies(placement as u16, shard).iter().any(|copy| !self.is_good(copy)) {
+                    self.unread.insert((placement as u16, shard), epoch);
+                }
             }
+        }
+        for node in self.nodes.iter_mut().filter(|node| node.row.away) {
+            node.away_epoch = epoch;
         }
         for n in 0..self.nodes.len() {
             self.out.nodes.insert(n);
             self.join(n);
         }
-        let cancelations = self.tickets.values().filter(|ticket| matches!(ticket.row.work, TicketWork::Cancel(_)));
-        for uid in cancelations.map(|ticket| ticket.row.uid).collect::<Vec<_>>() {
+        for uid in self.cancelations.clone() {
             self.finish_cancelation(uid);
         }
         // A reservation that no open write stands behind any more is none.

@@ -101,6 +101,8 @@ pub(crate) enum FenceStage {
 pub(crate) struct Reading {
     pub(crate) op: OpId,
     pub(crate) stamp: u64,
+    /// Tasks below this uid were known, from answers of the node, when the read began: it must show them.
+    pub(crate) expected: u32,
 }
 
 /// A copy.

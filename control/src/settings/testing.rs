@@ -28,7 +28,6 @@ fn blank(uid: &str) -> IndexRow {
         placement: 0,
         primary_key: None,
         provisional: false,
-        excluded: vec![],
         swapping: false,
         settings: Value::Null,
         view: Default::default(),

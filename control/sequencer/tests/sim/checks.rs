@@ -1,0 +1,265 @@
+//! The invariants of protocol section 2, looked at while the world runs and when it has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_sequencer::invariants::{self, Change, Document, Touch};
+use miroir_sequencer::*;
+
+use crate::engine::Work;
+use crate::network::Party;
+use crate::world::{Event, World};
+
+impl World {
+    /// Reads one document through some filter, as a client does that has waited for its tasks (invariants 7, 9).
+    pub fn read(&mut self) {
+        if self.net.now < self.faults_until {
+            let pause = self.net.random.between(50, 400);
+            self.net.after(pause, Event::Read);
+        }
+        let vm = self.net.random.below(self.vms.len() as u64) as usize;
+        if !self.vms[vm].up || self.vms[vm].stopped {
+            return;
+        }
+        let Some(map) = self.vms[vm].map.clone() else { return };
+        // A VM that control has not heard for a while is promised nothing (F7).
+        let heard = self.vms[vm].heard.is_some_and(|at| at + 10_000 > self.net.now);
+        if !heard {
+            return;
+        }
+        let index = if self.net.random.chance(800) { "a" } else { "b" };
+        let key = format!("k{}", self.net.random.below(6));
+        let shard = miroir_core::hash::shard_of(key.as_bytes(), self.shards);
+        let copies = self.readable(&map, index, shard);
+        if copies.is_empty() || map.map.indexes.get(index).is_some_and(|entry| entry.swapping) {
+            return;
+        }
+        let node = *self.net.random.pick(&copies);
+        let engine = &self.nodes[node];
+        if !engine.up
+            || engine.stopped
+            || self.net.is_cut(Party::Vm(vm), Party::Node(node))
+            || self.changed[node].is_some()
+        {
+            return;
+        }
+        self.stats.reads += 1;
+        let Some(found) = engine.disk.indexes.get(index) else { return };
+        let state = found.documents.get(&key).map(|(_, document)| document.clone());
+        self.explain(index, &key, state, &format!("a read of node {node} through vm {vm} at epoch {}", map.map.epoch));
+    }
+
+    /// Is this state one that the reported successes allow?
+    fn explain(&mut self, index: &str, key: &str, state: Option<Document>, who: &str) {
+        // A loss that was reported is no silent one: the disk that had the write is gone.
+        if self.swapped() || self.stats.alerts.contains_key("last_copy_damaged") {
+            return;
+        }
+        let touches = self.touches(index, key);
+        if !invariants::possible_states(&touches).contains(&state) {
+            let listed: Vec<String> = touches.iter().map(|touch| format!("{touch:?}")).collect();
+            self.breaks(format!(
+                "invariants 1, 9, 11, 12: {who} shows {index}/{key} as {state:?}; writes: {listed:#?}"
+            ));
+        }
+    }
+
+    /// Swaps exchange histories; runs with one are judged by equality alone.
+    fn swapped(&self) -> bool {
+        self.control.tasks.values().any(|task| task.task_type == "indexSwap")
+    }
+
+    fn touches(&self, index: &str, key: &str) -> Vec<Touch> {
+        let mut touches: BTreeMap<u32, Touch> = BTreeMap::new();
+        let succeeded =
+            |ticket: u32| self.control.tasks.get(&ticket).is_some_and(|task| task.status == TaskStatus::Succeeded);
+        let denied = self.denied();
+        for entry in self.log.iter().filter(|entry| entry.index == index) {
+            let Some(ticket) = entry.ticket else { continue };
+            let change = match &entry.work {
+                Work::Add { replace, documents, .. } => {
+                    let mut change: Option<Document> = None;
+                    for (_, _, fields) in documents.iter().filter(|(id, ..)| id == key) {
+                        match (&mut change, replace) {
+                            (Some(before), false) => before.extend(fields.clone()),
+                            (change, _) => *change = Some(fields.clone()),
+                        }
+                    }
+                    let writes: BTreeSet<&String> =
+                        documents.iter().flat_map(|(_, _, fields)| fields.values()).collect();
+                    if writes.iter().any(|write| denied.contains(write.as_str())) {
+                        continue;
+                    }
+                    match (change, replace) {
+                        (None, _) => continue,
+                        (Some(fields), true) => Change::Replace(fields),
+                        (Some(fields), false) => Change::Merge(fields),
+                    }
+                }
+                Work::Remove { ids, .. } if ids.iter().any(|id| id == key) => Change::Delete,
+                Work::RemoveShards { shards, .. } => {
+                    if !shards.contains(&miroir_core::hash::shard_of(key.as_bytes(), self.shards)) {
+                        continue;
+                    }
+                    Change::Delete
+                }
+                Work::Clear { .. } => Change::Delete,
+                _ => continue,
+            };
+            touches.insert(ticket, Touch { ticket, change, must: succeeded(ticket) });
+        }
+        for task in self.control.tasks.values() {
+            if task.task_type == "indexDeletion" && task.index.as_deref() == Some(index) && task.error.is_none() {
+                let touch =
+                    Touch { ticket: task.uid, change: Change::Delete, must: task.status == TaskStatus::Succeeded };
+                touches.insert(task.uid, touch);
+            }
+        }
+        touches.into_values().collect()
+    }
+
+    /// Writes whose client was told that nothing was written (invariant 11).
+    fn denied(&self) -> BTreeSet<String> {
+        let denied = self.writes.iter().filter(|(_, write)| {
+            write.status == Some(503)
+                && write.text.to_lowercase().contains("nothing was written")
+                && write.idempotency.is_none()
+        });
+        denied.map(|(write, _)| write.to_string()).collect()
+    }
+
+    /// A change of incarnation has been noted.
+    pub fn notice_disk(&mut self, row: &NodeRow) {
+        let Some(node) = self.nodes.iter().position(|engine| engine.id == row.id) else { return };
+        if self.changed[node].is_some_and(|before| row.incarnation > before) {
+            // Filters still learn of it; from here on the epoch guards reads.
+            self.changed[node] = None;
+            self.vms.iter_mut().for_each(|vm| vm.heard = None);
+        }
+    }
+
+    /// Everything has come to rest: what is in sync must be equal and explained, and nobody may wait.
+    pub fn check_at_rest(&mut self) {
+        let Some(sequencer) = &self.control.sequencer else { return self.breaks("control is not running".into()) };
+        let waiting: Vec<String> = sequencer
+            .tickets()
+            .filter(|ticket| !matches!(ticket.phase, "over"))
+            .map(|ticket| format!("{ticket:?}"))
+            .collect();
+        let down = self.shards_down();
+        if !waiting.is_empty() && down.is_empty() {
+            self.breaks(format!(
+                "invariant 5: tickets are still open: {waiting:?}; nodes {:?}",
+                self.control.sequencer.as_ref().map(|s| s.nodes())
+            ));
+        }
+        let open: Vec<u32> =
+            self.control.tasks.values().filter(|task| !task.status.is_over()).map(|task| task.uid).collect();
+        if !open.is_empty() && down.is_empty() {
+            self.breaks(format!("tasks never ended: {open:?}"));
+        }
+        self.check_copies();
+        self.check_idempotency();
+        self.check_order();
+    }
+
+    fn good_copies(&self, shard: u32) -> Vec<usize> {
+        let Some(sequencer) = &self.control.sequencer else { return Vec::new() };
+        let status = sequencer.nodes();
+        let good = sequencer.copies().into_iter().filter(|copy| {
+            let node = status.iter().find(|node| node.id == copy.node);
+            copy.shard == shard
+                && copy.state == CopyState::InSync
+                && node.is_some_and(|node| node.incarnation == copy.incarnation && node.phase != "rebuild")
+        });
+        good.filter_map(|copy| self.nodes.iter().position(|engine| engine.id == copy.node)).collect()
+    }
+
+    fn shards_down(&self) -> Vec<u32> {
+        (0..self.shards).filter(|shard| self.good_copies(*shard).is_empty()).collect()
+    }
+
+    fn check_copies(&mut self) {
+        let Some(sequencer) = &self.control.sequencer else { return };
+        let indexes: Vec<IndexRow> = sequencer.indexes().cloned().collect();
+        for shard in 0..self.shards {
+            let good = self.good_copies(shard);
+            for index in &indexes {
+                let nodes = good.clone();
+                let contents: Vec<BTreeMap<String, Document>> =
+                    nodes.iter().map(|node| self.contents(*node, &index.uid, shard)).collect();
+                let named: Vec<(&str, &BTreeMap<String, Document>)> = nodes
+                    .iter()
+                    .zip(&contents)
+                    .map(|(node, content)| (self.nodes[*node].id.as_str(), content))
+                    .collect();
+                for broken in invariants::replicas_agree(shard, &named) {
+                    self.breaks(format!("invariant 2: index {}, {broken}", index.uid));
+                }
+                for node in &nodes {
+                    for key in (0..6).map(|at| format!("k{at}")) {
+                        if miroir_core::hash::shard_of(key.as_bytes(), self.shards) == shard {
+                            let state = self.contents(*node, &index.uid, shard).get(&key).cloned();
+                            self.explain(&index.uid, &key, state, &format!("at rest, node {node}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn contents(&self, node: usize, index: &str, shard: u32) -> BTreeMap<String, Document> {
+        let Some(found) = self.nodes[node].disk.indexes.get(index) else { return BTreeMap::new() };
+        let held = found.documents.iter().filter(|(_, (held, _))| *held == shard);
+        held.map(|(key, (_, document))| (key.clone(), document.clone())).collect()
+    }
+
+    /// Invariant 15: one idempotency key, one ticket.
+    fn check_idempotency(&mut self) {
+        let mut tickets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for entry in &self.log {
+            let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
+            for write in documents.iter().flat_map(|(_, _, fields)| fields.values()) {
+                tickets.entry(write.clone()).or_default().insert(ticket);
+            }
+        }
+        let twice = tickets.iter().find(|(write, tickets)| {
+            let keyed = write
+                .parse()
+                .ok()
+                .and_then(|write: u64| self.writes.get(&write))
+                .is_some_and(|w| w.idempotency.is_some());
+            keyed && tickets.len() > 1
+        });
+        if let Some((write, tickets)) = twice {
+            let text = format!("invariant 15: write {write} was enqueued as tickets {tickets:?}");
+            self.breaks(text);
+        }
+    }
+
+    /// Invariant 3: a breach of order leaves the copy stale.
+    fn check_order(&mut self) {
+        for node in 0..self.nodes.len() {
+            let history = self.nodes[node].disk.history;
+            let mut orders: BTreeMap<&str, Vec<(u32, Vec<u32>)>> = BTreeMap::new();
+            for entry in self.log.iter().filter(|entry| entry.node == node && entry.history == history) {
+                let Some(ticket) = entry.ticket else { continue };
+                let shards: BTreeSet<u32> = match &entry.work {
+                    Work::Add { documents, .. } => documents.iter().map(|(_, shard, _)| *shard).collect(),
+                    Work::Remove { ids, .. } => {
+                        ids.iter().map(|id| miroir_core::hash::shard_of(id.as_bytes(), self.shards)).collect()
+                    }
+                    _ => continue,
+                };
+                orders.entry(&entry.index).or_default().push((ticket, shards.into_iter().collect()));
+            }
+            let id = self.nodes[node].id.clone();
+            let breaches: Vec<(u32, String)> =
+                orders.values().flat_map(|enqueued| invariants::in_ticket_order(&id, enqueued)).collect();
+            for (shard, text) in breaches {
+                if self.good_copies(shard).contains(&node) && self.good_copies(shard).len() > 1 {
+                    self.breaks(format!("invariant 3: {text}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A model of one Meilisearch node: keys, an asynchronous task queue in order, documents, and a disk that survives a
+//! kill, or does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_core::tag;
+use miroir_sequencer::invariants::Document;
+use miroir_sequencer::{NodeStep, NodeTask, TaskStatus};
+use serde_json::Value;
+
+pub const FIELD: &str = tag::TAG_FIELD;
+
+/// What a task does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    Add { index: String, replace: bool, documents: Vec<(String, u32, Document)> },
+    Remove { index: String, ids: Vec<String> },
+    RemoveShards { index: String, shards: BTreeSet<u32> },
+    Clear { index: String },
+    Create { index: String },
+    Drop { index: String },
+    Settings { index: String, value: String },
+    Swap { left: String, right: String },
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub view: NodeTask,
+    pub work: Work,
+    /// Fails with this code when its turn comes (injected).
+    pub fault: Option<&'static str>,
+    /// Succeeds without doing anything (M5).
+    pub hollow: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    pub documents: BTreeMap<String, (u32, Document)>,
+    pub settings: String,
+}
+
+/// What lies on the disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    pub tasks: Vec<Task>,
+    pub indexes: BTreeMap<String, Index>,
+    /// Live key generations.
+    pub keys: BTreeSet<u64>,
+    /// Changes with every new or restored disk: which history this is.
+    pub history: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Engine {
+    pub id: String,
+    pub disk: Disk,
+    pub up: bool,
+    pub stopped: bool,
+    pub shards: u32,
+}
+
+impl Engine {
+    pub fn key(&self, generation: u64) -> String {
+        format!("key-{generation}")
+    }
+
+    pub fn authorised(&self, fencing: bool, key: Option<&str>) -> bool {
+        let generation = key.and_then(|key| key.strip_prefix("key-")).and_then(|text| text.parse().ok());
+        !fencing || generation.is_some_and(|generation: u64| self.disk.keys.contains(&generation))
+    }
+
+    /// Creates the keys of a generation and deletes those of lower ones, unless this request is itself out of date.
+    pub fn fence(&mut self, generation: u64) -> bool {
+        if self.disk.keys.last().is_some_and(|newest| *newest > generation) {
+            return false;
+        }
+        self.disk.keys = BTreeSet::from([generation]);
+        true
+    }
+
+    pub fn enqueue(
+        &mut self,
+        work: Work,
+        index: Option<String>,
+        task_type: &str,
+        metadata: Option<String>,
+        now: u64,
+    ) -> u32 {
+        let uid = self.disk.tasks.len() as u32;
+        let view = NodeTask {
+            uid,
+            index,
+            status: TaskStatus::Enqueued,
+            task_type: task_type.to_owned(),
+            metadata,
+            indexed: None,
+            deleted: None,
+            error: None,
+            enqueued_at: format!("{}:{now}:{uid}", self.disk.history),
+            started_ms: None,
+            finished_ms: None,
+        };
+        self.disk.tasks.push(Task { view, work, fault: None, hollow: false });
+        uid
+    }
+
+    /// Runs the first unfinished task. True if there was one.
+    pub fn process(&mut self, now: u64) -> bool {
+        let Some(at) = self.disk.tasks.iter().position(|task| !task.view.status.is_over()) else { return false };
+        let task = self.disk.tasks[at].clone();
+        let (status, error, indexed, deleted) = self.run(&task);
+        let view = &mut self.disk.tasks[at].view;
+        view.status = status;
+        view.error = error.map(|code| miroir_core::error::ErrorBody::new(code, code));
+        (view.indexed, view.deleted) = (indexed, deleted);
+        (view.started_ms, view.finished_ms) = (Some(now), Some(now));
+        true
+    }
+
+    fn run(&mut self, task: &Task) -> (TaskStatus, Option<&'static str>, Option<u64>, Option<u64>) {
+        let done = |indexed, deleted| (TaskStatus::Succeeded, None, indexed, deleted);
+        let failed = |code| (TaskStatus::Failed, Some(code), Some(0), Some(0));
+        if let Some(code) = task.fault {
+            return failed(code);
+        }
+        if task.hollow {
+            return done(Some(0), Some(0));
+        }
+        match &task.work {
+            Work::Add { index, replace, documents } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                let mut distinct = BTreeSet::new();
+                for (id, shard, fields) in documents {
+                    distinct.insert(id.clone());
+                    let entry = found.documents.entry(id.clone()).or_insert_with(|| (*shard, Document::new()));
+                    if *replace {
+                        entry.1 = fields.clone();
+                    } else {
+                        entry.1.extend(fields.clone());
+                    }
+                }
+                done(Some(distinct.len() as u64), None)
+            }
+            Work::Remove { index, ids } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                let gone = ids.iter().filter(|id| found.documents.remove(*id).is_some()).count();
+                done(None, Some(gone as u64))
+            }
+            Work::RemoveShards { index, shards } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                let before = found.documents.len();
+                found.documents.retain(|_, (shard, _)| !shards.contains(shard));
+                done(None, Some((before - found.documents.len()) as u64))
+            }
+            Work::Clear { index } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                let gone = std::mem::take(&mut found.documents).len();
+                done(None, Some(gone as u64))
+            }
+            Work::Create { index } => {
+                if self.disk.indexes.contains_key(index) {
+                    return failed("index_already_exists");
+                }
+                self.disk.indexes.insert(index.clone(), Index::default());
+                done(None, None)
+            }
+            Work::Drop { index } => match self.disk.indexes.remove(index) {
+                Some(gone) => done(None, Some(gone.documents.len() as u64)),
+                None => failed("index_not_found"),
+            },
+            Work::Settings { index, value } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                found.settings = value.clone();
+                done(None, None)
+            }
+            Work::Swap { left, right } => {
+                let (Some(a), Some(b)) = (self.disk.indexes.remove(left), self.disk.indexes.remove(right)) else {
+                    return failed("index_not_found");
+                };
+                self.disk.indexes.insert(left.clone(), b);
+                self.disk.indexes.insert(right.clone(), a);
+                done(None, None)
+            }
+            Work::Nothing => done(None, None),
+        }
+    }
+
+    /// A document write as the filter sends it: what it means, and its task's type, index and metadata.
+    pub fn parse_write(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Option<(Work, &'static str, String, Option<String>)> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let metadata = query.split('&').find_map(|pair| pair.strip_prefix("customMetadata=")).map(str::to_owned);
+        let mut segments = path.trim_start_matches('/').split('/');
+        let (_, index, _) = (segments.next()?, segments.next()?.to_owned(), segments.next()?);
+        let adds = "documentAdditionOrUpdate";
+        let work = match (method, segments.next()) {
+            ("POST" | "PUT", None) => {
+                let documents = self.documents(body)?;
+                return Some((
+                    Work::Add { index: index.clone(), replace: method == "POST", documents },
+                    adds,
+                    index,
+                    metadata,
+                ));
+            }
+            ("POST", Some("delete-batch")) => {
+                let ids: Vec<Value> = serde_json::from_slice(body).ok()?;
+                Work::Remove { index: index.clone(), ids: ids.iter().map(text).collect() }
+            }
+            ("POST", Some("delete")) => {
+                let filter: Value = serde_json::from_slice(body).ok()?;
+                let shards = (0..self.shards).filter(|shard| {
+                    let tag = tag::encode(*shard, self.shards);
+                    filter.to_string().contains(&tag)
+                });
+                Work::RemoveShards { index: index.clone(), shards: shards.collect() }
+            }
+            ("DELETE", Some(id)) => Work::Remove { index: index.clone(), ids: vec![id.to_owned()] },
+            ("DELETE", None) => Work::Clear { index: index.clone() },
+            _ => return None,
+        };
+        Some((work, "documentDeletion", index, metadata))
+    }
+
+    fn documents(&self, body: &[u8]) -> Option<Vec<(String, u32, Document)>> {
+        let array: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(body).ok()?;
+        let document = |mut fields: serde_json::Map<String, Value>| {
+            let shard = tag::decode(fields.remove(FIELD)?.as_str()?, self.shards)?;
+            let id = text(fields.get("id")?);
+            let fields = fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+            Some((id, shard, fields))
+        };
+        array.into_iter().map(document).collect()
+    }
+
+    /// An index operation's request.
+    pub fn parse_step(&self, step: &NodeStep) -> Work {
+        let index = step.task_index.clone().unwrap_or_default();
+        match step.task_type.as_str() {
+            "indexCreation" => Work::Create { index },
+            "indexDeletion" => Work::Drop { index },
+            "settingsUpdate" => Work::Settings { index, value: step.body.clone().unwrap_or_default() },
+            "indexSwap" => {
+                let (left, right) = step.body.as_deref().and_then(|body| body.split_once(',')).unwrap_or_default();
+                Work::Swap { left: left.to_owned(), right: right.to_owned() }
+            }
+            _ => Work::Nothing,
+        }
+    }
+
+    pub fn cancel(&mut self, uids: &[u32], now: u64) -> u32 {
+        for uid in uids {
+            if let Some(task) = self.disk.tasks.get_mut(*uid as usize).filter(|task| !task.view.status.is_over()) {
+                task.view.status = TaskStatus::Canceled;
+            }
+        }
+        self.enqueue(Work::Nothing, None, "taskCancelation", None, now)
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,408 @@
+//! What goes wrong, and which of it in this run: every seed draws its own mixture.
+
+use std::collections::BTreeMap;
+
+use miroir_core::call::{CallResult, Unknown};
+use miroir_sequencer::{IndexOperation, TaskRow, TaskStatus};
+use serde_json::json;
+
+use crate::network::Party;
+use crate::random::Random;
+use crate::world::{Event, World};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    KillNode(usize),
+    NodeBack(usize, Comeback),
+    StopNode(usize),
+    ContinueNode(usize),
+    Snapshot(usize),
+    KillControl,
+    ControlBack,
+    StopControl,
+    ContinueControl,
+    KillVm(usize),
+    VmBack(usize),
+    StopVm(usize),
+    ContinueVm(usize),
+    Cut(Party, Party),
+    Mend(Party, Party),
+    Operation,
+    Cancel,
+    HollowQueue(usize),
+    /// Somebody writes to a node directly, or a request of an earlier time turns up.
+    Stray(usize),
+}
+
+/// With which disk a node comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comeback {
+    Same,
+    Empty,
+    Older,
+}
+
+/// The mixture of a run; rates of 1000.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    pub fencing: bool,
+    pub writes: u32,
+    pub drop: u64,
+    pub slow: u64,
+    pub repeat: u64,
+    pub task_fault: u64,
+    pub hollow: u64,
+    pub client_leaves: u64,
+    pub crash_mid: u64,
+    /// Longest pause between two injected faults.
+    pub pause: u64,
+    pub kinds: Vec<&'static str>,
+    /// Clients read while the world runs.
+    pub reads: bool,
+}
+
+pub const KINDS: [&str; 12] = [
+    "kill-node",
+    "stop-node",
+    "wipe-node",
+    "restore-node",
+    "kill-control",
+    "stop-control",
+    "kill-vm",
+    "stop-vm",
+    "cut",
+    "operation",
+    "cancel",
+    "hollow",
+];
+
+impl Swarm {
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0xABCD);
+        let mut some = |rate: u64| if random.chance(500) { random.below(rate) } else { 0 };
+        let (drop, slow, repeat) = (some(30), some(60), some(100));
+        let (task_fault, hollow, client_leaves, crash_mid) = (some(100), some(50), some(300), some(15));
+        let kinds = KINDS.iter().copied().filter(|_| random.chance(450)).collect();
+        Self {
+            fencing: true,
+            writes: 14,
+            drop,
+            slow,
+            repeat,
+            task_fault,
+            hollow,
+            client_leaves,
+            crash_mid,
+            pause: random.between(500, 6_000),
+            kinds,
+            reads: true,
+        }
+    }
+
+    pub fn calm() -> Self {
+        Self {
+            fencing: true,
+            writes: 14,
+            drop: 0,
+            slow: 0,
+            repeat: 0,
+            task_fault: 0,
+            hollow: 0,
+            client_leaves: 0,
+            crash_mid: 0,
+            pause: 1_000,
+            kinds: Vec::new(),
+            reads: true,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub events: u64,
+    pub reads: u64,
+    pub alerts: BTreeMap<&'static str, u64>,
+    pub replies: BTreeMap<u16, u64>,
+    pub tasks: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    pub fn alert(&mut self, kind: &'static str) {
+        *self.alerts.entry(kind).or_default() += 1;
+    }
+
+    pub fn reply(&mut self, status: u16) {
+        *self.replies.entry(status).or_default() += 1;
+    }
+
+    pub fn task(&mut self, task: &TaskRow) {
+        *self.tasks.entry(format!("{} {:?}", task.task_type, task.status)).or_default() += 1;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.reads += other.reads;
+        other.alerts.iter().for_each(|(kind, count)| *self.alerts.entry(kind).or_default() += count);
+        other.replies.iter().for_each(|(kind, count)| *self.replies.entry(*kind).or_default() += count);
+        other.tasks.iter().for_each(|(kind, count)| *self.tasks.entry(kind.clone()).or_default() += count);
+    }
+}
+
+impl World {
+    pub fn inject(&mut self) {
+        if self.net.now > self.faults_until {
+            return;
+        }
+        (self.net.drop, self.net.slow) = (self.swarm.drop, self.swarm.slow);
+        let pause = self.net.random.between(100, self.swarm.pause);
+        self.net.after(pause, Event::Inject);
+        if self.swarm.kinds.is_empty() {
+            return;
+        }
+        let kind = *self.net.random.pick(&self.swarm.kinds.clone());
+        let node = self.net.random.below(self.nodes.len() as u64) as usize;
+        let vm = self.net.random.below(self.vms.len() as u64) as usize;
+        let lasts = if self.net.random.chance(700) {
+            self.net.random.between(50, 4_000)
+        } else {
+            self.net.random.between(4_000, 30_000)
+        };
+        let (now, then) = match kind {
+            "kill-node" => (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Same))),
+            "wipe-node" if self.net.random.chance(300) => {
+                (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Empty)))
+            }
+            "restore-node" if self.net.random.chance(300) => {
+                (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Older)))
+            }
+            "wipe-node" | "restore-node" => (Fault::Snapshot(node), None),
+            "stop-node" => (Fault::StopNode(node), Some(Fault::ContinueNode(node))),
+            "kill-control" => (Fault::KillControl, Some(Fault::ControlBack)),
+            "stop-control" => (Fault::StopControl, Some(Fault::ContinueControl)),
+            "kill-vm" => (Fault::KillVm(vm), Some(Fault::VmBack(vm))),
+            "stop-vm" => (Fault::StopVm(vm), Some(Fault::ContinueVm(vm))),
+            "cut" => {
+                let ends = *self.net.random.pick(&[
+                    (Party::Control, Party::Node(node)),
+                    (Party::Node(node), Party::Vm(vm)),
+                    (Party::Control, Party::Vm(vm)),
+                ]);
+                (Fault::Cut(ends.0, ends.1), Some(Fault::Mend(ends.0, ends.1)))
+            }
+            "operation" => (Fault::Operation, None),
+            "cancel" => (Fault::Cancel, None),
+            "hollow" => (Fault::HollowQueue(node), None),
+            "stray" => (Fault::Stray(node), None),
+            _ => return,
+        };
+        self.fault(now);
+        if let Some(then) = then {
+            self.net.after(lasts, Event::Fault(then));
+        }
+    }
+
+    pub fn fault(&mut self, fault: Fault) {
+        self.note(|| format!("## {fault:?}"));
+        match fault {
+            Fault::KillNode(node) => self.kill_node(node),
+            Fault::NodeBack(node, comeback) => self.node_back(node, comeback),
+            Fault::StopNode(node) => self.nodes[node].stopped = true,
+            Fault::ContinueNode(node) => self.continue_node(node),
+            Fault::Snapshot(node) => self.snapshots[node] = Some(self.nodes[node].disk.clone()),
+            Fault::KillControl => self.kill_control(),
+            Fault::ControlBack if !self.control.alive => self.start_control(),
+            Fault::ControlBack => {}
+            Fault::StopControl => self.control.stopped = self.control.alive,
+            Fault::ContinueControl => self.continue_control(),
+            Fault::KillVm(vm) => self.kill_vm(vm),
+            Fault::VmBack(vm) => self.vm_back(vm),
+            Fault::StopVm(vm) => self.vms[vm].stopped = true,
+            Fault::ContinueVm(vm) => self.continue_vm(vm),
+            Fault::Cut(a, b) => drop(self.net.cuts.insert((a.min(b), a.max(b)))),
+            Fault::Mend(a, b) => drop(self.net.cuts.remove(&(a.min(b), a.max(b)))),
+            Fault::Operation => self.some_operation(),
+            Fault::Cancel => self.some_cancel(),
+            Fault::Stray(node) => self.stray(node),
+            Fault::HollowQueue(node) => {
+                for task in self.nodes[node].disk.tasks.iter_mut().filter(|task| !task.view.status.is_over()) {
+                    task.hollow = matches!(task.work, crate::engine::Work::Add { .. });
+                }
+            }
+        }
+    }
+
+    fn stray(&mut self, node: usize) {
+        if !self.nodes[node].up || self.nodes[node].stopped {
+            return;
+        }
+        let now = self.net.now;
+        let key = format!("k{}", self.net.random.below(6));
+        let shard = miroir_core::hash::shard_of(key.as_bytes(), self.shards);
+        let fields = BTreeMap::from([("id".to_owned(), key.clone()), ("v".to_owned(), "stray".to_owned())]);
+        let work = crate::engine::Work::Add { index: "a".into(), replace: true, documents: vec![(key, shard, fields)] };
+        self.nodes[node].enqueue(work, Some("a".into()), "documentAdditionOrUpdate", None, now);
+        self.schedule_work(node);
+    }
+
+    fn kill_node(&mut self, node: usize) {
+        self.nodes[node].up = false;
+        self.nodes[node].stopped = false;
+        self.boots[node] += 1;
+        self.backlog[node].clear();
+    }
+
+    fn node_back(&mut self, node: usize, comeback: Comeback) {
+        if self.nodes[node].up {
+            return;
+        }
+        let replaced = match comeback {
+            Comeback::Same => None,
+            Comeback::Empty => Some(crate::engine::Disk::default()),
+            Comeback::Older => self.snapshots[node].clone(),
+        };
+        if let Some(mut disk) = replaced {
+            disk.history = self.next_history;
+            self.next_history += 1;
+            let known = self.control.store.get(&("node", self.nodes[node].id.clone()));
+            let row = known.and_then(|json| serde_json::from_str::<miroir_sequencer::NodeRow>(json).ok());
+            self.changed[node] = Some(row.map_or(0, |row| row.incarnation));
+            self.nodes[node].disk = disk;
+        }
+        self.nodes[node].up = true;
+        let open = self.nodes[node].disk.tasks.iter().filter(|task| !task.view.status.is_over()).count();
+        for _ in 0..open {
+            self.schedule_work(node);
+        }
+    }
+
+    fn continue_node(&mut self, node: usize) {
+        self.nodes[node].stopped = false;
+        // A socket's backlog is served in no order (M2).
+        for event in std::mem::take(&mut self.backlog[node]) {
+            let delay = self.net.random.below(50);
+            self.net.after(delay, event);
+        }
+    }
+
+    fn continue_control(&mut self) {
+        self.control.stopped = false;
+        for event in std::mem::take(&mut self.control.backlog) {
+            let instance = self.control.instance;
+            self.control_event(instance, event);
+        }
+        let (instance, now) = (self.control.instance, self.net.now);
+        self.control.wake = Some(now);
+        self.net.at(now, Event::ControlWake { instance, at: now });
+    }
+
+    fn kill_vm(&mut self, vm: usize) {
+        let graceful = self.net.random.chance(300);
+        let machines = std::mem::take(&mut self.vms[vm].machines);
+        for (id, mut running) in machines {
+            let write = running.write;
+            if graceful && let Some(call) = running.machine.give_up() {
+                let boot = self.vms[vm].boot;
+                let event = Event::ToControl {
+                    vm,
+                    boot,
+                    machine: id,
+                    call: call.id,
+                    path: call.path,
+                    body: call.body,
+                    answered: false,
+                };
+                self.net.send(Party::Vm(vm), Party::Control, event);
+            }
+            if let Some(client) = self.writes.get(&write).map(|write| write.client)
+                && self.clients[client].waits_for == Some(write)
+            {
+                self.clients[client].waits_for = None;
+                self.net.after(500, Event::Client { client });
+            }
+        }
+        let vm = &mut self.vms[vm];
+        (vm.up, vm.stopped, vm.heard, vm.map) = (false, false, None, None);
+        vm.backlog.clear();
+        vm.boot += 1;
+    }
+
+    fn vm_back(&mut self, vm: usize) {
+        if self.vms[vm].up {
+            return;
+        }
+        self.vms[vm].up = true;
+        let boot = self.vms[vm].boot;
+        self.net.after(10, Event::Heartbeat { vm, boot });
+    }
+
+    fn continue_vm(&mut self, vm: usize) {
+        self.vms[vm].stopped = false;
+        for (boot, input) in std::mem::take(&mut self.vms[vm].backlog) {
+            self.vm_event(vm, boot, input);
+        }
+    }
+
+    fn some_operation(&mut self) {
+        let uid = if self.net.random.chance(500) { "a" } else { "b" }.to_owned();
+        let operation = match self.net.random.below(10) {
+            0..=5 => IndexOperation::Settings {
+                uid,
+                change: json!(format!("s{}", self.net.random.below(1000))),
+                details: json!({}),
+                may_create: true,
+            },
+            6 => IndexOperation::Create { uid, primary_key: None },
+            7 => IndexOperation::Delete { uid },
+            8 => IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] },
+            _ => IndexOperation::Settings { uid, change: json!("same"), details: json!({}), may_create: false },
+        };
+        self.index_operation(operation);
+    }
+
+    fn some_cancel(&mut self) {
+        let open: Vec<u32> = self
+            .control
+            .tasks
+            .values()
+            .filter(|task| !task.status.is_over() && task.task_type != "taskCancelation")
+            .map(|task| task.uid)
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let task = *self.net.random.pick(&open);
+        self.control.next_request += 1;
+        let request = miroir_sequencer::RequestId(self.control.next_request);
+        let event =
+            miroir_sequencer::Event::Cancel { request, tasks: vec![task], original_filter: format!("?uids={task}") };
+        self.control_event(self.control.instance, event);
+    }
+
+    /// Ends all trouble, so that everything must come to rest.
+    pub fn heal(&mut self) {
+        self.note(|| "## heal".to_owned());
+        self.faults_until = 0;
+        self.net.cuts.clear();
+        (self.net.drop, self.net.slow) = (0, 0);
+        self.swarm.task_fault = 0;
+        self.swarm.hollow = 0;
+        self.swarm.crash_mid = 0;
+        for node in 0..self.nodes.len() {
+            self.continue_node(node);
+            self.node_back(node, Comeback::Same);
+        }
+        for vm in 0..self.vms.len() {
+            if self.vms[vm].stopped {
+                self.continue_vm(vm);
+            }
+            self.vm_back(vm);
+        }
+        if self.control.stopped {
+            self.continue_control();
+        }
+        if !self.control.alive {
+            self.start_control();
+        }
+        let _ = (CallResult::Unknown(Unknown::Broken), TaskStatus::Enqueued);
+    }
+}

@@ -1,0 +1,355 @@
+//! Control's shell: carries out effects on a store that survives, and can be killed between any two of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use miroir_core::call::{CallId, CallResult, Unknown};
+use miroir_core::shardmap::ShardMap;
+use miroir_core::wire;
+use miroir_sequencer::invariants;
+use miroir_sequencer::*;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::network::Party;
+use crate::world::{Caller, Event, NodeRequest, World};
+
+/// A call of a VM that waits for control.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    pub vm: usize,
+    pub boot: u64,
+    pub machine: u64,
+    pub call: CallId,
+}
+
+#[derive(Default)]
+pub struct Shell {
+    pub alive: bool,
+    pub stopped: bool,
+    pub instance: u64,
+    pub sequencer: Option<Sequencer>,
+    /// (kind, key) to JSON: what is on disk.
+    pub store: BTreeMap<(&'static str, String), String>,
+    pub tasks: BTreeMap<u32, TaskRow>,
+    pub wake: Option<u64>,
+    pub waiting: BTreeMap<RequestId, Waiting>,
+    pub next_request: u64,
+    pub backlog: Vec<miroir_sequencer::Event>,
+    /// Answers to operations count once, be it the answer or the timeout.
+    pub open_ops: BTreeMap<OpId, usize>,
+}
+
+impl World {
+    pub fn config(&self) -> Config {
+        let count = self.nodes.len();
+        let node = |engine: &crate::engine::Engine| ConfigNode {
+            id: engine.id.clone(),
+            cluster: engine.id.clone(),
+            write_cluster: format!("{}-write", engine.id),
+        };
+        let owners = (0..self.shards as usize)
+            .map(|shard| (0..usize::from(self.replicas)).map(|at| ((shard + at) % count) as u16).collect());
+        Config {
+            cluster: "c0ffee00".into(),
+            shards: self.shards,
+            replication_factor: self.replicas,
+            nodes: self.nodes.iter().map(node).collect(),
+            owners: owners.collect(),
+            fencing: self.fencing,
+            min_accept: self.min_accept,
+            control_cluster: "control".into(),
+            control_internal_cluster: "internal".into(),
+            limits: Default::default(),
+            policies: Default::default(),
+            timing: Timing { lag: 20_000, ..Timing::default() },
+        }
+    }
+
+    pub fn start_control(&mut self) {
+        let mut snapshot = Snapshot::default();
+        for ((kind, _), json) in &self.control.store {
+            snapshot.add(kind, json).expect("a row of the store");
+        }
+        self.control.alive = true;
+        self.control.stopped = false;
+        self.control.instance += 1;
+        self.control.wake = None;
+        self.control.open_ops.clear();
+        self.control.backlog.clear();
+        let (sequencer, effects) = Sequencer::with_planted(self.config(), snapshot, self.net.now, self.planted);
+        self.control.sequencer = Some(sequencer);
+        self.note(|| "control starts".to_owned());
+        self.carry_out(effects);
+    }
+
+    pub fn kill_control(&mut self) {
+        if !self.control.alive {
+            return;
+        }
+        self.note(|| "control is killed".to_owned());
+        self.control.alive = false;
+        self.control.sequencer = None;
+        self.control.instance += 1;
+        for waiting in std::mem::take(&mut self.control.waiting).into_values() {
+            let Waiting { vm, boot, machine, call } = waiting;
+            let result = CallResult::Unknown(Unknown::Broken);
+            self.net.send(Party::Control, Party::Vm(vm), Event::FromControl { vm, boot, machine, call, result });
+        }
+    }
+
+    pub fn control_event(&mut self, instance: u64, event: miroir_sequencer::Event) {
+        if !self.control.alive || instance != self.control.instance {
+            return;
+        }
+        if self.control.stopped {
+            return self.control.backlog.push(event);
+        }
+        if let miroir_sequencer::Event::Node { op, .. } = &event
+            && self.control.open_ops.remove(op).is_none()
+        {
+            return;
+        }
+        let now = self.net.now;
+        let Some(sequencer) = self.control.sequencer.as_mut() else { return };
+        let shown = if self.traced
+            && !matches!(&event, miroir_sequencer::Event::Tick | miroir_sequencer::Event::Heartbeat(_))
+        {
+            Some(format!("{event:?}"))
+        } else {
+            None
+        };
+        let effects = sequencer.handle(now, event);
+        if let Some(shown) = shown.filter(|shown| !shown.contains("tasks: [], more: false, open: []")) {
+            self.note(|| format!("  <- {}", shown.chars().take(400).collect::<String>()));
+        }
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let cut = if self.swarm.crash_mid > 0
+            && self.net.now < self.faults_until
+            && self.net.random.chance(self.swarm.crash_mid)
+        {
+            Some(self.net.random.below(effects.len() as u64 + 1) as usize)
+        } else {
+            None
+        };
+        for (at, effect) in effects.into_iter().enumerate() {
+            if cut == Some(at) {
+                self.kill_control();
+                let delay = self.net.random.between(100, 5_000);
+                return self.net.after(delay, Event::Fault(crate::faults::Fault::ControlBack));
+            }
+            self.do_effect(effect);
+        }
+    }
+
+    fn do_effect(&mut self, effect: Effect) {
+        let instance = self.control.instance;
+        match effect {
+            Effect::Persist(records) => self.persist(records),
+            Effect::Begun { request, answer } => self.reply(request, &answer),
+            Effect::Committed { request, answer } => self.reply(request, &answer),
+            Effect::Renewed { request, answer } => self.reply(request, &answer),
+            Effect::Accepted { .. } | Effect::LossAccepted { .. } | Effect::TaskChanged { .. } => {}
+            Effect::Plan { op, operation, current } => {
+                let event = miroir_sequencer::Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) };
+                let delay = self.net.random.between(1, 30);
+                self.net.after(delay, Event::Caller { instance, event: Box::new(event) });
+            }
+            Effect::Verify { op, expected, index, nodes } => {
+                let differing = self.read_back(expected.as_deref(), &index, &nodes);
+                let event = miroir_sequencer::Event::Verified { op, differing };
+                let delay = self.net.random.between(1, 30);
+                self.net.after(delay, Event::Caller { instance, event: Box::new(event) });
+            }
+            Effect::Node { op, node, action, timeout_ms } => {
+                let Some(at) = self.nodes.iter().position(|engine| engine.id == node) else { return };
+                if !matches!(action, NodeAction::ReadTasks { .. }) {
+                    self.note(|| format!("  -> {node} {op:?} {action:?}"));
+                }
+                self.control.open_ops.insert(op, at);
+                let caller = Caller::Control { instance, op };
+                let request = NodeRequest::Action(action);
+                self.net.send(Party::Control, Party::Node(at), Event::ToNode { node: at, caller, request });
+                let event = miroir_sequencer::Event::Node { op, result: Err(NodeFault::Unknown) };
+                self.net.after(timeout_ms, Event::Caller { instance, event: Box::new(event) });
+            }
+            Effect::MapChanged { .. } => {
+                let Some(map) = self.control.sequencer.as_ref().map(Sequencer::map) else { return };
+                self.push_map(&map);
+            }
+            Effect::WakeAt(at) => {
+                self.control.wake = Some(at);
+                self.net.at(at, Event::ControlWake { instance, at });
+            }
+            Effect::Alert(alert) => {
+                self.stats.alert(alert.kind);
+                self.note(|| format!("  !! {} {:?} {}", alert.kind, alert.node, alert.text));
+            }
+        }
+    }
+
+    fn push_map(&mut self, map: &Arc<ShardMap>) {
+        for vm in 0..self.vms.len() {
+            let boot = self.vms[vm].boot;
+            self.net.send(Party::Control, Party::Vm(vm), Event::Map { vm, boot, map: map.clone() });
+        }
+    }
+
+    fn persist(&mut self, records: Vec<Record>) {
+        for record in records {
+            if let Record::Task(task) = &record {
+                self.see_task(task);
+                self.control.tasks.insert(task.uid, (**task).clone());
+                continue;
+            }
+            if let Record::Node(row) = &record {
+                self.notice_disk(row);
+            }
+            match record.value() {
+                Some(json) => drop(self.control.store.insert(record.slot(), json)),
+                None => drop(self.control.store.remove(&record.slot())),
+            }
+        }
+        if let Some(sequencer) = &self.control.sequencer {
+            let broken = invariants::every_shard_has_a_copy(&sequencer.copies());
+            if let Some(first) = broken.first() {
+                self.breaks(format!("invariant 6: {first}"));
+            }
+        }
+    }
+
+    fn see_task(&mut self, task: &TaskRow) {
+        self.note(|| {
+            format!("  == task {} {:?} {:?}", task.uid, task.status, task.details.as_ref().map(ToString::to_string))
+        });
+        if let Some(before) = self.control.tasks.get(&task.uid)
+            && !invariants::may_follow(before.status, task.status)
+        {
+            let text = format!("invariant 10: task {} went from {:?} to {:?}", task.uid, before.status, task.status);
+            self.breaks(text);
+        }
+        if task.status.is_over() {
+            self.stats.task(task);
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, answer: &impl Serialize) {
+        let Some(Waiting { vm, boot, machine, call }) = self.control.waiting.remove(&request) else { return };
+        let body = serde_json::to_vec(answer).expect("an answer");
+        self.note(|| {
+            format!("  -> vm {vm}/{machine} {}", String::from_utf8_lossy(&body).chars().take(300).collect::<String>())
+        });
+        let result = CallResult::Answer { status: 200, headers: Vec::new(), body };
+        self.net.send(Party::Control, Party::Vm(vm), Event::FromControl { vm, boot, machine, call, result });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn control_hears(
+        &mut self,
+        vm: usize,
+        boot: u64,
+        machine: u64,
+        call: CallId,
+        path: &str,
+        body: &[u8],
+        answered: bool,
+    ) {
+        if !self.control.alive {
+            let result = CallResult::NotSent(miroir_core::call::NotSent::ConnectFailed);
+            return self.net.send(
+                Party::Control,
+                Party::Vm(vm),
+                Event::FromControl { vm, boot, machine, call, result },
+            );
+        }
+        self.control.next_request += 1;
+        let request = RequestId(self.control.next_request);
+        if answered {
+            self.control.waiting.insert(request, Waiting { vm, boot, machine, call });
+        }
+        let parsed = match path {
+            wire::BEGIN_PATH => serde_json::from_slice(body).map(|begin| miroir_sequencer::Event::Begin {
+                request,
+                begin,
+                api_key: None,
+                may_create: true,
+            }),
+            wire::COMMIT_PATH => {
+                serde_json::from_slice(body).map(|commit| miroir_sequencer::Event::Commit { request, commit })
+            }
+            wire::RENEW_PATH => {
+                serde_json::from_slice(body).map(|renew| miroir_sequencer::Event::Renew { request, renew })
+            }
+            wire::ABORT_PATH => serde_json::from_slice(body).map(miroir_sequencer::Event::Abort),
+            wire::ABANDON_PATH => serde_json::from_slice(body).map(miroir_sequencer::Event::Abandon),
+            _ => return self.breaks(format!("unknown path {path}")),
+        };
+        match parsed {
+            Ok(event) => self.control_event(self.control.instance, event),
+            Err(error) => self.breaks(format!("unreadable message to {path}: {error}")),
+        }
+    }
+
+    fn read_back(&self, expected: Option<&IndexRow>, index: &str, nodes: &[NodeId]) -> Vec<NodeId> {
+        let differs = |id: &&NodeId| {
+            let Some(engine) = self.nodes.iter().find(|engine| engine.id == **id) else { return false };
+            if !engine.up || engine.stopped {
+                return false;
+            }
+            match (expected, engine.disk.indexes.get(index)) {
+                (Some(row), Some(found)) => row.settings.as_str().unwrap_or_default() != found.settings,
+                (None, None) => false,
+                _ => true,
+            }
+        };
+        nodes.iter().filter(differs).cloned().collect()
+    }
+
+    pub fn index_operation(&mut self, operation: IndexOperation) {
+        self.control.next_request += 1;
+        let request = RequestId(self.control.next_request);
+        self.note(|| format!("operation {operation:?}"));
+        let event = miroir_sequencer::Event::IndexOperation { request, operation, custom_metadata: None };
+        self.control_event(self.control.instance, event);
+    }
+}
+
+fn step(task_type: &str, index: Option<&str>, body: Option<String>) -> NodeStep {
+    NodeStep {
+        method: "POST".into(),
+        path: "/".into(),
+        body,
+        task_type: task_type.into(),
+        task_index: index.map(str::to_owned),
+        tolerate: Vec::new(),
+    }
+}
+
+/// What the caller says an operation means.
+fn plan(operation: &IndexOperation, current: Option<&IndexRow>) -> IndexPlan {
+    let mut plan = IndexPlan { steps: Vec::new(), settings: None, view: None, details: None };
+    match operation {
+        IndexOperation::Create { uid, .. } => {
+            plan.steps.push(step("indexCreation", Some(uid), None));
+            plan.settings = Some(json!(""));
+        }
+        IndexOperation::Update { uid, .. } => plan.steps.push(step("indexUpdate", Some(uid), None)),
+        IndexOperation::Delete { uid } => plan.steps.push(step("indexDeletion", Some(uid), None)),
+        IndexOperation::Swap { pairs } => {
+            let body = pairs.first().map(|(left, right)| format!("{left},{right}"));
+            plan.steps.push(step("indexSwap", None, body));
+        }
+        IndexOperation::Settings { uid, change, .. } => {
+            if current.is_none() {
+                plan.steps.push(step("indexCreation", Some(uid), None));
+            }
+            let value = change.as_str().unwrap_or_default().to_owned();
+            plan.settings = Some(json!(value));
+            plan.steps.push(step("settingsUpdate", Some(uid), Some(value)));
+        }
+    }
+    plan
+}

@@ -1,0 +1,434 @@
+//! The world: control with its store, nodes, filters' VMs, clients, and what goes wrong with them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use miroir_core::call::{CallId, CallResult, NotSent, Unknown};
+use miroir_core::shardmap::{CompiledMap, ShardMap};
+use miroir_sequencer::planted::Planted;
+use miroir_sequencer::*;
+
+use crate::engine::{Engine, Work};
+use crate::faults::{Fault, Swarm};
+use crate::network::{Network, Party};
+use crate::random::Random;
+use crate::shell::Shell;
+use crate::vm::Vm;
+
+/// A request to a node.
+#[derive(Clone, Debug)]
+pub enum NodeRequest {
+    Write { method: String, path: String, body: Vec<u8>, key: Option<String> },
+    Action(NodeAction),
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    Control { instance: u64, op: OpId },
+    Vm { vm: usize, boot: u64, machine: u64, call: CallId },
+}
+
+#[derive(Debug)]
+pub enum Event {
+    ToNode {
+        node: usize,
+        caller: Caller,
+        request: NodeRequest,
+    },
+    /// The gap between authorising and enqueueing (M7).
+    Enqueue {
+        node: usize,
+        boot: u64,
+        caller: Caller,
+        work: Work,
+        task_type: &'static str,
+        index: String,
+        metadata: Option<String>,
+        generation: u64,
+    },
+    Work {
+        node: usize,
+        boot: u64,
+    },
+    NodeAnswer {
+        caller: Caller,
+        result: Result<NodeAnswer, NodeFault>,
+    },
+    WriteAnswer {
+        caller: Caller,
+        result: CallResult,
+    },
+    ToControl {
+        vm: usize,
+        boot: u64,
+        machine: u64,
+        call: CallId,
+        path: String,
+        body: Vec<u8>,
+        answered: bool,
+    },
+    FromControl {
+        vm: usize,
+        boot: u64,
+        machine: u64,
+        call: CallId,
+        result: CallResult,
+    },
+    Heartbeat {
+        vm: usize,
+        boot: u64,
+    },
+    HeartbeatArrives {
+        vm: usize,
+        epoch: u64,
+    },
+    Map {
+        vm: usize,
+        boot: u64,
+        map: Arc<ShardMap>,
+    },
+    VmWake {
+        vm: usize,
+        boot: u64,
+        machine: u64,
+    },
+    ControlWake {
+        instance: u64,
+        at: u64,
+    },
+    Caller {
+        instance: u64,
+        event: Box<miroir_sequencer::Event>,
+    },
+    Client {
+        client: usize,
+    },
+    ClientLeaves {
+        vm: usize,
+        boot: u64,
+        machine: u64,
+    },
+    Read,
+    Fault(Fault),
+    Inject,
+}
+
+/// A part as it was enqueued by a node.
+#[derive(Clone, Debug)]
+pub struct Enqueued {
+    pub node: usize,
+    pub history: u64,
+    pub ticket: Option<u32>,
+    pub index: String,
+    pub work: Work,
+}
+
+pub struct World {
+    pub net: Network<Event>,
+    pub shards: u32,
+    pub replicas: u8,
+    pub fencing: bool,
+    pub min_accept: u32,
+    pub swarm: Swarm,
+    pub nodes: Vec<Engine>,
+    pub boots: Vec<u64>,
+    pub backlog: Vec<Vec<Event>>,
+    pub snapshots: Vec<Option<crate::engine::Disk>>,
+    pub control: Shell,
+    pub vms: Vec<Vm>,
+    pub clients: Vec<crate::vm::Client>,
+    pub log: Vec<Enqueued>,
+    pub writes: BTreeMap<u64, crate::vm::Write>,
+    pub next_write: u64,
+    pub next_history: u64,
+    pub faults_until: u64,
+    pub broken: Vec<String>,
+    pub traced: bool,
+    pub stats: crate::faults::Stats,
+    /// Nodes whose disk was changed, and control's incarnation number before.
+    pub changed: Vec<Option<u64>>,
+    pub planted: Planted,
+}
+
+impl World {
+    pub fn new(seed: u64, swarm: Swarm, planted: Planted) -> Self {
+        let mut random = Random::new(seed);
+        let count = random.between(2, 4) as usize;
+        let replicas = (*random.pick(&[1, 2, 2, 2, 2, 3])).min(count as u8);
+        let shards = random.between(1, 4) as u32;
+        let min_accept = if replicas > 1 && random.chance(150) { 2 } else { 1 };
+        let fencing = swarm.fencing;
+        let mut world = Self {
+            net: Network::new(random, 1_000_000),
+            shards,
+            replicas,
+            fencing,
+            min_accept,
+            nodes: (0..count)
+                .map(|at| Engine { id: format!("node-{at}"), up: true, shards, ..Engine::default() })
+                .collect(),
+            boots: vec![0; count],
+            backlog: (0..count).map(|_| Vec::new()).collect(),
+            snapshots: vec![None; count],
+            control: Shell::default(),
+            vms: (0..2).map(Vm::new).collect(),
+            clients: (0..3).map(|_| crate::vm::Client { left: swarm.writes, ..Default::default() }).collect(),
+            log: Vec::new(),
+            writes: BTreeMap::new(),
+            next_write: 1,
+            next_history: 1,
+            faults_until: 1_000_000 + 30_000,
+            broken: Vec::new(),
+            traced: std::env::var_os("SIM_TRACE").is_some(),
+            stats: Default::default(),
+            changed: vec![None; count],
+            planted,
+            swarm,
+        };
+        world.start_control();
+        for vm in 0..2 {
+            world.net.after(50, Event::Heartbeat { vm, boot: 0 });
+        }
+        for client in 0..3 {
+            let delay = world.net.random.between(2_500, 4_000);
+            world.net.after(delay, Event::Client { client });
+        }
+        if world.swarm.reads {
+            world.net.after(3_000, Event::Read);
+        }
+        world.net.after(3_000, Event::Inject);
+        world
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.traced {
+            let line = format!("{:>8} {}", self.net.now - 1_000_000, line());
+            eprintln!("{line}");
+        }
+    }
+
+    pub fn breaks(&mut self, what: String) {
+        if self.broken.len() < 5 {
+            self.broken.push(format!("at {}: {what}", self.net.now - 1_000_000));
+        }
+    }
+
+    /// Runs until this time or until something breaks.
+    pub fn run(&mut self, until: u64) {
+        while self.broken.is_empty() && self.net.next_at().is_some_and(|at| at <= until) {
+            let Some(event) = self.net.pop() else { break };
+            self.stats.events += 1;
+            self.step(event);
+        }
+        self.net.now = self.net.now.max(until);
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::ToNode { node, .. } | Event::Enqueue { node, .. } | Event::Work { node, .. }
+                if self.nodes[node].stopped =>
+            {
+                self.backlog[node].push(event);
+            }
+            Event::ToNode { node, caller, request } => self.node_hears(node, caller, request),
+            Event::Enqueue { node, boot, caller, work, task_type, index, metadata, generation } => {
+                if self.boots[node] == boot && self.nodes[node].up {
+                    self.enqueue(node, caller, work, task_type, index, metadata, generation);
+                }
+            }
+            Event::Work { node, boot } => {
+                if self.boots[node] == boot && self.nodes[node].up {
+                    let now = self.net.now;
+                    self.nodes[node].process(now);
+                }
+            }
+            Event::NodeAnswer { caller: Caller::Control { instance, op }, result } => {
+                self.control_event(instance, miroir_sequencer::Event::Node { op, result });
+            }
+            Event::WriteAnswer { caller: Caller::Vm { vm, boot, machine, call }, result }
+            | Event::FromControl { vm, boot, machine, call, result } => {
+                self.vm_event(vm, boot, crate::vm::Input::Result { machine, call, result });
+            }
+            Event::NodeAnswer { .. } | Event::WriteAnswer { .. } => {}
+            Event::ToControl { vm, boot, machine, call, path, body, answered } => {
+                self.control_hears(vm, boot, machine, call, &path, &body, answered);
+            }
+            Event::Heartbeat { vm, boot } => self.vm_event(vm, boot, crate::vm::Input::Heartbeat),
+            Event::HeartbeatArrives { vm, epoch } => {
+                let (name, now) = (self.vms[vm].name(), self.net.now);
+                if self.control.alive && !self.control.stopped {
+                    self.vms[vm].heard = Some(now);
+                }
+                let heartbeat = miroir_core::wire::Heartbeat { vm: name, epoch, oldest_epoch: epoch, rejected: None };
+                let instance = self.control.instance;
+                self.control_event(instance, miroir_sequencer::Event::Heartbeat(heartbeat));
+            }
+            Event::Map { vm, boot, map } => self.vm_event(vm, boot, crate::vm::Input::Map(map)),
+            Event::VmWake { vm, boot, machine } => self.vm_event(vm, boot, crate::vm::Input::Wake { machine }),
+            Event::ControlWake { instance, at } => {
+                if self.control.wake == Some(at) {
+                    self.control_event(instance, miroir_sequencer::Event::Tick);
+                }
+            }
+            Event::Caller { instance, event } => self.control_event(instance, *event),
+            Event::Client { client } => self.client_writes(client),
+            Event::ClientLeaves { vm, boot, machine } => self.vm_event(vm, boot, crate::vm::Input::Gone { machine }),
+            Event::Read => self.read(),
+            Event::Inject => self.inject(),
+            Event::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    /// A request reaches a node, or what is left of it.
+    fn node_hears(&mut self, node: usize, caller: Caller, request: NodeRequest) {
+        if !self.nodes[node].up {
+            return self.answer_write_or_action(node, caller, &request, None);
+        }
+        let now = self.net.now;
+        let fencing = self.fencing;
+        match request {
+            NodeRequest::Write { method, path, body, key } => {
+                if !self.nodes[node].authorised(fencing, key.as_deref()) {
+                    return self.answer_write(
+                        node,
+                        caller,
+                        403,
+                        br#"{"message":"no","code":"invalid_api_key","type":"auth","link":""}"#.to_vec(),
+                    );
+                }
+                let Some((work, task_type, index, metadata)) = self.nodes[node].parse_write(&method, &path, &body)
+                else {
+                    return self.breaks(format!("unreadable write {method} {path}"));
+                };
+                let generation = key.as_deref().and_then(|key| key.strip_prefix("key-")?.parse().ok()).unwrap_or(0);
+                let gap = self.net.random.below(66);
+                let boot = self.boots[node];
+                self.net
+                    .after(gap, Event::Enqueue { node, boot, caller, work, task_type, index, metadata, generation });
+            }
+            NodeRequest::Action(action) => {
+                let engine = &mut self.nodes[node];
+                let answer = match &action {
+                    NodeAction::Inspect => NodeAnswer::State { version: "1.50.0".into(), indexes: Vec::new() },
+                    NodeAction::ReadTasks { from, limit, open } => {
+                        let tasks = &engine.disk.tasks;
+                        let newer = tasks.iter().skip(*from as usize).map(|task| task.view.clone());
+                        let page: Vec<NodeTask> = newer.take(*limit as usize).collect();
+                        let more = tasks.len() > *from as usize + page.len();
+                        let open = open.iter().filter_map(|uid| tasks.get(*uid as usize)).map(|task| task.view.clone());
+                        NodeAnswer::Tasks { open: open.collect(), tasks: page, more }
+                    }
+                    NodeAction::Fence { generation } => {
+                        if !engine.fence(*generation) {
+                            return self.answer_action(node, caller, Err(NodeFault::Unknown));
+                        }
+                        let key = engine.key(*generation);
+                        NodeAnswer::Fenced { data: key.clone(), admin: key }
+                    }
+                    NodeAction::Request { key, step } => {
+                        if engine.authorised(fencing, key.as_deref()) {
+                            let work = engine.parse_step(step);
+                            let index = step.task_index.clone();
+                            let uid = engine.enqueue(work.clone(), index.clone(), &step.task_type, None, now);
+                            self.logged(node, None, index.unwrap_or_default(), work);
+                            NodeAnswer::Enqueued { uid }
+                        } else {
+                            NodeAnswer::Refused { status: 403, error: None }
+                        }
+                    }
+                    NodeAction::Cancel { key, uids } => {
+                        if engine.authorised(fencing, key.as_deref()) {
+                            NodeAnswer::Enqueued { uid: engine.cancel(uids, now) }
+                        } else {
+                            NodeAnswer::Refused { status: 403, error: None }
+                        }
+                    }
+                };
+                self.schedule_work(node);
+                self.answer_action(node, caller, Ok(answer));
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn enqueue(
+        &mut self,
+        node: usize,
+        caller: Caller,
+        work: Work,
+        task_type: &'static str,
+        index: String,
+        metadata: Option<String>,
+        generation: u64,
+    ) {
+        let now = self.net.now;
+        let ticket = metadata.as_deref().and_then(|text| text.rsplit('.').next()?.parse().ok());
+        let (faulty, hollow) =
+            (self.net.random.chance(self.swarm.task_fault), self.net.random.chance(self.swarm.hollow));
+        let engine = &mut self.nodes[node];
+        let uid = engine.enqueue(work.clone(), Some(index.clone()), task_type, metadata, now);
+        if let Some(task) = engine.disk.tasks.last_mut() {
+            task.fault = faulty.then_some("invalid_vector_dimensions");
+            // Payload files belong to additions; the ids of deletions lie in the synced task store.
+            task.hollow = hollow && matches!(task.work, Work::Add { .. });
+        }
+        self.note(|| format!("node {node} enqueues {uid}: ticket {ticket:?} {index} {work:?}"));
+        let _ = generation;
+        self.logged(node, ticket, index, work);
+        self.schedule_work(node);
+        let body = format!(r#"{{"taskUid":{uid},"status":"enqueued"}}"#).into_bytes();
+        self.answer_write(node, caller, 202, body);
+    }
+
+    fn logged(&mut self, node: usize, ticket: Option<u32>, index: String, work: Work) {
+        let history = self.nodes[node].disk.history;
+        self.log.push(Enqueued { node, history, ticket, index, work });
+    }
+
+    pub fn schedule_work(&mut self, node: usize) {
+        let slow = self.net.random.chance(150);
+        let delay = if slow { self.net.random.between(200, 3_000) } else { self.net.random.between(5, 100) };
+        let boot = self.boots[node];
+        self.net.after(delay, Event::Work { node, boot });
+    }
+
+    fn answer_write_or_action(&mut self, node: usize, caller: Caller, request: &NodeRequest, _none: Option<()>) {
+        match request {
+            NodeRequest::Write { .. } => {
+                let to = party(&caller);
+                let result = CallResult::NotSent(NotSent::ConnectFailed);
+                self.net.send(Party::Node(node), to, Event::WriteAnswer { caller, result });
+            }
+            NodeRequest::Action(_) => self.answer_action(node, caller, Err(NodeFault::NotSent)),
+        }
+    }
+
+    fn answer_write(&mut self, node: usize, caller: Caller, status: u16, body: Vec<u8>) {
+        let to = party(&caller);
+        let result = CallResult::Answer { status, headers: Vec::new(), body };
+        self.net.send(Party::Node(node), to, Event::WriteAnswer { caller, result });
+    }
+
+    fn answer_action(&mut self, node: usize, caller: Caller, result: Result<NodeAnswer, NodeFault>) {
+        self.net.send(Party::Node(node), Party::Control, Event::NodeAnswer { caller, result });
+    }
+
+    /// Readable copies of a shard for a VM, as the filter sees them.
+    pub fn readable(&self, map: &CompiledMap, index: &str, shard: u32) -> Vec<usize> {
+        let Some(entry) = map.map.indexes.get(index) else { return Vec::new() };
+        let nodes = map.readable(entry.placement, shard).iter();
+        nodes.filter(|node| !entry.unreadable.contains(node)).map(|node| usize::from(*node)).collect()
+    }
+}
+
+pub fn party(caller: &Caller) -> Party {
+    match caller {
+        Caller::Control { .. } => Party::Control,
+        Caller::Vm { vm, .. } => Party::Vm(*vm),
+    }
+}
+
+pub fn timed_out() -> CallResult {
+    CallResult::Unknown(Unknown::Timeout)
+}
