@@ -95,7 +95,9 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
     service.metrics.bulk_received(spooled.length);
 
     let map = service.cluster.map();
-    let index = map.indexes.get(&index).map(|index| (index.incarnation, index.primary_key.clone()));
+    let mapped = map.indexes.get(&index);
+    let geo = mapped.is_some_and(|index| index.view.geo);
+    let index = mapped.map(|index| (index.incarnation, index.primary_key.clone()));
     let setup = WriteSetup {
         head,
         body: Vec::new(),
@@ -108,6 +110,7 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
         epoch: map.epoch,
         shard_count: map.shards,
         index,
+        geo,
         control_cluster: map.control_internal_cluster.clone(),
         trace: ["x-request-id", "traceparent", "tracestate"]
             .iter()

@@ -138,6 +138,10 @@ impl Settings {
                 .filter(|(name, by)| name != "*" || *by != FacetOrder::Alpha)
                 .collect::<BTreeMap<_, _>>(),
             distinct: get("distinctAttribute").as_str().map(str::to_owned),
+            // By name alone: the engine takes neither a pattern nor a rule object for it.
+            geo: ["sortableAttributes", "filterableAttributes"]
+                .iter()
+                .any(|key| get(key).as_array().is_some_and(|fields| fields.iter().any(|field| field == "_geo"))),
         }
     }
 

@@ -378,3 +378,18 @@ async fn bodies_may_be_as_large_as_documents() {
         "The provided payload reached the size limit. The maximum accepted payload size is 1 KiB."
     );
 }
+
+/// Recorded from Meilisearch 1.50: of these, only the first two make it look into `_geo`.
+#[test]
+fn geo_counts_by_name_only() {
+    for (settings, geo) in [
+        (json!({"filterableAttributes": ["a", "_geo"]}), true),
+        (json!({"sortableAttributes": ["_geo"]}), true),
+        (json!({"filterableAttributes": ["*"], "sortableAttributes": ["*"]}), false),
+        (json!({"filterableAttributes": [{"attributePatterns": ["_geo"]}]}), false),
+        (json!({"filterableAttributes": ["_geo.lat"], "sortableAttributes": ["_geo*"]}), false),
+        (json!({}), false),
+    ] {
+        assert_eq!(Settings::from_stored(&settings).search_view().geo, geo, "{settings}");
+    }
+}

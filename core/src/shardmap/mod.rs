@@ -117,6 +117,9 @@ pub struct SearchView {
     /// `distinctAttribute`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct: Option<String>,
+    /// `_geo` is sortable or filterable: the engine then refuses documents with a malformed one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub geo: bool,
 }
 
 impl Default for SearchView {
@@ -128,6 +131,7 @@ impl Default for SearchView {
             max_values_per_facet: 100,
             facet_order: BTreeMap::new(),
             distinct: None,
+            geo: false,
         }
     }
 }

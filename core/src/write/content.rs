@@ -62,7 +62,12 @@ impl Content {
     }
 
     /// Finds the shards that the payload touches.
-    pub fn split(&self, index: &str, known: Option<(&str, KeySource)>, shard_count: u32) -> Result<Split, SplitError> {
+    pub fn split(
+        &self,
+        target: Target<'_>,
+        known: Option<(&str, KeySource)>,
+        shard_count: u32,
+    ) -> Result<Split, SplitError> {
         let planned = |plan: SplitPlan| Split {
             primary_key: plan.primary_key.clone(),
             key_source: plan.key_source,
@@ -73,10 +78,7 @@ impl Content {
         let whole =
             |received, shards| Split { primary_key: None, key_source: KeySource::None, received, shards, plan: None };
         match self {
-            Self::Documents { format, body } => {
-                let target = Target { index, geo: false };
-                split::plan_for(body, *format, known, shard_count, target).map(planned)
-            }
+            Self::Documents { format, body } => split::plan_for(body, *format, known, shard_count, target).map(planned),
             Self::Ids(body) => split::delete_batch(body, shard_count).map(planned).map_err(SplitError::Http),
             Self::One(id) => {
                 // An id that no document can have names no document on any shard; it is hashed all the same.

@@ -55,6 +55,8 @@ pub struct WriteSetup {
     pub shard_count: u32,
     /// Incarnation and primary key of the index, where the map names it.
     pub index: Option<(u64, Option<String>)>,
+    /// Whether the index's settings make the engine look into `_geo` ([`crate::shardmap::SearchView::geo`]).
+    pub geo: bool,
     /// Envoy cluster of control's internal listener.
     pub control_cluster: String,
     /// Headers that go with every call: `x-request-id`, `traceparent`, `tracestate`.

@@ -257,7 +257,9 @@ impl<H: Host> Vm<H> {
     }
 
     fn write(&mut self, head: Head, write: WriteHead, body: Vec<u8>, map: &Arc<CompiledMap>) -> Result<Work, Reply> {
-        let index = map.map.indexes.get(&write.index).map(|index| (index.incarnation, index.primary_key.clone()));
+        let mapped = map.map.indexes.get(&write.index);
+        let geo = mapped.is_some_and(|index| index.view.geo);
+        let index = mapped.map(|index| (index.incarnation, index.primary_key.clone()));
         let setup = WriteSetup {
             head: write,
             body,
@@ -271,6 +273,7 @@ impl<H: Host> Vm<H> {
             epoch: map.map.epoch,
             shard_count: map.map.shards,
             index,
+            geo,
             control_cluster: map.map.control_internal_cluster.clone(),
         };
         WriteMachine::new(setup).map(|machine| Work::Write(Box::new(machine))).map_err(|error| error.reply())

@@ -1,6 +1,7 @@
 //! The steps of a write: begin, dispatch, renew, commit.
 
 use super::*;
+use crate::split::Target;
 use crate::wire::{
     BEGIN_PATH, Begin, BeginAnswer, COMMIT_PATH, Commit, CommitAnswer, Grant, GrantPart, RENEW_PATH, Renew,
     RenewAnswer, WIRE_VERSION,
@@ -14,7 +15,8 @@ impl WriteMachine {
         let known = known.as_ref().map(|(key, source)| (key.as_str(), *source));
         let mut fault = None;
         let mut received = 0;
-        self.split = match self.content.split(&self.setup.head.index, known, self.setup.shard_count) {
+        let target = Target { index: &self.setup.head.index, geo: self.setup.geo };
+        self.split = match self.content.split(target, known, self.setup.shard_count) {
             Ok(split) => Some(split),
             Err(error) => match refusal(error) {
                 Ok((error, count)) => {

@@ -137,6 +137,24 @@ fn the_parameter_names_the_primary_key() {
     assert_eq!((begin.primary_key.as_deref(), begin.key_source), (Some("sku"), KeySource::Parameter));
 }
 
+/// The whole text recorded from Meilisearch 1.50, but for the index's name, which the engine puts in front.
+#[test]
+fn geo_is_checked_where_the_settings_name_it() {
+    let body = r#"[{"id":1,"_geo":{"lat":"x","lng":1}}]"#;
+    let begin = |geo| {
+        let mut run = Run::new(WriteSetup { geo, ..setup(WriteKind::Replace, None, body) });
+        run.message::<Begin>(BEGIN_PATH).fault
+    };
+    assert_eq!(begin(false), None);
+    let fault = begin(true).unwrap();
+    assert_eq!(fault.code, "invalid_document_geo_field");
+    assert_eq!(
+        fault.message,
+        "Index `m`: Could not parse latitude in the document with the id: `\"1\"`. Was expecting a finite number but \
+         instead got `\"x\"`."
+    );
+}
+
 #[test]
 fn an_unknown_index_infers_its_key() {
     let run = Run::new(WriteSetup { index: None, ..setup(WriteKind::Replace, None, r#"[{"sku_id":1}]"#) });

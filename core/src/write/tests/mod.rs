@@ -33,6 +33,7 @@ fn setup(kind: WriteKind, query: Option<&str>, body: &str) -> WriteSetup {
         epoch: 9,
         shard_count: 4,
         index: Some((1, Some("id".into()))),
+        geo: false,
         control_cluster: "internal".into(),
         trace: vec![("x-request-id".into(), "r".into())],
     }
