@@ -18,7 +18,7 @@ impl Sequencer {
     pub(crate) fn in_sync(&self, index: &IndexRow, shard: u32) -> Vec<N> {
         self.shard_copies(index.placement, shard)
             .iter()
-            .filter(|copy| self.is_good(copy))
+            .filter(|copy| self.is_good(copy) || self.planted.owners_from_map)
             .map(|copy| copy.node)
             .collect()
     }

@@ -50,8 +50,7 @@ impl World {
 
     /// Is this state one that the reported successes allow?
     fn explain(&mut self, index: &str, key: &str, state: Option<Document>, who: &str) {
-        // A loss that was reported is no silent one: the disk that had the write is gone.
-        if self.swapped() || self.stats.alerts.contains_key("last_copy_damaged") {
+        if self.swapped() {
             return;
         }
         let touches = self.touches(index, key);
@@ -105,7 +104,9 @@ impl World {
                 Work::Clear { .. } => Change::Delete,
                 _ => continue,
             };
-            touches.insert(ticket, Touch { ticket, change, must: succeeded(ticket) });
+            // A loss that was reported is no silent one: the disk that had the write is gone.
+            let must = succeeded(ticket) && !self.stats.lost.contains(&ticket);
+            touches.insert(ticket, Touch { ticket, change, must });
         }
         for task in self.control.tasks.values() {
             if task.task_type == "indexDeletion" && task.index.as_deref() == Some(index) && task.error.is_none() {

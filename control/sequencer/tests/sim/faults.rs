@@ -1,9 +1,8 @@
 //! What goes wrong, and which of it in this run: every seed draws its own mixture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_core::call::{CallResult, Unknown};
-use miroir_sequencer::{IndexOperation, TaskRow, TaskStatus};
+use miroir_sequencer::{Alert, IndexOperation, TaskRow};
 use serde_json::json;
 
 use crate::network::Party;
@@ -124,11 +123,16 @@ pub struct Stats {
     pub alerts: BTreeMap<&'static str, u64>,
     pub replies: BTreeMap<u16, u64>,
     pub tasks: BTreeMap<String, u64>,
+    /// Tickets that control reported as lost with the disks that had them.
+    pub lost: BTreeSet<u32>,
 }
 
 impl Stats {
-    pub fn alert(&mut self, kind: &'static str) {
-        *self.alerts.entry(kind).or_default() += 1;
+    pub fn alert(&mut self, alert: &Alert) {
+        *self.alerts.entry(alert.kind).or_default() += 1;
+        if let Some((ticket, _)) = alert.text.strip_prefix("ticket ").and_then(|text| text.split_once(" is lost")) {
+            self.lost.extend(ticket.parse::<u32>());
+        }
     }
 
     pub fn reply(&mut self, status: u16) {
@@ -167,6 +171,8 @@ impl World {
         } else {
             self.net.random.between(4_000, 30_000)
         };
+        // Without control nothing much happens: it comes back sooner.
+        let lasts = if kind.ends_with("control") { lasts / 4 } else { lasts };
         let (now, then) = match kind {
             "kill-node" => (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Same))),
             "wipe-node" if self.net.random.chance(300) => {
@@ -403,6 +409,5 @@ impl World {
         if !self.control.alive {
             self.start_control();
         }
-        let _ = (CallResult::Unknown(Unknown::Broken), TaskStatus::Enqueued);
     }
 }

@@ -69,7 +69,7 @@ fn survey() {
 
 #[test]
 fn no_seed_breaks_an_invariant() {
-    let (first, count) = (number("SIM_FIRST", 1), number("SIM_SEEDS", 1_000));
+    let (first, count) = (number("SIM_FIRST", 1), number("SIM_SEEDS", 2_000));
     let mut stats = Stats::default();
     for seed in first..first + count {
         let world = run(seed, Swarm::of(seed), Planted::default());

@@ -185,7 +185,7 @@ impl World {
                 self.net.at(at, Event::ControlWake { instance, at });
             }
             Effect::Alert(alert) => {
-                self.stats.alert(alert.kind);
+                self.stats.alert(&alert);
                 self.note(|| format!("  !! {} {:?} {}", alert.kind, alert.node, alert.text));
             }
         }

@@ -206,7 +206,10 @@ impl World {
         let Some(client) = self.writes.get(&write).map(|write| write.client) else { return };
         if self.clients[client].waits_for == Some(write) {
             self.clients[client].waits_for = None;
-            let delay = self.net.random.between(1, 1_500);
+            // A refused client comes back, and later: what is refused tests little.
+            let refused = self.writes.get(&write).is_some_and(|write| write.status == Some(503));
+            self.clients[client].left += u32::from(refused);
+            let delay = if refused { self.net.random.between(200, 2_500) } else { self.net.random.between(1, 1_500) };
             self.net.after(delay, Event::Client { client });
         }
     }
