@@ -2,7 +2,7 @@
 //!
 //! - [`host`] is all that the filter asks of Envoy; only its wasm half names hostcalls.
 //! - [`vm`] is one worker's state and what it does on each of Envoy's callbacks; the tests drive it natively.
-//! - `exports` (wasm only) are the entry points that Envoy calls.
+//! - `contexts` (wasm only) hands the callbacks of the proxy-wasm SDK on to it.
 #![cfg_attr(
     not(test),
     deny(
@@ -15,9 +15,9 @@
     )
 )]
 
-pub mod cors;
 #[cfg(target_arch = "wasm32")]
-mod exports;
+mod contexts;
+pub mod cors;
 pub mod host;
 pub mod metrics;
 pub mod vm;

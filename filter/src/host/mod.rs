@@ -6,15 +6,6 @@ pub mod hostcalls;
 
 use miroir_core::call::{Call, Headers, NotSent, Reply};
 
-/// Severity of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// For operators: something changed.
-    Info,
-    /// For operators: something is wrong, and the filter goes on.
-    Warn,
-}
-
 /// Kind of a statistic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
@@ -33,8 +24,6 @@ pub trait Host {
     fn now_ms(&self) -> u64;
     /// 128 random bits in lower-case hex.
     fn random_id(&self) -> String;
-    /// Writes to the proxy's log.
-    fn log(&self, level: Level, message: &str);
     /// The filter's configuration; only within the callback that brings it.
     fn configuration(&self) -> Option<Vec<u8>>;
     /// Sets how often the timer callback comes.
@@ -43,6 +32,12 @@ pub trait Host {
     fn enter(&self, context: u32) -> bool;
     /// Says that the entered root context, which answered that it is not done, now is.
     fn root_done(&self);
+    /// Makes a queue of this name, or hands it over to the entered root context; none when the proxy has no queues.
+    fn register_queue(&self, name: &str) -> Option<u32>;
+    /// Asks for a callback of the root context that has this queue, right after this one; false when none will come.
+    fn ring(&self, queue: u32) -> bool;
+    /// Forgets the rings that have come so far.
+    fn empty_queue(&self, queue: u32);
 
     /// The client's headers, pseudo headers included.
     fn request_headers(&self) -> Headers;
@@ -64,10 +59,10 @@ pub trait Host {
     /// # Errors
     /// Nothing was sent.
     fn call(&self, call: &Call) -> Result<u32, NotSent>;
-    /// Headers of the answer to a call; only within its callback.
+    /// Headers of the answer to a call; only within its callback, with the root entered that made the call.
     fn call_headers(&self) -> Headers;
-    /// Body of the answer to a call; only within its callback.
-    fn call_body(&self, size: usize) -> Vec<u8>;
+    /// Body of the answer to a call, like its headers; none when there is no memory for it.
+    fn call_body(&self, size: usize) -> Option<Vec<u8>>;
 
     /// Registers a statistic; none when the proxy refuses.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Option<u32>;

@@ -8,7 +8,7 @@ use miroir_core::read::ReadMachine;
 use miroir_core::shardmap::CompiledMap;
 use miroir_core::write::WriteMachine;
 
-use super::{Vm, outcome};
+use super::{Caller, Vm, outcome};
 use crate::host::Host;
 
 /// How often calls whose end never came are looked for.
@@ -49,8 +49,10 @@ pub(super) struct Job {
 /// A call in flight.
 pub(super) struct Sent {
     pub purpose: Purpose,
-    /// The root context in whose name it was made.
+    /// The root context in whose name it was made: Envoy's owner.
     pub root: u32,
+    /// The stream in whose callback it was made, if it was one's: the SDK's owner.
+    pub stream: Option<u32>,
     cluster: String,
     at: u64,
     lost_at: u64,
@@ -63,21 +65,34 @@ pub(super) enum Purpose {
     Job(u32, CallId),
     /// Nobody waits for it.
     Notice,
+    /// Its stream has gone, and the SDK will not tell its end.
+    Unheard,
     /// A sign of life.
     Heartbeat,
 }
 
 impl<H: Host> Vm<H> {
-    /// Starts a machine for a stream.
+    /// Starts a machine for a stream: a read at once, a write in the next callback of the root.
     pub(super) fn start(&mut self, work: Work, stream: u32, map: Arc<CompiledMap>, charge: u64, op: &'static str) {
         let now = self.host.now_ms();
         self.last_job = self.last_job.wrapping_add(1);
         let id = self.last_job;
-        let mut job = Job { work, stream: Some(stream), map, charge, op, started: now };
-        let actions = job.work.machine().start(now);
-        self.jobs.insert(id, job);
+        let outlives_stream = matches!(work, Work::Write(_));
+        self.jobs.insert(id, Job { work, stream: Some(stream), map, charge, op, started: now });
         self.serve(stream, id);
-        self.run(id, actions);
+        match self.caller {
+            Caller::Stream(_) if outlives_stream => self.hand_over(id),
+            _ => self.begin(id),
+        }
+    }
+
+    /// The first step of a job, unless its client has left meanwhile.
+    pub(super) fn begin(&mut self, id: u32) {
+        let now = self.host.now_ms();
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let actions = job.work.machine().start(now);
+            self.run(id, actions);
+        }
     }
 
     /// Lowest epoch that a job still works with.
@@ -131,14 +146,19 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// Sends a call in the name of the newest root context.
+    /// Sends a call in the name of the root context whose callback runs, or of the newest one. Envoy's owner and the
+    /// SDK's have to be the same root, or the end of one would lose the call.
     pub(super) fn send(&mut self, call: &Call, purpose: Purpose) -> Result<(), CallResult> {
         let now = self.host.now_ms();
-        self.host.enter(self.root);
+        let (root, stream) = match self.caller {
+            Caller::Root(root) => (root, None),
+            Caller::Stream(stream) => (self.root, Some(stream)),
+        };
+        self.host.enter(root);
         match self.host.call(call) {
             Ok(token) => {
                 let lost_at = now.saturating_add(call.timeout_ms).saturating_add(LOST_AFTER_MS);
-                let sent = Sent { purpose, root: self.root, cluster: call.cluster.clone(), at: now, lost_at };
+                let sent = Sent { purpose, root, stream, cluster: call.cluster.clone(), at: now, lost_at };
                 self.sent.insert(token, sent);
                 Ok(())
             }
@@ -158,12 +178,14 @@ impl<H: Host> Vm<H> {
     }
 
     /// A call has ended.
-    pub fn on_call_end(&mut self, token: u32, header_count: usize, body_size: usize) {
+    pub fn on_call_end(&mut self, caller: Caller, token: u32, header_count: usize, body_size: usize) {
+        self.caller = caller;
         let Some(sent) = self.sent.remove(&token) else { return };
-        let result = if header_count == 0 {
-            CallResult::Unknown(Unknown::Broken)
-        } else {
-            outcome::result(self.host.call_headers(), self.host.call_body(body_size))
+        self.host.enter(sent.root);
+        let body = if header_count == 0 { None } else { self.host.call_body(body_size) };
+        let result = match body {
+            Some(body) => outcome::result(self.host.call_headers(), body),
+            None => CallResult::Unknown(Unknown::Broken),
         };
         self.finish_call(sent, result);
     }
@@ -178,7 +200,7 @@ impl<H: Host> Vm<H> {
                     self.run(id, actions);
                 }
             }
-            Purpose::Notice => {}
+            Purpose::Notice | Purpose::Unheard => {}
             Purpose::Heartbeat => self.on_heartbeat(&result, now),
         }
         self.release_roots();
@@ -189,7 +211,7 @@ impl<H: Host> Vm<H> {
         let lost: Vec<u32> =
             self.sent.iter().filter(|(_, sent)| now >= sent.lost_at).map(|(token, _)| *token).collect();
         for token in lost {
-            if let Some(sent) = self.sent.remove(&token) {
+            if let Some(sent) = self.sent.remove(&token).filter(|sent| sent.purpose != Purpose::Unheard) {
                 self.finish_call(sent, CallResult::Unknown(Unknown::Timeout));
             }
         }
@@ -209,6 +231,14 @@ impl<H: Host> Vm<H> {
             job.stream = None;
             let actions = job.work.machine().on_client_gone(now);
             self.run(id, actions);
+        }
+    }
+
+    /// A stream has gone: the ends of the calls made from it will not be told. They stay on the list for as long as
+    /// they may run, so that their root does.
+    pub(super) fn stop_listening(&mut self, stream: u32) {
+        for sent in self.sent.values_mut().filter(|sent| sent.stream == Some(stream)) {
+            sent.purpose = Purpose::Unheard;
         }
     }
 

@@ -1,10 +1,13 @@
 //! One worker: its map, the client streams and the jobs that run for them, the calls in flight, and the timer.
 //!
 //! Everything lives here and nothing in Envoy's context objects: a job survives its stream, and a worker survives its
-//! configuration. Calls are made in the name of the newest root context, so that their ends reach the worker whatever
-//! has become of the stream.
+//! configuration. A call has two owners. Envoy's is the entered context: always a root, so that a call goes on to its
+//! end whatever becomes of the stream. The SDK's is the context whose callback runs: an answer to a stream that has gone
+//! is dropped. So reads call straight from their stream's callbacks, and writes are handed over to the root first
+//! (`handover`).
 
 mod answers;
+mod handover;
 mod heartbeat;
 mod jobs;
 mod outcome;
@@ -22,8 +25,9 @@ use hashbrown::HashMap;
 use miroir_core::health::{NodeHealth, SharedHealth};
 use miroir_core::shardmap::{CompiledMap, parse};
 
-use crate::host::{Host, Level};
+use crate::host::Host;
 use crate::metrics::Metrics;
+use handover::Handover;
 use heartbeat::Heartbeats;
 use jobs::{Job, Sent};
 use streams::Stream;
@@ -40,6 +44,15 @@ pub enum Step {
     Pause,
 }
 
+/// The context whose callback runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A root context.
+    Root(u32),
+    /// A client's stream.
+    Stream(u32),
+}
+
 /// One worker.
 pub struct Vm<H: Host> {
     host: H,
@@ -47,6 +60,8 @@ pub struct Vm<H: Host> {
     id: String,
     /// The newest root context.
     root: u32,
+    caller: Caller,
+    handover: Handover,
     map: Option<Arc<CompiledMap>>,
     health: SharedHealth,
     metrics: Metrics,
@@ -73,6 +88,8 @@ impl<H: Host> Vm<H> {
             host,
             id,
             root: 0,
+            caller: Caller::Root(0),
+            handover: Handover::default(),
             map: None,
             health: NodeHealth::shared(),
             metrics,
@@ -92,7 +109,9 @@ impl<H: Host> Vm<H> {
     /// may lose its filter in Envoy, and the map that it has is better than none. Control learns of it by heartbeat.
     pub fn on_configure(&mut self, root: u32) {
         self.root = root;
+        self.caller = Caller::Root(root);
         self.host.set_tick_ms(TICK_MS);
+        self.move_bell();
         let text = self.host.configuration().unwrap_or_default();
         let parsed = std::str::from_utf8(&text).map_err(|error| error.to_string()).and_then(|text| {
             let map = parse(text).map_err(|error| error.to_string())?;
@@ -105,7 +124,7 @@ impl<H: Host> Vm<H> {
         });
         match parsed {
             Ok(map) => {
-                self.host.log(Level::Info, &format!("vm {} runs on the shard map of epoch {}", self.id, map.epoch));
+                log::info!("vm {} runs on the shard map of epoch {}", self.id, map.epoch);
                 self.metrics.epoch(&self.host, map.epoch);
                 self.health.borrow_mut().retain(&|node| map.nodes.iter().any(|known| known.id == node));
                 self.map = Some(Arc::new(CompiledMap::new(map)));
@@ -113,7 +132,7 @@ impl<H: Host> Vm<H> {
                 self.retry_parked();
             }
             Err(fault) => {
-                self.host.log(Level::Warn, &format!("vm {} keeps its shard map: {fault}", self.id));
+                log::warn!("vm {} keeps its shard map: {fault}", self.id);
                 self.metrics.rejected(&self.host);
                 self.heartbeats.rejected(fault);
             }
@@ -125,6 +144,8 @@ impl<H: Host> Vm<H> {
         if root != self.root {
             return;
         }
+        self.caller = Caller::Root(root);
+        self.begin_waiting();
         let now = self.host.now_ms();
         while let Some((at, job)) = self.wakes.first().copied() {
             if at > now {
@@ -145,23 +166,23 @@ impl<H: Host> Vm<H> {
         self.release_roots();
     }
 
-    /// A context ends; false keeps it until [`Host::root_done`]. A root stays until its calls have ended, because Envoy
-    /// would cut them off with it, and the newest one until the worker's requests have.
-    pub fn on_done(&mut self, context: u32) -> bool {
-        if self.is_idle(context) {
+    /// A root context ends; false keeps it until [`Host::root_done`]. A root stays until its calls have ended, because
+    /// Envoy would cut them off with it, and the newest one until the worker's requests have.
+    pub fn on_done(&mut self, root: u32) -> bool {
+        if self.is_idle(root) {
             return true;
         }
-        self.draining.push(context);
+        self.draining.push(root);
         false
     }
 
-    /// True when nothing in progress needs a context.
-    fn is_idle(&self, context: u32) -> bool {
-        let called = self.sent.values().any(|sent| sent.root == context);
-        !called && (context != self.root || self.jobs.is_empty())
+    /// True when nothing in progress needs a root context.
+    fn is_idle(&self, root: u32) -> bool {
+        let called = self.sent.values().any(|sent| sent.root == root);
+        !called && (root != self.root || self.jobs.is_empty())
     }
 
-    /// Lets go of the contexts that have ended and that nothing needs any more.
+    /// Lets go of the root contexts that have ended and that nothing needs any more.
     fn release_roots(&mut self) {
         let draining = std::mem::take(&mut self.draining);
         let (idle, busy) = draining.into_iter().partition(|root| self.is_idle(*root));
@@ -174,12 +195,12 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// A context is gone. The newest root takes the worker with it: a last word to control, and no more.
-    pub fn on_delete(&mut self, context: u32) {
-        self.draining.retain(|root| *root != context);
-        if context == self.root {
+    /// A root context is gone. The newest one takes the worker with it: a last word to control, and no more.
+    pub fn on_root_deleted(&mut self, root: u32) {
+        self.caller = Caller::Root(root);
+        self.draining.retain(|draining| *draining != root);
+        if root == self.root {
             self.give_up();
         }
-        self.on_stream_gone(context);
     }
 }

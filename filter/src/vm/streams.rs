@@ -12,7 +12,7 @@ use miroir_core::write::{WriteHead, WriteMachine, WriteSetup, decode_segment};
 use super::jobs::Work;
 use super::request::Head;
 use super::task::Task;
-use super::{Step, Vm, answers};
+use super::{Caller, Step, Vm, answers};
 use crate::cors;
 use crate::host::Host;
 
@@ -52,6 +52,7 @@ pub(super) struct Gathering {
 impl<H: Host> Vm<H> {
     /// The head of a request; `end`: it has no body.
     pub fn on_request_headers(&mut self, stream: u32, end: bool) -> Step {
+        self.caller = Caller::Stream(stream);
         self.host.enter(stream);
         let head = Head::read(self.host.request_headers());
         for name in &head.forbidden {
@@ -199,8 +200,17 @@ impl<H: Host> Vm<H> {
         true
     }
 
+    /// Answers that there is no memory for a body that is being read.
+    fn refuse_gathering(&mut self, stream: u32) {
+        if let Some(Stream { state: State::Gathering(gathering), .. }) = self.streams.get(&stream) {
+            let (name, started) = (gathering.task.name(), gathering.started);
+            self.answer(stream, answers::full(), name, started);
+        }
+    }
+
     /// A piece of a request's body has come; it is taken out of Envoy's buffer, which is small.
     pub fn on_request_body(&mut self, stream: u32, size: usize, end: bool) -> Step {
+        self.caller = Caller::Stream(stream);
         match self.streams.get(&stream).map(|stream| &stream.state) {
             Some(State::Passed) => return Step::Continue,
             Some(State::Gathering(_)) => {}
@@ -211,7 +221,11 @@ impl<H: Host> Vm<H> {
             }
         }
         self.host.enter(stream);
-        let piece = if size == 0 { Vec::new() } else { self.host.take_request_body(size).unwrap_or_default() };
+        let piece = if size == 0 { Some(Vec::new()) } else { self.host.take_request_body(size) };
+        let Some(piece) = piece else {
+            self.refuse_gathering(stream);
+            return Step::Pause;
+        };
         if !self.reserve(stream, u64::try_from(piece.len()).unwrap_or(u64::MAX)) {
             return Step::Pause;
         }
@@ -315,7 +329,9 @@ impl<H: Host> Vm<H> {
     }
 
     /// A stream is gone: a job goes on by its own rules, everything else is dropped.
-    pub(super) fn on_stream_gone(&mut self, stream: u32) {
+    pub fn on_stream_deleted(&mut self, stream: u32) {
+        self.caller = Caller::Stream(stream);
+        self.stop_listening(stream);
         let Some(entry) = self.streams.remove(&stream) else { return };
         match entry.state {
             State::Serving(job) => {

@@ -1,5 +1,6 @@
 //! The worker on a host that the test plays: whole requests, from Envoy's callbacks to the client's answer.
 
+mod handover;
 mod limits;
 mod passing;
 mod roots;
@@ -17,12 +18,22 @@ use super::*;
 use crate::host::MetricKind;
 
 const ROOT: u32 = 1;
+/// Streams have numbers from here on, roots below.
+const FIRST_STREAM: u32 = 10;
+const BELL: u32 = 77;
 
-/// Everything that Envoy would hold.
+/// Everything that Envoy and the SDK would hold.
 #[derive(Default)]
 struct World {
     now: u64,
     entered: u32,
+    /// The context whose callback runs: the SDK's owner of the calls made meanwhile.
+    active: u32,
+    /// The SDK's owner of each call, by token.
+    owners: HashMap<u32, u32>,
+    /// The root that the bell belongs to.
+    bell_root: Option<u32>,
+    rings: usize,
     ids: u32,
     configuration: Vec<u8>,
     requests: HashMap<u32, Headers>,
@@ -51,7 +62,6 @@ impl Host for Mock {
         world.ids += 1;
         format!("{:032x}", world.ids)
     }
-    fn log(&self, _level: Level, _message: &str) {}
     fn configuration(&self) -> Option<Vec<u8>> {
         Some(self.0.borrow().configuration.clone())
     }
@@ -65,6 +75,19 @@ impl Host for Mock {
         let mut world = self.0.borrow_mut();
         let root = world.entered;
         world.done_roots.push(root);
+    }
+    fn register_queue(&self, _name: &str) -> Option<u32> {
+        let mut world = self.0.borrow_mut();
+        world.bell_root = Some(world.entered);
+        Some(BELL)
+    }
+    fn ring(&self, queue: u32) -> bool {
+        assert_eq!(queue, BELL);
+        self.0.borrow_mut().rings += 1;
+        true
+    }
+    fn empty_queue(&self, _queue: u32) {
+        self.0.borrow_mut().rings = 0;
     }
     fn request_headers(&self) -> Headers {
         let world = self.0.borrow();
@@ -102,15 +125,18 @@ impl Host for Mock {
             return Err(NotSent::NoHealthyHost);
         }
         world.tokens += 1;
-        let (token, root) = (world.tokens, world.entered);
+        let (token, root, active) = (world.tokens, world.entered, world.active);
+        assert!(root < FIRST_STREAM, "Envoy would cut the call off with its stream");
+        assert!(active == root || active >= FIRST_STREAM, "the call would be lost with one of two roots");
+        world.owners.insert(token, active);
         world.calls.push((token, root, call.clone()));
         Ok(token)
     }
     fn call_headers(&self) -> Headers {
         self.0.borrow().ended.0.clone()
     }
-    fn call_body(&self, _size: usize) -> Vec<u8> {
-        self.0.borrow().ended.1.clone()
+    fn call_body(&self, _size: usize) -> Option<Vec<u8>> {
+        Some(self.0.borrow().ended.1.clone())
     }
     fn define_metric(&self, _kind: MetricKind, name: &str) -> Option<u32> {
         let mut world = self.0.borrow_mut();
@@ -188,7 +214,21 @@ impl Bench {
 
     fn configure_text(&mut self, root: u32, text: &str) {
         self.world.borrow_mut().configuration = text.into();
+        self.activate(root);
         self.vm.on_configure(root);
+    }
+
+    fn activate(&self, context: u32) {
+        self.world.borrow_mut().active = context;
+    }
+
+    /// The callback that the bell asks for.
+    fn settle(&mut self) {
+        let (rings, root) = (self.world.borrow().rings, self.world.borrow().bell_root);
+        if let (true, Some(root)) = (rings > 0, root) {
+            self.activate(root);
+            self.vm.on_queue_ready(root, BELL);
+        }
     }
 
     /// The head of a request; `extra` headers on top of the pseudo headers.
@@ -197,11 +237,24 @@ impl Bench {
         let all = pseudo.iter().chain(extra);
         let headers = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.world.borrow_mut().requests.insert(stream, headers);
-        self.vm.on_request_headers(stream, end)
+        self.activate(stream);
+        let step = self.vm.on_request_headers(stream, end);
+        if end {
+            self.settle();
+        }
+        step
     }
 
     fn body(&mut self, stream: u32, piece: &str, end: bool) -> Step {
+        let step = self.hold(stream, piece, end);
+        self.settle();
+        step
+    }
+
+    /// A piece of a body, without the root's callback that it may ask for.
+    fn hold(&mut self, stream: u32, piece: &str, end: bool) -> Step {
         self.world.borrow_mut().piece = piece.into();
+        self.activate(stream);
         self.vm.on_request_body(stream, piece.len(), end)
     }
 
@@ -217,13 +270,14 @@ impl Bench {
 
     fn leave(&mut self, stream: u32) {
         self.world.borrow_mut().gone.insert(stream);
-        assert!(self.vm.on_done(stream));
-        self.vm.on_delete(stream);
+        self.activate(stream);
+        self.vm.on_stream_deleted(stream);
     }
 
     fn sleep(&mut self, ms: u64) {
         self.world.borrow_mut().now += ms;
         let root = self.vm.root;
+        self.activate(root);
         self.vm.on_tick(root);
     }
 
@@ -266,12 +320,23 @@ impl Bench {
         let headers =
             vec![(":status".to_owned(), status.to_string()), ("x-envoy-upstream-service-time".into(), "1".into())];
         self.world.borrow_mut().ended = (headers, body.into());
-        self.vm.on_call_end(token, 2, body.len());
+        self.deliver(token, 2, body.len());
+    }
+
+    /// The end of a call on its way through the SDK, which drops it where its owner has gone.
+    fn deliver(&mut self, token: u32, headers: usize, size: usize) {
+        let owner = self.world.borrow_mut().owners.remove(&token).expect("a call");
+        if self.world.borrow().gone.contains(&owner) {
+            return;
+        }
+        self.activate(owner);
+        let caller = if owner < FIRST_STREAM { Caller::Root(owner) } else { Caller::Stream(owner) };
+        self.vm.on_call_end(caller, token, headers, size);
     }
 
     fn break_off(&mut self, which: &str) {
         let (token, _, _) = self.call(which);
-        self.vm.on_call_end(token, 0, 0);
+        self.deliver(token, 0, 0);
     }
 
     fn grant(&mut self) {
