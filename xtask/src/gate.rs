@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
-use crate::tools::{debian, envoy, wasm, wasm_tests};
+use crate::tools::{abi, debian, envoy, wasm, wasm_tests};
 
 /// What to leave out, for a quick run at the desk.
 #[derive(clap::Args)]
@@ -12,7 +12,7 @@ pub struct Options {
     /// Leave out the end-to-end tests (no Envoy is needed then).
     #[arg(long)]
     no_e2e: bool,
-    /// Leave out the tests on wasm32 under node.
+    /// Leave out the tests on wasm32 under node, and the check of the filter against its ABI.
     #[arg(long)]
     no_wasm_tests: bool,
 }
@@ -30,6 +30,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     generated::all(true)?;
     if !options.no_wasm_tests {
         wasm_tests::run()?;
+        abi::check(&wasm::build_filter()?)?;
     }
     let mut unit = cargo();
     unit.args(["test", "--locked", "--workspace", "--exclude", "miroir-e2e"]);

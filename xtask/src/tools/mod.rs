@@ -1,6 +1,7 @@
 //! What a machine must have. Each tool is tried the ordinary way first, then by the fallback that works where only
 //! package registries can be reached.
 
+pub mod abi;
 pub mod debian;
 pub mod envoy;
 pub mod wasm;
