@@ -142,7 +142,7 @@ fn the_parameter_names_the_primary_key() {
 fn geo_is_checked_where_the_settings_name_it() {
     let body = r#"[{"id":1,"_geo":{"lat":"x","lng":1}}]"#;
     let begin = |geo| {
-        let mut run = Run::new(WriteSetup { geo, ..setup(WriteKind::Replace, None, body) });
+        let run = Run::new(WriteSetup { geo, ..setup(WriteKind::Replace, None, body) });
         run.message::<Begin>(BEGIN_PATH).fault
     };
     assert_eq!(begin(false), None);
