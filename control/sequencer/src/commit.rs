@@ -22,6 +22,7 @@ impl Sequencer {
             Live::Granted => {
                 ticket.asking.push(request);
                 ticket.live = Live::Settling { resolve: false };
+                self.settling.insert(commit.ticket);
                 ticket.probe = self.stamp + 1;
                 self.take_word(commit.ticket, &commit.parts);
                 self.todo.insert(Todo::Settle(commit.ticket));
@@ -113,6 +114,7 @@ impl Sequencer {
     pub(crate) fn resolve(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         ticket.live = Live::Settling { resolve: true };
+        self.settling.insert(uid);
         ticket.probe = self.stamp + 1;
         for (request, _) in std::mem::take(&mut ticket.renewing) {
             self.answer_renew(request, unavailable("the ticket is being resolved"));

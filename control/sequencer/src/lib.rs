@@ -7,6 +7,7 @@ mod audit;
 mod begin;
 mod cancel;
 mod commit;
+mod config;
 mod copies;
 mod decide;
 mod details;
@@ -19,6 +20,7 @@ mod journal;
 mod locks;
 mod map;
 mod node;
+mod node_ops;
 mod out;
 mod outcome;
 pub mod planted;
@@ -28,6 +30,7 @@ mod settle;
 mod start;
 mod state;
 mod ticket;
+mod ticket_rows;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +73,8 @@ pub struct Sequencer {
     vms: BTreeMap<String, Vm>,
     /// Tickets whose success waits for the live VMs (F7).
     adopting: BTreeSet<u32>,
+    /// Tickets that look for certainty about their parts.
+    settling: BTreeSet<u32>,
     /// Cancelations that are not over.
     cancelations: BTreeSet<u32>,
     ops: BTreeMap<OpId, Op>,

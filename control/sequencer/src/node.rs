@@ -61,14 +61,32 @@ impl Sequencer {
         match result {
             Ok(NodeAnswer::State { version, indexes }) => {
                 self.nodes[n].version = Some(version);
-                self.nodes[n].row.witness.indexes = indexes;
-                self.out.nodes.insert(n);
+                self.check_indexes(n, &indexes);
                 self.nodes[n].reach = Reach::Joining(Join::Fence);
                 self.nodes[n].fails = 0;
                 self.start_fence(n);
             }
             _ => self.lose(n, "no contact"),
         }
+    }
+
+    /// WITNESS by the indexes' creation times (F9): an index that the node has shown before, and that no operation has
+    /// touched there since, must be the same.
+    fn check_indexes(&mut self, n: N, shown: &[(String, String)]) {
+        let known = &self.nodes[n].row.witness.indexes;
+        if known.iter().any(|index| !shown.contains(index)) && !self.planted.witness_off {
+            self.new_incarnation(n);
+        }
+        let node = &self.nodes[n];
+        let mut unsettled = Vec::new();
+        for ticket in node.journal.iter().map(|entry| &entry.ticket).chain(node.open.values()) {
+            if let Some(TicketWork::Index(work)) = self.tickets.get(ticket).map(|ticket| &ticket.row.work) {
+                unsettled.extend(crate::index_ops::uids_of(&work.operation));
+            }
+        }
+        let settled = shown.iter().filter(|(uid, _)| !unsettled.contains(uid)).cloned().collect();
+        self.nodes[n].row.witness.indexes = settled;
+        self.out.nodes.insert(n);
     }
 
     /// The join's fence has ended: the node takes writes as soon as it has the index operations that it missed.

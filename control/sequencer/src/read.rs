@@ -81,8 +81,8 @@ impl Sequencer {
 
     /// Tickets that look for their parts look again.
     fn todo_waiting_for_reads(&mut self, n: N) {
-        let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
-        self.todo.extend(parts.into_iter().map(Todo::Settle));
+        let looking = self.settling.intersection(&self.nodes[n].parts).copied();
+        self.todo.extend(looking.map(Todo::Settle));
     }
 
     /// Reads soon after something happened, then ever less often, and as a witness check when nothing is open.

@@ -115,6 +115,7 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return false };
         ticket.resent = true;
         ticket.live = Live::Granted;
+        self.settling.remove(&uid);
         let asking = std::mem::take(&mut ticket.asking);
         self.touch_ticket(uid);
         // A filter listens to its latest call only, so that all may be told: which one it is cannot be known here.

@@ -32,6 +32,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         key_users: BTreeMap::new(),
         vms: BTreeMap::new(),
         adopting: Default::default(),
+        settling: Default::default(),
         cancelations: Default::default(),
         ops: BTreeMap::new(),
         next_op: 0,
@@ -128,6 +129,9 @@ impl Sequencer {
             (Stage::Over, _) => Live::Over,
         };
         ticket.probe = 1;
+        if matches!(ticket.live, Live::Settling { .. }) {
+            self.settling.insert(uid);
+        }
         let holds = matches!(row.stage, Stage::Queued | Stage::Granted);
         let swaps =
             matches!(&row.work, TicketWork::Index(work) if matches!(work.operation, IndexOperation::Swap { .. }));

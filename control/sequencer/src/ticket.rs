@@ -57,7 +57,7 @@ impl Sequencer {
     pub(crate) fn end_parts(&mut self, uid: u32, n: N, end: impl Fn(&PartRow) -> Option<PartEnd>) {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         let node = &mut self.nodes[n];
-        let (mut changed, mut left) = (false, false);
+        let (mut changed, mut left, mut durable) = (false, false, false);
         for part in ticket.row.parts.iter_mut().filter(|part| part.node == node.row.id && part.end.is_none()) {
             match end(part) {
                 Some(how) => {
@@ -65,6 +65,8 @@ impl Sequencer {
                         ticket.first_end = Some(self.now);
                         self.timers.insert((self.now + self.config.timing.lag, Timer::Ticket(uid)));
                     }
+                    // What the node itself goes on telling need not be kept: after a restart it is asked again.
+                    durable |= matches!(how, PartEnd::Absent | PartEnd::Lost);
                     part.end = Some(how);
                     changed = true;
                 }
@@ -74,8 +76,10 @@ impl Sequencer {
         if !left {
             node.parts.remove(&uid);
         }
-        if changed {
+        if durable {
             self.touch_ticket(uid);
+        }
+        if changed {
             self.todo.insert(Todo::Settle(uid));
             self.todo.insert(Todo::Judge(uid));
         }
@@ -85,6 +89,7 @@ impl Sequencer {
     pub(crate) fn release(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         self.held.remove(&uid);
+        self.settling.remove(&uid);
         let locks = std::mem::take(&mut ticket.locks);
         let ready = self.locks.leave(uid, &locks);
         self.todo.extend(ready.into_iter().map(Todo::Grant));

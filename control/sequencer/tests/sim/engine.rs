@@ -38,6 +38,7 @@ pub struct Task {
 pub struct Index {
     pub documents: BTreeMap<String, (u32, Document)>,
     pub settings: String,
+    pub created: String,
 }
 
 /// What lies on the disk.
@@ -162,7 +163,8 @@ impl Engine {
                 if self.disk.indexes.contains_key(index) {
                     return failed("index_already_exists");
                 }
-                self.disk.indexes.insert(index.clone(), Index::default());
+                let created = task.view.enqueued_at.clone();
+                self.disk.indexes.insert(index.clone(), Index { created, ..Index::default() });
                 done(None, None)
             }
             Work::Drop { index } => match self.disk.indexes.remove(index) {

@@ -7,15 +7,17 @@
 mod checks;
 mod engine;
 mod faults;
+mod host;
 mod network;
 mod planted;
 mod random;
 mod shell;
+mod swarm;
 mod vm;
 mod world;
 
-use faults::{Stats, Swarm};
 use miroir_sequencer::planted::Planted;
+use swarm::{Stats, Swarm};
 use world::World;
 
 fn run(seed: u64, swarm: Swarm, planted: Planted) -> World {

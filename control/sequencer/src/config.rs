@@ -1,0 +1,104 @@
+//! Constants of a cluster, and the times by which the sequencer works.
+
+use crate::api::NodeId;
+
+/// Constants of a cluster and its tunables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Cluster id, 8 characters of `[a-z0-9]`.
+    pub cluster: String,
+    /// Number of shards.
+    pub shards: u32,
+    /// Copies of each shard aimed for.
+    pub replication_factor: u8,
+    /// Nodes, sorted by id.
+    pub nodes: Vec<ConfigNode>,
+    /// Owners of each shard as positions in `nodes`, for the first start (later ones use the snapshot's copies):
+    /// one placement, computed by the caller.
+    pub owners: Vec<Vec<u16>>,
+    /// False without master key: late writes cannot be fenced (F1, F2 stay unmended).
+    pub fencing: bool,
+    /// In-sync replicas of each shard that must accept.
+    pub min_accept: u32,
+    /// Envoy cluster of control's public listener.
+    pub control_cluster: String,
+    /// Envoy cluster of control's internal listener.
+    pub control_internal_cluster: String,
+    /// For the map.
+    pub limits: miroir_core::shardmap::Limits,
+    /// For the map.
+    pub policies: miroir_core::shardmap::Policies,
+    /// Times.
+    pub timing: Timing,
+}
+
+/// A node as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigNode {
+    /// Id.
+    pub id: NodeId,
+    /// Envoy cluster for reads.
+    pub cluster: String,
+    /// Envoy cluster for writes.
+    pub write_cluster: String,
+}
+
+/// Times, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Pause between the confirmed key change and the reading of tasks in a fence.
+    pub quiet: u64,
+    /// Longest wait of a begin in the queue.
+    pub begin_wait: u64,
+    /// Base of a grant's deadline.
+    pub deadline: u64,
+    /// Base of the soft limit (F35).
+    pub soft: u64,
+    /// Bytes per millisecond granted on top of both.
+    pub bytes_per_ms: u64,
+    /// After the deadline, until a ticket without commit is resolved.
+    pub slack: u64,
+    /// After the deadline, while a filter may still repeat its commit.
+    pub commit_retry: u64,
+    /// Timeout of a task read and of an inspection.
+    pub probe: u64,
+    /// Timeout of a fence and of an index request.
+    pub mutate: u64,
+    /// Shortest and longest pause between task reads of a node with unfinished tasks.
+    pub poll: (u64, u64),
+    /// Pause between witness checks of an idle node.
+    pub witness: u64,
+    /// First and longest pause between attempts to reach a node that is down.
+    pub reconnect: (u64, u64),
+    /// Age of a heartbeat beyond which a VM does not count as alive (F7).
+    pub vm_silent: u64,
+    /// How long a replica may lag behind another one that has finished a write before it is stale.
+    pub lag: u64,
+    /// Life of idempotency rows.
+    pub idempotency: u64,
+    /// Life of tombstones of aborted attempts.
+    pub tombstone: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            quiet: 2_000,
+            begin_wait: 9_000,
+            deadline: 20_000,
+            soft: 2_000,
+            bytes_per_ms: 5_000,
+            slack: 1_000,
+            commit_retry: 30_000,
+            probe: 1_000,
+            mutate: 5_000,
+            poll: (20, 500),
+            witness: 1_000,
+            reconnect: (250, 2_000),
+            vm_silent: 10_000,
+            lag: 300_000,
+            idempotency: 24 * 3_600_000,
+            tombstone: 60_000,
+        }
+    }
+}

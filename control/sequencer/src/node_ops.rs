@@ -1,0 +1,155 @@
+//! What the sequencer asks of nodes, what they answer, and what it tells of them and of its tickets.
+
+use miroir_core::error::ErrorBody;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{NodeId, NodeStep};
+use crate::rows::TaskStatus;
+
+/// An operation on one node. The shell uses the master key for [`NodeAction::Fence`] alone (and for reads, if it
+/// wants); everything that mutates goes with the key given here, so that a fenced leader can do nothing (F15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeAction {
+    /// Reads tasks: first those with uid ≥ `from`, ascending, at most `limit` (`GET /tasks?reverse=true&from=…`), then
+    /// the state of `open` as far as not among them (`GET /tasks?uids=…`). Answer: [`NodeAnswer::Tasks`].
+    ReadTasks {
+        /// Lowest uid wanted. It is the last one already known, if any: WITNESS compares it (F9).
+        from: u32,
+        /// Most tasks wanted above.
+        limit: u32,
+        /// Uids known to be unfinished, ascending, at most [`crate::OPEN_LIMIT`].
+        open: Vec<u32>,
+    },
+    /// Health, version and the indexes with their creation times. Answer: [`NodeAnswer::State`].
+    Inspect,
+    /// Replaces the write keys (FENCE): create the data key (`documents.add`, `documents.delete`, `documents.get`) and
+    /// the admin key (`indexes.*`, `settings.*`, `tasks.*`, `documents.*`) of this generation, then delete every
+    /// write key of this cluster of a *lower* generation (never a higher one: this call itself may be late), then list
+    /// the keys to be sure. Success only if all of it was confirmed and no higher generation exists.
+    /// The uid of a key follows from (cluster, node, generation, which), so a repeated creation finds its own.
+    /// Answer: [`NodeAnswer::Fenced`]. Never asked for without a master key.
+    Fence {
+        /// The new generation.
+        generation: u64,
+    },
+    /// A request of an index operation. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    Request {
+        /// Admin key; none without master key.
+        key: Option<String>,
+        /// The request.
+        step: NodeStep,
+    },
+    /// `POST /tasks/cancel?uids=…`. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    Cancel {
+        /// Admin key; none without master key.
+        key: Option<String>,
+        /// Node task uids.
+        uids: Vec<u32>,
+    },
+}
+
+/// What a node answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeAnswer {
+    /// To [`NodeAction::ReadTasks`].
+    Tasks {
+        /// Tasks with uid ≥ `from`, ascending without holes as the node lists them.
+        tasks: Vec<NodeTask>,
+        /// Whether there were more than `limit`.
+        more: bool,
+        /// Those of `open` that the node still knows.
+        open: Vec<NodeTask>,
+    },
+    /// To [`NodeAction::Inspect`].
+    State {
+        /// Engine version.
+        version: String,
+        /// Index uid and its `createdAt`, verbatim.
+        indexes: Vec<(String, String)>,
+    },
+    /// To [`NodeAction::Fence`]: the new keys.
+    Fenced {
+        /// For document writes.
+        data: String,
+        /// For the leader.
+        admin: String,
+    },
+    /// 202 (or 200) with this task uid.
+    Enqueued {
+        /// Node task uid.
+        uid: u32,
+    },
+    /// The node's own 4xx or 5xx.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its error, where readable.
+        error: Option<ErrorBody>,
+    },
+}
+
+/// Why a node operation has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeFault {
+    /// Nothing was sent (connection refused, name not found).
+    NotSent,
+    /// Sent, but no whole or no sensible answer: it may have happened.
+    Unknown,
+}
+
+/// A task as a node lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTask {
+    /// Uid on that node.
+    pub uid: u32,
+    /// `indexUid`.
+    pub index: Option<String>,
+    /// Status.
+    pub status: TaskStatus,
+    /// `type`, verbatim.
+    pub task_type: String,
+    /// `customMetadata`, verbatim.
+    pub metadata: Option<String>,
+    /// `details.indexedDocuments`.
+    pub indexed: Option<u64>,
+    /// `details.deletedDocuments`.
+    pub deleted: Option<u64>,
+    /// `error`.
+    pub error: Option<ErrorBody>,
+    /// `enqueuedAt`, verbatim (WITNESS compares it).
+    pub enqueued_at: String,
+    /// `startedAt` in Unix milliseconds.
+    pub started_ms: Option<u64>,
+    /// `finishedAt` in Unix milliseconds.
+    pub finished_ms: Option<u64>,
+}
+
+/// A node's state, for `status` pages and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Id.
+    pub id: NodeId,
+    /// One word: `ready`, `starting`, `fencing`, `catching_up` (reachable, not read yet), `down`, `rebuild`.
+    pub phase: &'static str,
+    /// Incarnation.
+    pub incarnation: u64,
+    /// Key generation.
+    pub generation: u64,
+    /// Node tasks of open tickets.
+    pub open_tasks: usize,
+    /// Index operations that it has not taken yet.
+    pub journal: usize,
+    /// Engine version, once seen.
+    pub version: Option<String>,
+}
+
+/// A ticket that is not over, for `status` pages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TicketStatus {
+    /// Task uid.
+    pub uid: u32,
+    /// One word: `queued`, `granted`, `settling`, `decided`, `over` (a part on a node out of reach is not settled).
+    pub phase: &'static str,
+    /// Whether it keeps others from its shards.
+    pub holds_locks: bool,
+}

@@ -1,0 +1,118 @@
+//! The mixture of troubles of a run, and what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir_sequencer::{Alert, TaskRow};
+
+use crate::random::Random;
+
+/// The mixture of a run; rates of 1000.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    pub fencing: bool,
+    pub writes: u32,
+    pub drop: u64,
+    pub slow: u64,
+    pub repeat: u64,
+    pub task_fault: u64,
+    pub hollow: u64,
+    pub client_leaves: u64,
+    pub crash_mid: u64,
+    /// Longest pause between two injected faults.
+    pub pause: u64,
+    pub kinds: Vec<&'static str>,
+    /// Clients read while the world runs.
+    pub reads: bool,
+}
+
+pub const KINDS: [&str; 12] = [
+    "kill-node",
+    "stop-node",
+    "wipe-node",
+    "restore-node",
+    "kill-control",
+    "stop-control",
+    "kill-vm",
+    "stop-vm",
+    "cut",
+    "operation",
+    "cancel",
+    "hollow",
+];
+
+impl Swarm {
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0xABCD);
+        let mut some = |rate: u64| if random.chance(500) { random.below(rate) } else { 0 };
+        let (drop, slow, repeat) = (some(30), some(60), some(100));
+        let (task_fault, hollow, client_leaves, crash_mid) = (some(100), some(50), some(300), some(15));
+        let kinds = KINDS.iter().copied().filter(|_| random.chance(450)).collect();
+        Self {
+            fencing: true,
+            writes: 14,
+            drop,
+            slow,
+            repeat,
+            task_fault,
+            hollow,
+            client_leaves,
+            crash_mid,
+            pause: random.between(500, 6_000),
+            kinds,
+            reads: true,
+        }
+    }
+
+    pub fn calm() -> Self {
+        Self {
+            fencing: true,
+            writes: 14,
+            drop: 0,
+            slow: 0,
+            repeat: 0,
+            task_fault: 0,
+            hollow: 0,
+            client_leaves: 0,
+            crash_mid: 0,
+            pause: 1_000,
+            kinds: Vec::new(),
+            reads: true,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub events: u64,
+    pub reads: u64,
+    pub alerts: BTreeMap<&'static str, u64>,
+    pub replies: BTreeMap<u16, u64>,
+    pub tasks: BTreeMap<String, u64>,
+    /// Tickets that control reported as lost with the disks that had them.
+    pub lost: BTreeSet<u32>,
+}
+
+impl Stats {
+    pub fn alert(&mut self, alert: &Alert) {
+        *self.alerts.entry(alert.kind).or_default() += 1;
+        if let Some((ticket, _)) = alert.text.strip_prefix("ticket ").and_then(|text| text.split_once(" is lost")) {
+            self.lost.extend(ticket.parse::<u32>());
+        }
+    }
+
+    pub fn reply(&mut self, status: u16) {
+        *self.replies.entry(status).or_default() += 1;
+    }
+
+    pub fn task(&mut self, task: &TaskRow) {
+        *self.tasks.entry(format!("{} {:?}", task.task_type, task.status)).or_default() += 1;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.reads += other.reads;
+        other.alerts.iter().for_each(|(kind, count)| *self.alerts.entry(kind).or_default() += count);
+        other.replies.iter().for_each(|(kind, count)| *self.replies.entry(*kind).or_default() += count);
+        other.tasks.iter().for_each(|(kind, count)| *self.tasks.entry(kind.clone()).or_default() += count);
+    }
+}
