@@ -266,7 +266,6 @@ impl World {
             index: known,
             control_cluster: "internal".into(),
             trace: Vec::new(),
-            geo: false,
         };
         self.note(|| format!("client {client} write {write} by vm {vm}: {kind:?} {index} {body} {id:?}"));
         self.writes.insert(write, Write { client, idempotency, ..Write::default() });
@@ -312,7 +311,6 @@ impl World {
             index: known,
             control_cluster: "internal".into(),
             trace: Vec::new(),
-            geo: false,
         };
         if let Ok(machine) = WriteMachine::new(setup) {
             self.run_machine(other, machine, write);
