@@ -13,6 +13,7 @@
     )
 )]
 
+mod block;
 pub mod call;
 pub mod error;
 pub mod hash;

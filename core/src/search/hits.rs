@@ -3,7 +3,7 @@
 
 use super::BadAnswer;
 use super::distinct::values_at;
-use super::rank::{Key, read_details, read_sort_values};
+use super::rank::{DetailsReader, Key, read_sort_values};
 use super::scan::{Member, Scanner, Span, bad};
 use crate::tag::TAG_FIELD;
 
@@ -71,8 +71,11 @@ impl HitRules {
 }
 
 /// True for a member that the client gets.
+#[inline]
 fn keeps(name: &[u8], rules: &HitRules) -> bool {
     let reserved = match name {
+        // Nearly all names end here.
+        [first, ..] if *first != b'_' => false,
         b"_rankingScore" => rules.ranked == Ranked::Details && !rules.keep_score,
         b"_rankingScoreDetails" => rules.ranked == Ranked::Details && !rules.keep_details,
         b"_federation" => rules.ranked == Ranked::SortValues,
@@ -126,7 +129,7 @@ pub(super) struct HitList {
     keys: Vec<Key>,
     cuts: Vec<Cut>,
     distinct: Vec<Box<str>>,
-    ordered: Vec<(u64, Key)>,
+    details: DetailsReader,
 }
 
 impl HitList {
@@ -182,6 +185,10 @@ impl HitList {
                 trim.drop();
             }
             match name {
+                // Nearly all names end here; none that is special begins with another character.
+                [first, ..] if *first != b'_' && rules.distinct.is_none() => {
+                    scanner.value()?;
+                }
                 b"_rankingScoreDetails" if rules.ranked == Ranked::Details => {
                     self.read_details(scanner, rules)?;
                     ranked = true;
@@ -227,7 +234,7 @@ impl HitList {
     fn read_details(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<(), BadAnswer> {
         let redact = rules.displayed.as_ref().filter(|_| rules.keep_details);
         let mut seen = Vec::new();
-        read_details(scanner, &mut self.keys, &mut self.ordered, |rule| {
+        self.details.read(scanner, &mut self.keys, |rule| {
             if redact.is_some() {
                 seen.push(rule);
             }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use super::BadAnswer;
 use super::scan::{Scanner, Span, bad, text_of};
+use super::token::short_number;
 
 /// Value of a sort rule. The engine has lower-cased texts already.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +98,8 @@ pub(super) fn is_semantic(keys: &[Key]) -> bool {
 #[derive(Default)]
 struct Details<'a> {
     order: Option<u64>,
-    score: Option<f64>,
+    /// Read only where a rule is ranked by it.
+    score: Option<Span>,
     matching_words: Option<u64>,
     max_matching_words: Option<u64>,
     typo_count: Option<u64>,
@@ -122,7 +124,7 @@ impl<'a> Details<'a> {
         while let Some(member) = scanner.member(&mut first)? {
             match scanner.slice(member.name) {
                 b"order" => details.order = Some(scanner.whole()?),
-                b"score" => details.score = Some(scanner.number()?),
+                b"score" => details.score = Some(scanner.value()?),
                 b"matchingWords" => details.matching_words = Some(scanner.whole()?),
                 b"maxMatchingWords" => details.max_matching_words = Some(scanner.whole()?),
                 b"typoCount" => details.typo_count = Some(scanner.whole()?),
@@ -163,7 +165,7 @@ impl<'a> Details<'a> {
             }
             _ => match ascending(name) {
                 Some(ascending) => Key::Sort { ascending, value: sort_value(scanner.slice(self.value))? },
-                None => Key::Ratio(self.score?),
+                None => Key::Ratio(number_of(scanner.slice(self.score?))?),
             },
         })
     }
@@ -177,6 +179,10 @@ fn ascending(name: &[u8]) -> Option<bool> {
     } else {
         None
     }
+}
+
+fn number_of(raw: &[u8]) -> Option<f64> {
+    short_number(raw).or_else(|| std::str::from_utf8(raw).ok()?.parse().ok())
 }
 
 /// Reads the value of a sort rule.
@@ -202,38 +208,96 @@ pub(super) struct Rule {
     pub order: u64,
 }
 
-/// Reads one `_rankingScoreDetails` and appends its keys in the order of the rules. Each rule is shown to `seen`;
-/// `ordered` is room to sort them in, kept from hit to hit.
-///
-/// # Errors
-/// Where it is malformed, or holds a rule that cannot be ranked by (a redacted one too).
-pub(super) fn read_details(
-    scanner: &mut Scanner<'_>,
-    keys: &mut Vec<Key>,
-    ordered: &mut Vec<(u64, Key)>,
-    mut seen: impl FnMut(Rule),
-) -> Result<(), BadAnswer> {
-    ordered.clear();
-    scanner.open_object()?;
-    let mut first = true;
-    while let Some(member) = scanner.member(&mut first)? {
-        let details = Details::read(scanner)?;
-        let unknown = || bad("unknown ranking rule", member.start);
-        if scanner.slice(member.name) == b"pin" {
-            continue;
+/// What was read of one rule of the last hit: hits that are ranked alike say the same of most rules, byte for byte.
+#[derive(Clone, Debug)]
+struct Known {
+    rule: Rule,
+    key: Option<Key>,
+    /// Second key of `attribute`, which holds two rules in one.
+    distance: Option<f64>,
+}
+
+/// Reads the details of one hit after another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DetailsReader {
+    known: Vec<Known>,
+    /// Room to sort keys in: twice the order of their rule, since one rule may have two.
+    ordered: Vec<(u64, Key)>,
+}
+
+impl DetailsReader {
+    /// Reads one `_rankingScoreDetails` and appends its keys in the order of the rules. Each rule is shown to `seen`.
+    /// All of the hits must be read from the same bytes.
+    ///
+    /// # Errors
+    /// Where it is malformed, or holds a rule that cannot be ranked by (a redacted one too).
+    pub fn read(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        keys: &mut Vec<Key>,
+        mut seen: impl FnMut(Rule),
+    ) -> Result<(), BadAnswer> {
+        self.ordered.clear();
+        scanner.open_object()?;
+        let (mut first, mut position) = (true, 0usize);
+        while scanner.another_member(&mut first)? {
+            let start = scanner.at();
+            let known = match self.known.get_mut(position) {
+                Some(known) if scanner.skip_repeated(known.rule.span) => {
+                    known.rule = known.rule.moved_to(start);
+                    known
+                }
+                Some(known) => {
+                    *known = Known::read(scanner, start)?;
+                    known
+                }
+                None => {
+                    self.known.push(Known::read(scanner, start)?);
+                    let Some(known) = self.known.last_mut() else { continue };
+                    known
+                }
+            };
+            position = position.saturating_add(1);
+            let Some(key) = &known.key else { continue };
+            let place = known.rule.order.saturating_mul(2);
+            self.ordered.push((place, key.clone()));
+            if let Some(distance) = known.distance {
+                self.ordered.push((place.saturating_add(1), Key::Ratio(distance)));
+            }
+            seen(known.rule);
         }
-        let order = details.order.ok_or_else(unknown)?;
-        // Twice the order: `attribute` holds two rules in one.
-        let place = order.saturating_mul(2);
-        ordered.push((place, details.key(scanner.slice(member.name), scanner).ok_or_else(unknown)?));
-        if let Some(distance) = details.word_distance {
-            ordered.push((place.saturating_add(1), Key::Ratio(distance)));
+        if !self.ordered.is_sorted_by_key(|(place, _)| *place) {
+            self.ordered.sort_by_key(|(place, _)| *place);
         }
-        seen(Rule { span: Span { start: member.start, end: scanner.at() }, name: member.name, order });
+        keys.extend(self.ordered.drain(..).map(|(_, key)| key));
+        Ok(())
     }
-    ordered.sort_by_key(|(place, _)| *place);
-    keys.extend(ordered.drain(..).map(|(_, key)| key));
-    Ok(())
+}
+
+impl Rule {
+    /// The same rule in a later hit.
+    fn moved_to(self, start: usize) -> Self {
+        let moved = |at: usize| at.saturating_sub(self.span.start).saturating_add(start);
+        let shift = |span: Span| Span { start: moved(span.start), end: moved(span.end) };
+        Self { span: shift(self.span), name: shift(self.name), order: self.order }
+    }
+}
+
+impl Known {
+    /// Reads a rule, name and value.
+    fn read(scanner: &mut Scanner<'_>, start: usize) -> Result<Self, BadAnswer> {
+        let name = scanner.name()?;
+        let details = Details::read(scanner)?;
+        let span = Span { start, end: scanner.at() };
+        let text = scanner.slice(name);
+        if text == b"pin" {
+            return Ok(Self { rule: Rule { span, name, order: 0 }, key: None, distance: None });
+        }
+        let unknown = || bad("unknown ranking rule", start);
+        let order = details.order.ok_or_else(unknown)?;
+        let key = details.key(text, scanner).ok_or_else(unknown)?;
+        Ok(Self { rule: Rule { span, name, order }, key: Some(key), distance: details.word_distance })
+    }
 }
 
 /// Reads the `weightedScoreValues` of a documents list.

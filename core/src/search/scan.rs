@@ -2,7 +2,8 @@
 //! trusts the answer. Values are found, checked for their grammar, and named by their position.
 
 use super::BadAnswer;
-use super::token::{number_length, plain_prefix, short_number};
+use super::token::{number_length, short_number};
+use crate::block;
 
 /// Deepest nesting that is followed. The engine itself refuses documents nested deeper than 128.
 const DEEPEST: u32 = 128;
@@ -104,9 +105,31 @@ impl<'a> Scanner<'a> {
         self.space();
         let start = self.at;
         let comma = if comma == start { comma } else { self.comma_before(comma, start) };
+        let name = self.name()?;
+        Ok(Some(Member { comma, start, name }))
+    }
+
+    /// As [`Self::member`], stopping before the name: true where there is another member.
+    pub fn another_member(&mut self, first: &mut bool) -> Result<bool, BadAnswer> {
+        let more = self.goes_on(first, b'}')?;
+        self.space();
+        Ok(more)
+    }
+
+    /// A member's name and its colon.
+    pub fn name(&mut self) -> Result<Span, BadAnswer> {
         let name = self.string()?;
         self.expect(b':', "expected a colon")?;
-        Ok(Some(Member { comma, start, name }))
+        Ok(name)
+    }
+
+    /// Skips what comes next where it is, byte for byte, what stands at an earlier place.
+    pub fn skip_repeated(&mut self, known: Span) -> bool {
+        let same = block::repeats(self.bytes, self.at, known.start, known.end);
+        if same {
+            self.at = self.at.saturating_add(known.end.saturating_sub(known.start));
+        }
+        same
     }
 
     /// Position of the comma between the end of the last value and this member: blanks may stand before it.
@@ -146,7 +169,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"', "expected a string")?;
         let start = self.at;
         loop {
-            self.at = self.at.saturating_add(plain_prefix(self.bytes.get(self.at..).unwrap_or_default()));
+            (self.at, _) = block::stop(self.bytes, self.at);
             match self.byte() {
                 Some(b'"') => {
                     let end = self.at;

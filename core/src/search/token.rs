@@ -1,4 +1,4 @@
-//! The inner loops of the scanner: how far a number goes, and how far a string goes without anything special.
+//! Numbers: how far one goes, and what a short one is.
 
 /// Length of the number at the start of `rest`, 0 where there is none (grammar of RFC 8259).
 pub(super) fn number_length(rest: &[u8]) -> usize {
@@ -59,32 +59,6 @@ pub(super) fn short_number(raw: &[u8]) -> Option<f64> {
     Some(digits as f64 / POWERS.get(decimals)?)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Number of leading bytes that are neither a quote, nor a backslash, nor a control character; eight at a time.
-pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut length = 0usize;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES.wrapping_mul(0x22));
-        let slash = word ^ (ONES.wrapping_mul(0x5c));
-        let found = (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash)
-            | (word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word);
-        let found = found & HIGHS;
-        if found != 0 {
-            // The lowest mark is exact: borrows only go upwards.
-            let offset = usize::try_from(found.trailing_zeros() >> 3).unwrap_or_default();
-            return length.saturating_add(offset);
-        }
-        length = length.saturating_add(8);
-    }
-    let offset = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(tail.len());
-    length.saturating_add(offset)
-}
-
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
@@ -106,12 +80,6 @@ mod tests {
             prop_assert_eq!(short_number(text.as_bytes()), text.parse::<f64>().ok());
             let text = whole.to_string();
             prop_assert_eq!(short_number(text.as_bytes()), text.parse::<f64>().ok());
-        }
-
-        #[test]
-        fn the_plain_prefix_is_exact(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let slow = bytes.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').unwrap_or(bytes.len());
-            prop_assert_eq!(plain_prefix(&bytes), slow);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A validating JSON scanner: one pass over the bytes, no tree, no recursion, no allocation. It accepts exactly what
 //! `serde_json` accepts when it reads raw values; what it refuses is read again by [`super::diagnose`] for the
-//! message. Strings are skipped eight bytes at a time.
+//! message.
 
 use std::ops::Range;
+
+use crate::block;
 
 /// The scanner met something that is not JSON, or nested deeper than [`MAX_DEPTH`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +40,6 @@ pub(super) struct Scanner<'a> {
 
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// The high bit of the first byte that is a quote, a backslash or a control character (and maybe of later ones).
-#[inline(always)]
-fn stops(word: u64) -> u64 {
-    let control = word.wrapping_sub(LOW.wrapping_mul(0x20)) & !word;
-    let quote = word ^ LOW.wrapping_mul(0x22);
-    let quote = quote.wrapping_sub(LOW) & !quote;
-    let backslash = word ^ LOW.wrapping_mul(0x5C);
-    let backslash = backslash.wrapping_sub(LOW) & !backslash;
-    (control | quote | backslash) & HIGH
-}
 
 /// Position of the first of three bytes, from `at` on; the end if there is none.
 #[inline]
@@ -94,36 +85,23 @@ fn behind(bytes: &[u8], at: usize, expected: u8) -> Option<usize> {
 fn closing_quote(bytes: &[u8], start: usize, odd: &mut bool) -> Option<(usize, bool)> {
     let mut at = start;
     let mut escaped = false;
-    let mut seen = 0u64;
+    let mut high = false;
     loop {
-        let rest = bytes.get(at..)?;
-        let byte = if let Some(chunk) = rest.first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let stop = stops(word);
-            seen |= word;
-            if stop == 0 {
-                at = at.wrapping_add(8);
-                continue;
+        let (end, seen) = block::stop(bytes, at);
+        high |= seen;
+        match *bytes.get(end)? {
+            b'"' => {
+                at = end;
+                break;
             }
-            let bits = stop.trailing_zeros() & !7;
-            at = at.wrapping_add((bits >> 3) as usize);
-            word.wrapping_shr(bits) as u8
-        } else {
-            let byte = *rest.first()?;
-            seen |= u64::from(byte);
-            byte
-        };
-        match byte {
-            b'"' => break,
             b'\\' => {
                 escaped = true;
-                at = behind_escape(bytes, at, odd)?;
+                at = behind_escape(bytes, end, odd)?;
             }
-            0..0x20 => return None,
-            _ => at = at.wrapping_add(1),
+            _ => return None,
         }
     }
-    if seen & HIGH != 0 && std::str::from_utf8(bytes.get(start..at)?).is_err() {
+    if high && std::str::from_utf8(bytes.get(start..at)?).is_err() {
         return None;
     }
     Some((at, escaped))
