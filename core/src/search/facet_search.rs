@@ -2,7 +2,8 @@
 
 use super::facets::{Values, order_of};
 use super::query::{Filter, NotUnderstood, Query};
-use super::scan::{Scanner, bad, text_of};
+use super::scan::{Scanner, bad};
+use super::token::text_of;
 use super::{BadAnswer, Gather, IndexFacts, NodeRequest};
 use crate::shardmap::SearchView;
 

@@ -221,7 +221,7 @@ fn each<'a>(
     scanner.open_object()?;
     let mut first = true;
     while let Some(member) = scanner.member(&mut first)? {
-        let name = super::scan::text_of(scanner.slice(member.name));
+        let name = super::token::text_of(scanner.slice(member.name));
         visit(name.ok_or_else(|| super::scan::bad("bad name", member.start))?, scanner)?;
     }
     Ok(())

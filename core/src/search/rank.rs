@@ -4,8 +4,8 @@
 use std::cmp::Ordering;
 
 use super::BadAnswer;
-use super::scan::{Scanner, Span, bad, text_of};
-use super::token::short_number;
+use super::scan::{Scanner, Span, bad};
+use super::token::{short_number, text_of};
 
 /// Value of a sort rule. The engine has lower-cased texts already.
 #[derive(Clone, Debug, PartialEq)]

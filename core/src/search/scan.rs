@@ -2,7 +2,7 @@
 //! trusts the answer. Values are found, checked for their grammar, and named by their position.
 
 use super::BadAnswer;
-use super::token::{number_length, short_number};
+use super::token::number_length;
 use crate::block;
 
 /// Deepest nesting that is followed. The engine itself refuses documents nested deeper than 128.
@@ -39,6 +39,7 @@ pub(super) struct Scanner<'a> {
     at: usize,
 }
 
+#[cold]
 pub(super) fn bad(reason: &str, at: usize) -> BadAnswer {
     BadAnswer(format!("{reason} at byte {at}"))
 }
@@ -53,6 +54,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    #[cold]
     fn fail<T>(&self, reason: &str) -> Result<T, BadAnswer> {
         Err(bad(reason, self.at))
     }
@@ -65,6 +67,7 @@ impl<'a> Scanner<'a> {
         self.at = self.at.saturating_add(1);
     }
 
+    #[inline(always)]
     fn space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
             self.step();
@@ -77,6 +80,7 @@ impl<'a> Scanner<'a> {
         self.byte()
     }
 
+    #[inline(always)]
     fn expect(&mut self, wanted: u8, reason: &str) -> Result<(), BadAnswer> {
         self.space();
         if self.byte() != Some(wanted) {
@@ -97,6 +101,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next member of the object that was entered, or none after its closing brace. `first` starts as true.
+    #[inline]
     pub fn member(&mut self, first: &mut bool) -> Result<Option<Member>, BadAnswer> {
         let comma = self.at;
         if !self.goes_on(first, b'}')? {
@@ -143,6 +148,7 @@ impl<'a> Scanner<'a> {
         self.goes_on(first, b']')
     }
 
+    #[inline(always)]
     fn goes_on(&mut self, first: &mut bool, close: u8) -> Result<bool, BadAnswer> {
         self.space();
         match self.byte() {
@@ -165,6 +171,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips a string and returns what stands between its quotes.
+    #[inline(always)]
     pub fn string(&mut self) -> Result<Span, BadAnswer> {
         self.expect(b'"', "expected a string")?;
         let start = self.at;
@@ -218,6 +225,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips a value and returns where it lies.
+    #[inline]
     pub fn value(&mut self) -> Result<Span, BadAnswer> {
         self.space();
         let start = self.at;
@@ -279,41 +287,10 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a number.
-    pub fn number(&mut self) -> Result<f64, BadAnswer> {
-        let span = self.value()?;
-        let raw = span.of(self.bytes);
-        if let Some(number) = short_number(raw) {
-            return Ok(number);
-        }
-        let text = std::str::from_utf8(raw).unwrap_or_default();
-        text.parse().map_err(|_| bad("expected a number", span.start))
-    }
-
-    /// Reads a whole number that is not negative.
-    pub fn whole(&mut self) -> Result<u64, BadAnswer> {
-        let span = self.value()?;
-        let raw = span.of(self.bytes);
-        if let [digit @ b'0'..=b'9'] = raw {
-            return Ok(u64::from(digit & 0xf));
-        }
-        let text = std::str::from_utf8(raw).unwrap_or_default();
-        text.parse().map_err(|_| bad("expected a whole number", span.start))
-    }
-
     /// The bytes of a span.
     pub fn slice(&self, span: Span) -> &'a [u8] {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
-}
-
-/// Resolves what stands between the quotes of a JSON string; none where it is no UTF-8.
-pub(super) fn text_of(inner: &[u8]) -> Option<String> {
-    let inner = std::str::from_utf8(inner).ok()?;
-    if !inner.contains('\\') {
-        return Some(inner.to_owned());
-    }
-    serde_json::from_str(&format!("\"{inner}\"")).ok()
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -1,4 +1,7 @@
-//! Numbers: how far one goes, and what a short one is.
+//! Numbers and texts: how far a number goes, what a short one is, and what a text says.
+
+use super::BadAnswer;
+use super::scan::{Scanner, bad};
 
 /// Length of the number at the start of `rest`, 0 where there is none (grammar of RFC 8259).
 pub(super) fn number_length(rest: &[u8]) -> usize {
@@ -57,6 +60,39 @@ pub(super) fn short_number(raw: &[u8]) -> Option<f64> {
     }
     #[allow(clippy::cast_precision_loss)]
     Some(digits as f64 / POWERS.get(decimals)?)
+}
+
+impl Scanner<'_> {
+    /// Reads a number.
+    pub fn number(&mut self) -> Result<f64, BadAnswer> {
+        let span = self.value()?;
+        let raw = self.slice(span);
+        if let Some(number) = short_number(raw) {
+            return Ok(number);
+        }
+        let text = std::str::from_utf8(raw).unwrap_or_default();
+        text.parse().map_err(|_| bad("expected a number", span.start))
+    }
+
+    /// Reads a whole number that is not negative.
+    pub fn whole(&mut self) -> Result<u64, BadAnswer> {
+        let span = self.value()?;
+        let raw = self.slice(span);
+        if let [digit @ b'0'..=b'9'] = raw {
+            return Ok(u64::from(digit & 0xf));
+        }
+        let text = std::str::from_utf8(raw).unwrap_or_default();
+        text.parse().map_err(|_| bad("expected a whole number", span.start))
+    }
+}
+
+/// Resolves what stands between the quotes of a JSON string; none where it is no UTF-8.
+pub(super) fn text_of(inner: &[u8]) -> Option<String> {
+    let inner = std::str::from_utf8(inner).ok()?;
+    if !inner.contains('\\') {
+        return Some(inner.to_owned());
+    }
+    serde_json::from_str(&format!("\"{inner}\"")).ok()
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
