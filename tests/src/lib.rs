@@ -10,4 +10,5 @@ pub use harness::client::{Answer, Client};
 pub use harness::cluster::{Cluster, Options};
 pub use harness::engine::Engine;
 pub use harness::single::Single;
+pub use harness::turn::turn;
 pub use harness::wait::until;

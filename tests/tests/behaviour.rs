@@ -1,7 +1,7 @@
 //! The behaviour suite: the recorded scenarios against the real engine, the stand-in, and clusters.
 
 use miroir_e2e::scenario::{self, Against, MASTER_KEY};
-use miroir_e2e::{Client, Cluster, Engine, Options, Single};
+use miroir_e2e::{Client, Cluster, Engine, Options, Single, turn};
 
 async fn holds(client: &Client, against: Against) {
     let mut differences = Vec::new();
@@ -12,6 +12,7 @@ async fn holds(client: &Client, against: Against) {
 }
 
 async fn cluster_holds(replication_factor: u8) {
+    let _turn = turn().await;
     let master_key = Some(MASTER_KEY.to_owned());
     let cluster = Cluster::start(Options { replication_factor, master_key, ..Options::default() }).await.unwrap();
     holds(&cluster.client(0), Against::Cluster).await;

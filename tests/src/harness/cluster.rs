@@ -188,6 +188,12 @@ impl Cluster {
         Ok(std::fs::remove_dir_all(self.node_data(node))?)
     }
 
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        self.options.shards
+    }
+
     /// Where a node keeps its data.
     #[must_use]
     pub fn node_data(&self, node: usize) -> PathBuf {

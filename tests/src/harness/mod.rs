@@ -2,9 +2,15 @@
 
 pub mod client;
 pub mod cluster;
+pub mod copies;
+pub mod disk;
 pub mod engine;
+pub mod faults;
+pub mod load;
 pub mod parts;
 pub mod ports;
 pub mod process;
+pub mod scene;
 pub mod single;
+pub mod turn;
 pub mod wait;

@@ -19,6 +19,8 @@ pub(crate) struct Faults {
     pub(crate) hang: bool,
     /// Milliseconds to wait before a request is handled.
     pub(crate) delay_ms: u64,
+    /// Milliseconds to wait before the answer is sent, once the request was handled.
+    pub(crate) answer_delay_ms: u64,
     /// Answer every request with this status and no body.
     pub(crate) refuse: Option<u16>,
     /// Only requests whose path contains this text meet `hang`, `delayMs` and `refuse`; all of them if empty.
@@ -56,8 +58,15 @@ impl FaultBoard {
     }
 }
 
-/// Stands before every route: applies the faults to all requests except those under `/_standin/`.
+/// Stands before every route. A request that has come in whole is carried out even when its client leaves, as by the
+/// engine.
 pub(crate) async fn inject(State(node): State<Shared>, request: Request, next: Next) -> Response {
+    let carried_out = tokio::spawn(with_faults(node, request, next)).await;
+    carried_out.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// Applies the faults to all requests except those under `/_standin/`.
+async fn with_faults(node: Shared, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if path.starts_with("/_standin/") {
         return next.run(request).await;
@@ -72,8 +81,10 @@ pub(crate) async fn inject(State(node): State<Shared>, request: Request, next: N
     if faults.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(faults.delay_ms)).await;
     }
-    match faults.refuse.and_then(|status| StatusCode::from_u16(status).ok()) {
-        Some(status) => status.into_response(),
-        None => next.run(request).await,
+    if let Some(status) = faults.refuse.and_then(|status| StatusCode::from_u16(status).ok()) {
+        return status.into_response();
     }
+    let answer = next.run(request).await;
+    tokio::time::sleep(Duration::from_millis(faults.answer_delay_ms)).await;
+    answer
 }

@@ -1,0 +1,96 @@
+//! Writers and readers that run while something is broken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::client::Client;
+
+/// A load in the background.
+#[derive(Debug)]
+pub struct Load<T> {
+    stop: Arc<AtomicBool>,
+    turns: Arc<AtomicUsize>,
+    task: JoinHandle<anyhow::Result<T>>,
+}
+
+impl<T> Load<T> {
+    /// How often the load has gone round.
+    #[must_use]
+    pub fn turns(&self) -> usize {
+        self.turns.load(Ordering::SeqCst)
+    }
+
+    /// Ends the load; what it did.
+    ///
+    /// # Errors
+    /// What went wrong in it.
+    pub async fn finish(self) -> anyhow::Result<T> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.task.await.context("the load died")?
+    }
+}
+
+/// What became of the writes of a writer.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Ids of documents whose write was answered 202, with the task.
+    pub acknowledged: Vec<(u64, u64)>,
+    /// Ids of documents whose write was answered otherwise, with the answer.
+    pub refused: Vec<(u64, String)>,
+    /// How many answers said that a replica was missed.
+    pub degraded: usize,
+}
+
+/// Writes one new document after the other, ids from `first` on. A refusal with `retry-after` is tried once more.
+#[must_use]
+pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
+    let (stop, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let path = format!("/indexes/{index}/documents");
+    let (stopped, counted) = (stop.clone(), turns.clone());
+    let task = tokio::spawn(async move {
+        let mut written = Written::default();
+        let mut id = first;
+        while !stopped.load(Ordering::SeqCst) {
+            let body = json!([{"id": id, "text": format!("written {id}")}]);
+            match client.post(&path, &body).await {
+                Ok(answer) if answer.status == 202 => {
+                    let task = answer.json()["taskUid"].as_u64().context("a 202 without task")?;
+                    written.degraded += usize::from(answer.header("x-miroir-degraded").is_some());
+                    written.acknowledged.push((id, task));
+                }
+                Ok(answer) => written.refused.push((id, format!("{} {}", answer.status, answer.text))),
+                Err(error) => written.refused.push((id, format!("{error:#}"))),
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            id += 1;
+        }
+        Ok(written)
+    });
+    Load { stop, turns, task }
+}
+
+/// Searches without end; each answer must be complete and name at least `least` hits. Returns the number of searches.
+#[must_use]
+pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
+    let (stop, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let path = format!("/indexes/{index}/search");
+    let (stopped, counted) = (stop.clone(), turns.clone());
+    let task = tokio::spawn(async move {
+        while !stopped.load(Ordering::SeqCst) {
+            let answer = client.post(&path, &json!({"limit": 1, "page": 1, "hitsPerPage": 1})).await?;
+            ensure!(answer.status == 200, "a search failed: {} {}", answer.status, answer.text);
+            let shards = answer.header("x-miroir-shards").context("no x-miroir-shards")?;
+            let (answered, total) = shards.split_once('/').context("x-miroir-shards")?;
+            ensure!(answered == total, "an incomplete answer: {shards}");
+            let hits = answer.json()["totalHits"].as_u64().unwrap_or_default();
+            ensure!(hits >= least, "{hits} hits, there are at least {least}");
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(counted.load(Ordering::SeqCst))
+    });
+    Load { stop, turns, task }
+}
