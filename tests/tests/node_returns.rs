@@ -7,13 +7,15 @@ use miroir_e2e::harness::scene;
 use miroir_e2e::{turn, until};
 use serde_json::json;
 
-async fn recognised(cluster: &Cluster, node: usize) {
+/// Waits until control has seen what came back, and the Envoys know.
+async fn recognised(cluster: &mut Cluster, node: usize) {
     until("the node's copies to be stale", Duration::from_secs(30), || async {
         let copies = cluster.copies().await.ok()?;
         copies.iter().filter(|copy| copy.node == node).all(|copy| copy.state != "inSync").then_some(())
     })
     .await
     .unwrap();
+    cluster.adopted().await.unwrap();
 }
 
 #[tokio::test]
@@ -30,7 +32,7 @@ async fn with_an_empty_disk() {
     for _ in 0..50 {
         assert_eq!(scene::count(&client).await.unwrap(), 60);
     }
-    recognised(&cluster, 0).await;
+    recognised(&mut cluster, 0).await;
     for _ in 0..50 {
         assert_eq!(scene::count(&client).await.unwrap(), 60);
     }
@@ -61,7 +63,7 @@ async fn with_an_older_disk() {
     cluster.restore_disk(0).unwrap();
     cluster.nodes[0].restart().unwrap();
     cluster.node_up(0).await.unwrap();
-    recognised(&cluster, 0).await;
+    recognised(&mut cluster, 0).await;
     for _ in 0..50 {
         let found = client.post("/indexes/docs/search", &json!({"limit": 100})).await.unwrap().json();
         let hits = found["hits"].as_array().unwrap();

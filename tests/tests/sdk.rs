@@ -16,7 +16,7 @@ fn films() -> Vec<Film> {
     let film = |id: u64| Film {
         id,
         title: format!("Film number {id} of the river"),
-        genre: (if id % 2 == 0 { "Drama" } else { "Comedy" }).to_owned(),
+        genre: (if id.is_multiple_of(2) { "Drama" } else { "Comedy" }).to_owned(),
     };
     (0..200).map(film).collect()
 }

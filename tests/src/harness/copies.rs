@@ -50,6 +50,26 @@ impl Cluster {
         Ok(copies)
     }
 
+    /// Waits until every Envoy that runs uses control's newest map.
+    ///
+    /// # Errors
+    /// When one does not get there.
+    pub async fn adopted(&mut self) -> anyhow::Result<()> {
+        let epoch = self.operator_client().get("/_miroir/status").await?.json()["epoch"].as_u64();
+        for envoy in 0..self.envoys.len() {
+            if !self.envoys[envoy].runs() {
+                continue;
+            }
+            let client = self.client(envoy);
+            until(&format!("envoy {envoy} to adopt epoch {epoch:?}"), DRAIN_LIMIT, || async {
+                let own = client.get("/_miroir/filter").await.ok()?.json()["epoch"].as_u64();
+                (own >= epoch).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Waits until none of these nodes has open tasks.
     ///
     /// # Errors
@@ -100,33 +120,38 @@ impl Cluster {
         for node in nodes {
             held.insert(*node, self.documents_on(*node, index).await?);
         }
-        for (node, shards) in &held {
-            for shard in shards.keys() {
-                let own = copies.iter().any(|copy| copy.node == *node && copy.shard == *shard);
-                ensure!(own, "node {node} holds shard {shard}, which is not its own");
-            }
-        }
-        let mut all = Documents::new();
-        let mut first: BTreeMap<u64, (usize, Documents)> = BTreeMap::new();
-        for copy in copies.iter().filter(|copy| copy.state == "inSync") {
-            let Some(shards) = held.get(&copy.node) else { continue };
-            let documents = shards.get(&copy.shard).cloned().unwrap_or_default();
-            match first.get(&copy.shard) {
-                None => {
-                    all.extend(documents.clone());
-                    first.insert(copy.shard, (copy.node, documents));
-                }
-                Some((other, expected)) => ensure!(
-                    *expected == documents,
-                    "shard {} differs between node {other} and node {}: {}",
-                    copy.shard,
-                    copy.node,
-                    difference(expected, &documents)
-                ),
-            }
-        }
-        Ok(all)
+        compare(&copies, &held)
     }
+}
+
+/// Holds in-sync copies against each other; the documents of one of each shard.
+fn compare(copies: &[Copy], held: &BTreeMap<usize, BTreeMap<u64, Documents>>) -> anyhow::Result<Documents> {
+    for (node, shards) in held {
+        for shard in shards.keys() {
+            let own = copies.iter().any(|copy| copy.node == *node && copy.shard == *shard);
+            ensure!(own, "node {node} holds shard {shard}, which is not its own");
+        }
+    }
+    let mut all = Documents::new();
+    let mut first: BTreeMap<u64, (usize, Documents)> = BTreeMap::new();
+    for copy in copies.iter().filter(|copy| copy.state == "inSync") {
+        let Some(shards) = held.get(&copy.node) else { continue };
+        let documents = shards.get(&copy.shard).cloned().unwrap_or_default();
+        match first.get(&copy.shard) {
+            None => {
+                all.extend(documents.clone());
+                first.insert(copy.shard, (copy.node, documents));
+            }
+            Some((other, expected)) => ensure!(
+                *expected == documents,
+                "shard {} differs between node {other} and node {}: {}",
+                copy.shard,
+                copy.node,
+                difference(expected, &documents)
+            ),
+        }
+    }
+    Ok(all)
 }
 
 fn difference(left: &Documents, right: &Documents) -> String {
@@ -134,4 +159,35 @@ fn difference(left: &Documents, right: &Documents) -> String {
     let differing = ids.filter(|id| left.get(*id) != right.get(*id)).take(3);
     let lines = differing.map(|id| format!("{id}: {:?} and {:?}", left.get(id), right.get(id)));
     lines.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copies(states: [&str; 2]) -> Vec<Copy> {
+        let copy = |(node, state): (usize, &str)| Copy { shard: 3, node, state: state.to_owned() };
+        states.into_iter().enumerate().map(copy).collect()
+    }
+
+    fn held(texts: [&str; 2]) -> BTreeMap<usize, BTreeMap<u64, Documents>> {
+        let shard = |text: &str| BTreeMap::from([(3, Documents::from([("1".to_owned(), json!({"t": text}))]))]);
+        texts.into_iter().map(shard).enumerate().collect()
+    }
+
+    #[test]
+    fn in_sync_copies_that_differ_are_told() {
+        assert_eq!(compare(&copies(["inSync", "inSync"]), &held(["a", "a"])).unwrap().len(), 1);
+        let told = compare(&copies(["inSync", "inSync"]), &held(["a", "b"])).unwrap_err().to_string();
+        assert!(told.starts_with("shard 3 differs between node 0 and node 1"), "{told}");
+        let mut lacks = held(["a", "a"]);
+        lacks.get_mut(&1).unwrap().clear();
+        assert!(compare(&copies(["inSync", "inSync"]), &lacks).is_err());
+    }
+
+    #[test]
+    fn a_stale_copy_may_differ_and_a_foreign_one_may_not_be_there() {
+        assert_eq!(compare(&copies(["stale", "inSync"]), &held(["a", "b"])).unwrap()["1"]["t"], "b");
+        assert!(compare(&copies(["inSync", "inSync"])[..1], &held(["a", "a"])).is_err());
+    }
 }
