@@ -94,6 +94,10 @@ impl Settings {
             let Some(default) = default(name) else { continue };
             let merged = ["typoTolerance", "faceting", "pagination", "embedders"].contains(&name.as_str());
             let slot = self.0.entry(name.clone()).or_insert(Value::Null);
+            // The engine replaces this map whole, unlike the others.
+            if name == "faceting" && change.get("sortFacetValuesBy").is_some() {
+                slot["sortFacetValuesBy"] = json!({});
+            }
             if merged {
                 lay(slot, change, &default);
             } else {
