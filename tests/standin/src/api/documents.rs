@@ -220,7 +220,7 @@ pub(super) async fn list(
     {
         fields.insert("filter".into(), list);
     }
-    answer(&node, &index, &fields)
+    answer(&node, &index, &fields, false)
 }
 
 /// `POST /indexes/{index}/documents/fetch`
@@ -235,10 +235,12 @@ pub(super) async fn fetch(
     let request = body(&headers, &bytes)?;
     let fields = shape::object(&request)?;
     shape::check(fields, LIST, "")?;
-    answer(&node, &index, fields)
+    let proxied = headers.get("meili-proxy-search").is_some_and(|value| value == "true");
+    answer(&node, &index, fields, proxied)
 }
 
-fn answer(node: &Node, index: &str, fields: &Map<String, Value>) -> Answer {
+/// Lists documents; `proxied` asks for the values by which they were sorted.
+fn answer(node: &Node, index: &str, fields: &Map<String, Value>, proxied: bool) -> Answer {
     let state = node.state();
     let found = state.indexes.get(index).ok_or_else(|| no_index(index))?;
     let filter = fields.get("filter").cloned().unwrap_or_default();
@@ -267,8 +269,21 @@ fn answer(node: &Node, index: &str, fields: &Map<String, Value>) -> Answer {
     let (offset, limit) = (number("offset", 0), number("limit", 20));
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
     let take = usize::try_from(limit).unwrap_or(usize::MAX);
-    let results: Vec<_> = documents.iter().skip(skip).take(take).map(|document| shown(document, fields)).collect();
-    ok(json!({"results": results, "offset": offset, "limit": limit, "total": documents.len()}))
+    let total = documents.len();
+    // The engine loses documents whose sort value is an explicit null, and counts them still.
+    documents.retain(|document| criteria.iter().all(|by| !sort::null(by, document)));
+    let page = documents.iter().skip(skip).take(take);
+    let results: Vec<_> = page
+        .map(|document| {
+            let mut shown = shown(document, fields);
+            if proxied {
+                let values: Vec<Value> = criteria.iter().map(|by| sort::weighted(by, document)).collect();
+                shown.insert("_federation".into(), json!({"weightedScoreValues": values}));
+            }
+            shown
+        })
+        .collect();
+    ok(json!({"results": results, "offset": offset, "limit": limit, "total": total}))
 }
 
 fn ids(fields: &Map<String, Value>) -> Result<Option<Vec<String>>, Refusal> {

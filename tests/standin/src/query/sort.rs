@@ -118,6 +118,27 @@ pub(crate) fn key(criterion: &Criterion, document: &Map<String, Value>) -> Key {
     number.map(Key::Number).or(text.map(Key::Text)).unwrap_or(Key::None)
 }
 
+/// Whether a document's only value under a criterion is an explicit null.
+pub(crate) fn null(criterion: &Criterion, document: &Map<String, Value>) -> bool {
+    matches!(&criterion.by, By::Field(name) if paths::values(document, name).iter().any(|value| value.is_null()))
+        && key(criterion, document) == Key::None
+}
+
+/// What a document was sorted by, as a node tells it to another.
+pub(crate) fn weighted(criterion: &Criterion, document: &Map<String, Value>) -> Value {
+    let asc = criterion.ascending;
+    match (&criterion.by, key(criterion, document)) {
+        (By::Point(_), Key::Point(_, distance)) => json!({"geoSort": {"asc": asc, "distance": distance}}),
+        (By::Point(_), _) => json!({"geoSort": {"asc": asc, "distance": null}}),
+        (By::Field(name), Key::Number(number)) => {
+            let values = paths::values(document, name);
+            let written = values.into_iter().find(|value| value.as_f64() == Some(number));
+            json!({"sort": {"asc": asc, "value": written}})
+        }
+        (By::Field(_), value) => json!({"sort": {"asc": asc, "value": value.shown()}}),
+    }
+}
+
 /// Which of two values comes first.
 pub(crate) fn compare(criterion: &Criterion, left: &Key, right: &Key) -> Ordering {
     let turn = |order: Ordering| if criterion.ascending { order } else { order.reverse() };
