@@ -103,6 +103,11 @@ impl Sequencer {
         {
             return self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid));
         }
+        // Another primary key is taken by an empty index only, and whether it is empty shows once the nodes have
+        // carried out what came before.
+        if self.changes_key(&operation) && self.has_open_work(uid, &uids_of(&operation)) {
+            return self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid));
+        }
         let current = uids_of(&operation).first().and_then(|uid| self.indexes.get(uid)).cloned().map(Box::new);
         let op = self.op(Op::Plan(uid));
         if let Some(ticket) = self.tickets.get_mut(&uid) {
@@ -111,17 +116,29 @@ impl Sequencer {
         self.emit(Effect::Plan { op, operation, current });
     }
 
-    /// A swap waits until the queues of its indexes are empty everywhere, and until filters hold back queries (F27).
-    fn is_ready_to_swap(&mut self, uid: u32, pairs: &[(String, String)]) -> bool {
-        let concerned = |index: &String| pairs.iter().any(|(a, b)| a == index || b == index);
-        let busy = self.tickets.values().any(|other| match &other.row.work {
-            TicketWork::Write(work) => concerned(&work.index) && other.live == Live::Decided && !other.adopting,
+    /// Whether the operation gives an index another primary key than it has.
+    fn changes_key(&self, operation: &IndexOperation) -> bool {
+        let IndexOperation::Update { uid, primary_key: Some(wanted) } = operation else { return false };
+        self.indexes.get(uid).and_then(|row| row.primary_key.as_ref()).is_some_and(|known| known != wanted)
+    }
+
+    /// Whether nodes still carry out tasks of other tickets on these indexes.
+    fn has_open_work(&self, uid: u32, indexes: &[String]) -> bool {
+        self.tickets.values().any(|other| match &other.row.work {
+            TicketWork::Write(work) => indexes.contains(&work.index) && other.live == Live::Decided && !other.adopting,
             TicketWork::Index(work) => {
-                other.row.uid != uid && other.live == Live::Decided && uids_of(&work.operation).iter().any(concerned)
+                other.row.uid != uid
+                    && other.live == Live::Decided
+                    && uids_of(&work.operation).iter().any(|index| indexes.contains(index))
             }
             TicketWork::Cancel(_) => false,
-        });
-        if busy {
+        })
+    }
+
+    /// A swap waits until the queues of its indexes are empty everywhere, and until filters hold back queries (F27).
+    fn is_ready_to_swap(&mut self, uid: u32, pairs: &[(String, String)]) -> bool {
+        let indexes: Vec<String> = pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+        if self.has_open_work(uid, &indexes) {
             return false;
         }
         let announced = self.tickets.get(&uid).and_then(|ticket| ticket.announced);

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::actor::{Message, Step};
+use super::planning::Planning;
 use super::shared::Shared;
 use super::waiters::{Answer, Waiters};
 use super::{NodeRequest, Planner};
@@ -70,12 +71,6 @@ impl Executor {
         Ok(())
     }
 
-    fn tell(&self, event: Event) {
-        if let Some(events) = self.events.upgrade() {
-            let _ = events.send(Message::Event(Box::new(event)));
-        }
-    }
-
     fn carry_out(&self, effect: Effect) {
         match effect {
             Effect::Begun { request, answer } => {
@@ -103,8 +98,20 @@ impl Executor {
                 self.waiters.answer(request, Answer::LossAccepted(shards));
             }
             Effect::Plan { op, operation, current } => {
-                let plan = self.planner.plan(&operation, current.as_deref(), &self.shared.indexes.get());
-                self.tell(Event::Planned { op, plan });
+                let asked = Planning {
+                    map: self.shared.map.borrow().clone(),
+                    nodes: self.shared.nodes.get(),
+                    indexes: self.shared.indexes.get(),
+                    planner: self.planner.clone(),
+                    client: self.client.clone(),
+                };
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let plan = asked.plan(&operation, current.as_deref()).await;
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.send(Message::Event(Box::new(Event::Planned { op, plan })));
+                    }
+                });
             }
             Effect::Verify { op, expected, index, nodes } => self.verify(op, expected, index, nodes),
             Effect::Node { op, node, action, timeout_ms } => {

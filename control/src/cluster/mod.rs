@@ -10,6 +10,7 @@ mod clock;
 mod executor;
 mod handle;
 mod model;
+mod planning;
 mod shared;
 mod start;
 mod waiters;
@@ -110,7 +111,8 @@ pub trait Runtime: Send + Sync + 'static {
 pub trait Planner: Send + Sync + 'static {
     /// Turns an operation into requests for every node and the index's state afterwards. Locks are held: this is
     /// *the* moment at which the operation happens, so state is read here and not when the client asked.
-    /// [`IndexOperation::Create`] also stands for the creation by a first write or settings change.
+    /// An [`IndexOperation::Update`] finds no primary key in `current` where the index holds no document: it may have
+    /// any then. [`IndexOperation::Create`] also stands for the creation by a first write or settings change.
     ///
     /// # Errors
     /// The error with which the task fails (`index_not_found`, `index_already_exists`, …).

@@ -84,8 +84,7 @@ fn fresh(uid: &str, primary_key: Option<&str>) -> IndexPlan {
     }
 }
 
-/// A primary key can be given to an index that has none. The engine also lets it be changed while the index is empty;
-/// whether a whole cluster's index is empty is not known at this moment, so a key that is there stays.
+/// A primary key can be given to an index that has none, and to one that is empty, which looks here as if it had none.
 fn set_primary_key(uid: &str, wanted: Option<&str>, current: Option<&IndexRow>) -> Result<IndexPlan, ErrorBody> {
     let row = current.ok_or_else(|| not_found(uid))?;
     match (wanted, &row.primary_key) {

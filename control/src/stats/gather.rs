@@ -88,8 +88,21 @@ impl Sums {
 /// 502 `remote_could_not_send_request` with the shards that have no such copy, or whose copies did not answer.
 pub async fn count(handle: &Handle, uid: &str) -> Result<u64, ErrorBody> {
     let map = CompiledMap::new(handle.map().as_ref().clone());
-    let Some(index) = map.map.indexes.get(uid) else { return Ok(0) };
     let reachable = handle.nodes().into_iter().filter(|node| node.reachable).map(|node| node.id).collect::<Vec<_>>();
+    count_over(&map, &reachable, uid, |node, request| handle.node_request(node, request)).await
+}
+
+/// [`count`] by another way of asking nodes.
+pub(crate) async fn count_over<A>(
+    map: &CompiledMap,
+    reachable: &[String],
+    uid: &str,
+    ask: impl Fn(&str, NodeRequest) -> A,
+) -> Result<u64, ErrorBody>
+where
+    A: Future<Output = Result<NodeAnswer, NodeFault>>,
+{
+    let Some(index) = map.map.indexes.get(uid) else { return Ok(0) };
     let mut failed: Vec<u16> =
         (0..).zip(&map.map.nodes).filter(|(_, node)| !reachable.contains(&node.id)).map(|(at, _)| at).collect();
     failed.extend(&index.unreadable);
@@ -108,7 +121,8 @@ pub async fn count(handle: &Handle, uid: &str) -> Result<u64, ErrorBody> {
                 path: format!("/indexes/{uid}/documents/fetch"),
                 body: Some(json!({ "filter": part.clause, "limit": 0 })),
             };
-            Some(async move { (part, handle.node_request(&node.id, request).await) })
+            let asked = ask(&node.id, request);
+            Some(async move { (part, asked.await) })
         });
         for (part, answer) in join_all(asked).await {
             match body(answer).and_then(|body| body["total"].as_u64()) {

@@ -14,6 +14,7 @@ use crate::cluster::NodeRequest;
 
 pub(crate) use features::{STORED as FEATURES, on_nodes as features_on_nodes};
 pub use gather::count;
+pub(crate) use gather::count_over;
 pub use routes::router;
 
 /// Switches nodes' experimental features to what the cluster's client set.
