@@ -264,6 +264,7 @@ impl World {
             epoch: map.map.epoch,
             shard_count: self.shards,
             index: known,
+            geo: false,
             control_cluster: "internal".into(),
             trace: Vec::new(),
         };
@@ -309,6 +310,7 @@ impl World {
             epoch: map.map.epoch,
             shard_count: self.shards,
             index: known,
+            geo: false,
             control_cluster: "internal".into(),
             trace: Vec::new(),
         };
