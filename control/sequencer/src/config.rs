@@ -92,7 +92,7 @@ impl Default for Timing {
             commit_retry: 30_000,
             probe: 1_000,
             mutate: 5_000,
-            poll: (20, 500),
+            poll: (10, 500),
             witness: 1_000,
             reconnect: (250, 2_000),
             vm_silent: 10_000,

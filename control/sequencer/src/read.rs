@@ -8,6 +8,18 @@ use crate::state::{N, Op, Reach, Reading, Timer, Todo};
 const PAGE: u32 = 1000;
 /// Failed reads in a row after which a node counts as lost; the first may be a connection that had been closed.
 const PATIENCE: u32 = 2;
+/// Up to so many unfinished tasks of a node are watched closely: somebody may be waiting for each of them.
+const FEW: usize = 16;
+/// Longest pause between reads of such a node, in milliseconds: with the reading and the storing that follow, a task
+/// is seen done within 50 ms. A node that answers 40 short reads a second is hardly busier for it.
+const CLOSE: u64 = 25;
+
+/// The pause after a read that showed nothing new, from the one before it. It grows by a sixteenth, and so stays at
+/// about a sixteenth of the time waited, up to the longest for a queue.
+fn next_pause(pause: u64, open: usize, (least, most): (u64, u64)) -> u64 {
+    let most = if open <= FEW { most.min(CLOSE) } else { most };
+    (pause + pause.div_ceil(16)).min(most).max(least)
+}
 
 impl Sequencer {
     /// Wants a read that starts from now on; returns its stamp: it has ended when `read_done` is no lower.
@@ -89,10 +101,7 @@ impl Sequencer {
     fn pace(&mut self, n: N, busy: bool) {
         let timing = &self.config.timing;
         let node = &mut self.nodes[n];
-        // A growth by a sixteenth keeps the pause at about a sixteenth of the time waited: a task of half a second is
-        // seen done within 50 ms, and a long one costs two reads a second.
-        let pause = if busy { timing.poll.0 } else { (node.pause + node.pause.div_ceil(16)).min(timing.poll.1) };
-        node.pause = pause.max(timing.poll.0);
+        node.pause = next_pause(if busy { 0 } else { node.pause }, node.open.len(), timing.poll);
         let idle = node.open.is_empty() && node.journal.is_empty();
         node.next_read = self.now + if idle { timing.witness } else { node.pause };
         let at = node.next_read;
@@ -115,5 +124,29 @@ impl Sequencer {
         if settled && node.reading.is_none() && node.next_read <= self.now && node.keys.is_some() {
             self.start_read(n);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(reads: u32, open: usize) -> u64 {
+        (0..reads).fold(0, |pause, _| next_pause(pause, open, (10, 500)))
+    }
+
+    #[test]
+    fn few_tasks_are_watched_closely_however_long_they_take() {
+        assert_eq!((after(1, 1), after(1_000, 1), after(1_000, FEW)), (10, CLOSE, CLOSE));
+    }
+
+    #[test]
+    fn a_queue_is_read_ever_less_often() {
+        assert_eq!((after(1, FEW + 1), after(1_000, FEW + 1)), (10, 500));
+    }
+
+    #[test]
+    fn a_configured_shortest_pause_holds() {
+        assert_eq!(next_pause(40, 1, (40, 500)), 40);
     }
 }
