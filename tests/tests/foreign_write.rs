@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use miroir_e2e::harness::scene;
 use miroir_e2e::{turn, until};
-use serde_json::json;
 
 #[tokio::test]
 async fn it_is_noticed_and_never_shown() {
