@@ -15,14 +15,14 @@ const INDEXES: [&str; 5] = ["indexCreation", "indexUpdate", "indexDeletion", "in
 impl Sequencer {
     /// Takes one page of a node's list. Returns whether a known task ended.
     pub(crate) fn audit(&mut self, n: N, tasks: &[NodeTask], open: &[NodeTask]) -> bool {
-        let mut ended = false;
         for task in tasks {
             if task.uid >= self.nodes[n].row.floor {
                 self.audit_new(n, task);
             }
-            ended |= self.see_status(n, task);
         }
-        for task in open {
+        // Ends come after: what a task reports may rest on a later one (F11).
+        let mut ended = false;
+        for task in tasks.iter().chain(open) {
             ended |= self.see_status(n, task);
         }
         ended
@@ -127,7 +127,11 @@ impl Sequencer {
         if !task.status.is_over() {
             return false;
         }
-        let Some(uid) = self.nodes[n].open.remove(&task.uid) else { return false };
+        let Some(uid) = self.nodes[n].open.get(&task.uid).copied() else { return false };
+        if self.is_doubtful(n, uid, task) {
+            return false;
+        }
+        self.nodes[n].open.remove(&task.uid);
         let end = match task.status {
             TaskStatus::Canceled => PartEnd::Canceled,
             TaskStatus::Failed => PartEnd::Failed { error: task.error.clone() },
@@ -137,6 +141,23 @@ impl Sequencer {
         let end = self.checked_end(n, uid, task, end);
         self.end_parts(uid, n, |part| (part.task == Some(task.uid)).then(|| end.clone()));
         true
+    }
+
+    /// A success that reports nothing was absorbed by a later clear, or did nothing. The clear may have come while the
+    /// list was being read: only a read that starts later tells.
+    fn is_doubtful(&mut self, n: N, uid: u32, task: &NodeTask) -> bool {
+        let adds = task.task_type == DOCUMENTS[0];
+        if !adds || task.status != TaskStatus::Succeeded || task.indexed.is_some() || self.is_absorbed(n, uid, task.uid)
+        {
+            return false;
+        }
+        let node = &mut self.nodes[n];
+        let stamp = node.reading.map_or(0, |reading| reading.stamp);
+        let since = *node.doubtful.entry(task.uid).or_insert(stamp);
+        if since < stamp {
+            node.doubtful.remove(&task.uid);
+        }
+        since >= stamp
     }
 
     /// `cluster.term.uid`, of this cluster.

@@ -193,6 +193,7 @@ impl Sequencer {
         node.row.witness = Witness::default();
         node.open.clear();
         node.cleared.clear();
+        node.doubtful.clear();
         node.journal.clear();
         node.journal_op = None;
         let id = node.row.id.clone();

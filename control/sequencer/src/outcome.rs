@@ -32,12 +32,20 @@ impl Sequencer {
         let Some(part) = part else { return end };
         let counts = work.shards.iter().filter(|count| part.shards.contains(&count.shard));
         let expected: u64 = counts.map(|count| u64::from(count.keys)).sum();
-        let absorbed = node.cleared.get(&work.index).is_some_and(|clear| *clear > task.uid);
         match indexed {
             Some(indexed) if indexed == expected => end,
-            None if absorbed => end,
+            None if self.is_absorbed(n, uid, task.uid) => end,
             _ => PartEnd::Failed { error: None },
         }
+    }
+
+    /// Whether a later clear or deletion of the index took a task's work away.
+    pub(crate) fn is_absorbed(&self, n: N, uid: u32, task: u32) -> bool {
+        let index = match self.tickets.get(&uid).map(|ticket| &ticket.row.work) {
+            Some(TicketWork::Write(work)) => &work.index,
+            _ => return false,
+        };
+        self.nodes[n].cleared.get(index).is_some_and(|clear| *clear > task)
     }
 
     /// The first sign that a node works on it.
@@ -126,8 +134,7 @@ impl Sequencer {
             }
             // Whoever reads a copy that has not got this write must have learned not to: also where the copy was
             // given up by an earlier ticket.
-            let absent = self.shard_copies(placement, shard).iter().filter(|copy| self.nodes[copy.node].row.away);
-            let absent = absent.map(|copy| self.nodes[copy.node].away_epoch).max().unwrap_or(0);
+            let absent = away.iter().map(|n| self.nodes[*n].away_epoch).max().unwrap_or(0);
             let unread = self.unread.get(&(placement, shard)).copied().unwrap_or(0);
             self.needs_epoch(uid, absent.max(unread));
             // One that is away will be compared when it is back; the task does not wait for it.

@@ -86,6 +86,7 @@ fn new_node(config: &ConfigNode, rows: &[NodeRow], timing: &Timing) -> Node {
         journal_op: None,
         drain: 0,
         cleared: BTreeMap::new(),
+        doubtful: BTreeMap::new(),
         away_epoch: 0,
         version: None,
         starting: true,

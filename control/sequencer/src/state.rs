@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) drain: u32,
     /// Newest task of each index that clears or deletes it (F11: tasks before it may report nothing).
     pub(crate) cleared: BTreeMap<String, u32>,
+    /// Tasks that report nothing, and the read that showed it first (F11).
+    pub(crate) doubtful: BTreeMap<u32, u64>,
     /// Epoch since which maps tell not to read it while another copy can be read.
     pub(crate) away_epoch: u64,
     pub(crate) version: Option<String>,

@@ -106,17 +106,45 @@ impl Engine {
         uid
     }
 
-    /// Runs the first unfinished task. True if there was one.
+    /// Runs the first unfinished task, and its batch where a clear follows. True if there was one.
     pub fn process(&mut self, now: u64) -> bool {
         let Some(at) = self.disk.tasks.iter().position(|task| !task.view.status.is_over()) else { return false };
+        let Some((clear, index)) = self.absorbing(at) else {
+            self.end(at, now, false);
+            return true;
+        };
+        // One batch: additions that are cleared at its end are never looked at, and report nothing.
+        for at in at..=clear {
+            let task = &self.disk.tasks[at];
+            if !task.view.status.is_over() && task.view.index.as_deref() == Some(index.as_str()) {
+                let adds = matches!(task.work, Work::Add { .. });
+                self.end(at, now, adds);
+            }
+        }
+        true
+    }
+
+    fn end(&mut self, at: usize, now: u64, absorbed: bool) {
         let task = self.disk.tasks[at].clone();
-        let (status, error, indexed, deleted) = self.run(&task);
+        let (status, error, indexed, deleted) =
+            if absorbed { (TaskStatus::Succeeded, None, None, None) } else { self.run(&task) };
         let view = &mut self.disk.tasks[at].view;
         view.status = status;
         view.error = error.map(|code| miroir_core::error::ErrorBody::new(code, code));
         (view.indexed, view.deleted) = (indexed, deleted);
         (view.started_ms, view.finished_ms) = (Some(now), Some(now));
-        true
+    }
+
+    /// The clear or the deletion of its index that waits behind an addition.
+    fn absorbing(&self, at: usize) -> Option<(usize, String)> {
+        let Work::Add { index, .. } = &self.disk.tasks[at].work else { return None };
+        let behind = self.disk.tasks.iter().enumerate().skip(at + 1);
+        let mut open = behind.filter(|(_, task)| !task.view.status.is_over() && task.fault.is_none());
+        let found = open.find(|(_, task)| match &task.work {
+            Work::Clear { index: other } | Work::Drop { index: other } => other == index,
+            _ => false,
+        });
+        found.map(|(clear, _)| (clear, index.clone()))
     }
 
     fn run(&mut self, task: &Task) -> (TaskStatus, Option<&'static str>, Option<u64>, Option<u64>) {

@@ -1,0 +1,285 @@
+//! Begin, grant, commit: what clients are told.
+
+use miroir_core::error::ErrorBody;
+use miroir_core::wire::*;
+use miroir_sequencer::{Event, NodeFault, TaskStatus};
+
+use crate::desk::{Desk, config, write};
+
+fn pair() -> Desk {
+    Desk::new(config(2, vec![vec![0, 1], vec![1, 0]]), false)
+}
+
+fn accepted(desk: &mut Desk, grant: &Grant, count: u64) -> Vec<(String, PartOutcome)> {
+    desk.accept_all(grant, count)
+}
+
+fn commit(desk: &mut Desk, grant: &Grant, attempt: &str, parts: &[(String, PartOutcome)]) -> u64 {
+    let parts: Vec<(&str, PartOutcome)> = parts.iter().map(|(node, said)| (node.as_str(), said.clone())).collect();
+    desk.commit(grant, attempt, &parts)
+}
+
+#[test]
+fn a_write_goes_to_all_replicas_and_becomes_a_task() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0, 1]));
+    assert_eq!(grant.primary_key.as_deref(), Some("id"));
+    assert_eq!(grant.parts.len(), 2);
+    assert!(grant.parts.iter().all(|part| part.shards.len() == 2 && part.shards.iter().all(|shard| shard.counts)));
+    assert_eq!(grant.parts[0].key.as_deref(), Some("n0-1"));
+    let parts = accepted(&mut desk, &grant, 2);
+    let request = commit(&mut desk, &grant, "t1", &parts);
+    assert_eq!(desk.status(request), Some(202));
+    desk.wait(200);
+    let task = desk.task(grant.ticket);
+    assert_eq!(task.status, TaskStatus::Succeeded);
+    assert_eq!(task.details, Some(serde_json::json!({ "receivedDocuments": 2, "indexedDocuments": 2 })));
+    let again = commit(&mut desk, &grant, "t1", &parts);
+    assert_eq!(desk.status(again), Some(202), "a repeated commit gets the same answer");
+}
+
+#[test]
+fn tickets_that_share_a_shard_wait_and_others_do_not() {
+    let mut desk = pair();
+    let first = desk.granted(write("t1", &[0]));
+    let second = desk.begin(write("t2", &[0]));
+    assert!(!desk.begun.contains_key(&second));
+    desk.granted(write("t3", &[1]));
+    let parts = accepted(&mut desk, &first, 1);
+    commit(&mut desk, &first, "t1", &parts);
+    assert!(matches!(desk.begun.get(&second), Some(BeginAnswer::Grant(_))));
+}
+
+#[test]
+fn a_begin_does_not_wait_for_ever() {
+    let mut desk = pair();
+    desk.granted(write("t1", &[0]));
+    let second = desk.begin(write("t2", &[0]));
+    desk.wait(9_100);
+    assert!(matches!(desk.begun.get(&second), Some(BeginAnswer::Reply(reply)) if reply.status == 503));
+}
+
+#[test]
+fn an_abort_frees_the_shards_without_a_fence_and_is_remembered() {
+    let mut desk = pair();
+    desk.granted(write("t1", &[0]));
+    desk.send(Event::Abort(Abort { attempt: "t1".into() }));
+    desk.granted(write("t2", &[0]));
+    desk.send(Event::Abort(Abort { attempt: "t3".into() }));
+    assert_eq!(desk.answered(write("t3", &[1])).status, 503, "the abort was faster than its begin");
+    assert_eq!(desk.nodes["n0"].fences.len(), 1);
+}
+
+#[test]
+fn a_replica_that_refuses_misses_the_write_and_is_stale() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let uid = desk.add_task(
+        "n0",
+        Some(&grant.metadata),
+        "documentAdditionOrUpdate",
+        Some("a"),
+        TaskStatus::Succeeded,
+        Some(1),
+    );
+    let full = PartOutcome::Refused { status: 422, error: Some(ErrorBody::new("no_space_left_on_device", "full")) };
+    let request = desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", full)]);
+    let Some(CommitAnswer::Reply(reply)) = desk.committed.get(&request) else { panic!("no answer") };
+    assert_eq!(reply.status, 202);
+    assert!(reply.headers.iter().any(|(name, _)| name == "x-miroir-degraded"));
+    let map = desk.sequencer.map();
+    assert_eq!(map.stale.len(), 1);
+    assert_eq!((map.stale[0].shard, map.stale[0].node), (0, 1));
+    let next = desk.granted(write("t2", &[0]));
+    assert_eq!(next.parts.len(), 1, "a stale replica is not written");
+}
+
+#[test]
+fn a_fault_of_the_request_goes_to_the_client() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let refused = PartOutcome::Refused { status: 400, error: Some(ErrorBody::new("invalid_document_filter", "bad")) };
+    let request = desk.commit(&grant, "t1", &[("n0", refused.clone()), ("n1", refused)]);
+    assert_eq!(desk.status(request), Some(400));
+    assert!(desk.sequencer.map().stale.is_empty());
+    assert!(!desk.tasks.contains_key(&grant.ticket));
+}
+
+#[test]
+fn an_unknown_part_is_fenced_and_sent_once_more() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let uid = desk.add_task(
+        "n0",
+        Some(&grant.metadata),
+        "documentAdditionOrUpdate",
+        Some("a"),
+        TaskStatus::Succeeded,
+        Some(1),
+    );
+    let parts = [("n0", PartOutcome::Accepted { uid }), ("n1", PartOutcome::Unknown)];
+    let request = desk.commit(&grant, "t1", &parts);
+    assert_eq!(desk.committed.get(&request), None);
+    desk.wait(2_100);
+    let Some(CommitAnswer::Resend(again)) = desk.committed.get(&request).cloned() else { panic!("no resend") };
+    assert_eq!((again.ticket, again.parts.len(), again.parts[0].key.as_deref()), (grant.ticket, 1, Some("n1-2")));
+    let uid = desk.add_task(
+        "n1",
+        Some(&grant.metadata),
+        "documentAdditionOrUpdate",
+        Some("a"),
+        TaskStatus::Succeeded,
+        Some(1),
+    );
+    let request = desk.commit(&grant, "t1", &[parts[0].clone(), ("n1", PartOutcome::Accepted { uid })]);
+    assert_eq!(desk.status(request), Some(202));
+    assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn a_part_that_was_enqueued_after_all_is_found() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let parts = accepted(&mut desk, &grant, 1);
+    let request = commit(&mut desk, &grant, "t1", &[parts[0].clone(), ("n1".into(), PartOutcome::Unknown)]);
+    assert_eq!(desk.status(request), Some(202), "its task is in the list");
+    assert_eq!(desk.nodes["n1"].fences.len(), 1);
+}
+
+#[test]
+fn a_fenced_key_is_renewed() {
+    let mut desk = pair();
+    let lost = desk.granted(write("t1", &[0]));
+    let grant = desk.granted(write("t2", &[1]));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    let request = desk.renew(&grant, "t2", &["n0", "n1"]);
+    let Some(RenewAnswer::Grant(renewed)) = desk.renewed.get(&request) else { panic!("no renewal") };
+    assert!(renewed.parts.iter().all(|part| part.key.as_deref().is_some_and(|key| key.ends_with("-2"))));
+    let _ = lost;
+}
+
+#[test]
+fn an_abandoned_ticket_is_resolved_and_frees_its_shards() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    let next = desk.begin(write("t2", &[0]));
+    assert!(!desk.begun.contains_key(&next), "not before the nodes are fenced");
+    desk.wait(2_200);
+    assert!(matches!(desk.begun.get(&next), Some(BeginAnswer::Grant(_))));
+    assert!(!desk.tasks.contains_key(&grant.ticket));
+    assert!(desk.nodes.values().all(|node| node.fences == [1, 2]));
+}
+
+#[test]
+fn an_abandoned_ticket_that_one_node_has_goes_forward() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    desk.add_task("n1", Some(&grant.metadata), "documentAdditionOrUpdate", Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    desk.wait(15_000);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+    let map = desk.sequencer.map();
+    assert_eq!(map.stale.iter().map(|mark| (mark.shard, mark.node)).collect::<Vec<_>>(), [(0, 0)]);
+}
+
+#[test]
+fn a_ticket_without_commit_is_resolved_after_its_deadline() {
+    let mut desk = pair();
+    desk.granted(write("t1", &[0]));
+    desk.wait(24_000);
+    desk.granted(write("t2", &[0]));
+}
+
+#[test]
+fn idempotency_gives_the_same_task_and_refuses_another_request() {
+    let mut desk = pair();
+    let keyed = |attempt: &str, digest: &str| Begin {
+        idempotency_key: Some("k".into()),
+        digest: digest.into(),
+        ..write(attempt, &[0])
+    };
+    let grant = desk.granted(keyed("t1", "d1"));
+    let follower = desk.begin(keyed("t2", "d1"));
+    assert!(!desk.begun.contains_key(&follower), "waits for the first");
+    assert_eq!(desk.answered(keyed("t3", "d2")).status, 409);
+    let parts = accepted(&mut desk, &grant, 1);
+    commit(&mut desk, &grant, "t1", &parts);
+    let uid = |reply: &ControlReply| reply.body.as_ref().and_then(|body| body["taskUid"].as_u64());
+    let Some(BeginAnswer::Reply(reply)) = desk.begun.get(&follower) else { panic!("no answer") };
+    assert_eq!(uid(reply), Some(grant.ticket.into()));
+    desk.restart();
+    desk.wait(2_500);
+    assert_eq!(uid(&desk.answered(keyed("t4", "d1"))), Some(grant.ticket.into()), "also across a restart");
+}
+
+#[test]
+fn min_accept_of_two_refuses_where_one_copy_is_left() {
+    let mut desk = Desk::new(miroir_sequencer::Config { min_accept: 2, ..config(2, vec![vec![0, 1]]) }, false);
+    desk.nodes.get_mut("n1").unwrap().silent = Some(NodeFault::NotSent);
+    desk.wait(2_000);
+    let reply = desk.answered(write("t1", &[0]));
+    assert_eq!(reply.status, 503);
+}
+
+#[test]
+fn a_reserved_key_holds_other_candidates_until_it_is_settled() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let other = Begin { primary_key: Some("sku".into()), ..write("t2", &[1]) };
+    let waits = desk.begin(other.clone());
+    assert!(!desk.begun.contains_key(&waits));
+    let parts: Vec<(String, PartOutcome)> = grant
+        .parts
+        .iter()
+        .map(|part| {
+            let kind = "documentAdditionOrUpdate";
+            let uid = desk.add_task(&part.node, Some(&grant.metadata), kind, Some("a"), TaskStatus::Failed, Some(0));
+            (part.node.clone(), PartOutcome::Accepted { uid })
+        })
+        .collect();
+    commit(&mut desk, &grant, "t1", &parts);
+    desk.wait(200);
+    let Some(BeginAnswer::Grant(second)) = desk.begun.get(&waits).cloned() else { panic!("the key is free again") };
+    let parts = accepted(&mut desk, &second, 1);
+    commit(&mut desk, &second, "t2", &parts);
+    desk.wait(200);
+    assert_eq!(desk.sequencer.index("a").unwrap().primary_key.as_deref(), Some("sku"));
+    let late = desk.begin(write("t3", &[0]));
+    assert!(matches!(desk.begun.get(&late), Some(BeginAnswer::Resplit { primary_key, .. }) if primary_key == "sku"));
+    let named = desk.answered(Begin { key_source: KeySource::Parameter, ..write("t4", &[0]) });
+    let uid = named.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
+    assert_eq!(desk.task(uid).error.as_ref().unwrap().code, "index_primary_key_already_exists");
+}
+
+#[test]
+fn a_first_write_creates_the_index_on_all_nodes_first() {
+    let mut desk = Desk::bare(config(3, vec![vec![0, 1]]));
+    desk.wait(2_500);
+    let request = desk.begin(write("t1", &[0]));
+    assert!(matches!(desk.begun.get(&request), Some(BeginAnswer::Grant(_))));
+    assert!(desk.nodes.values().all(|node| node.tasks[0].task_type == "indexCreation"));
+    assert!(desk.tasks.is_empty(), "the creation has no task of its own");
+}
+
+#[test]
+fn faults_and_empty_payloads_become_tasks_without_any_node() {
+    let mut desk = pair();
+    let fault = ErrorBody::new("missing_document_id", "no id");
+    let reply = desk.answered(Begin { fault: Some(fault.clone()), shards: vec![], ..write("t1", &[]) });
+    let uid = reply.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
+    assert_eq!((desk.task(uid).status, desk.task(uid).error.clone()), (TaskStatus::Failed, Some(fault)));
+    let reply = desk.answered(Begin { primary_key: None, key_source: KeySource::None, ..write("t2", &[]) });
+    let uid = reply.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
+    assert_eq!(desk.task(uid).status, TaskStatus::Succeeded);
+    let gone = Begin {
+        index: "nowhere".into(),
+        kind: WriteKind::DeleteAll,
+        primary_key: None,
+        shards: vec![],
+        ..write("t3", &[])
+    };
+    let reply = desk.answered(gone);
+    let uid = reply.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
+    assert_eq!(desk.task(uid).error.as_ref().unwrap().code, "index_not_found");
+}

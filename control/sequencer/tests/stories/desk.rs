@@ -1,0 +1,352 @@
+//! A sequencer on a desk: obedient nodes that a story can make silent, a store, and a clock that is moved by hand.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use miroir_core::wire::*;
+use miroir_sequencer::*;
+
+#[derive(Default)]
+pub struct FakeNode {
+    pub tasks: Vec<NodeTask>,
+    pub indexes: Vec<(String, String)>,
+    /// Answers nothing: every operation ends as this.
+    pub silent: Option<NodeFault>,
+    pub fences: Vec<u64>,
+}
+
+pub struct Desk {
+    pub sequencer: Sequencer,
+    pub config: Config,
+    pub now: u64,
+    pub nodes: BTreeMap<String, FakeNode>,
+    pub store: BTreeMap<(&'static str, String), String>,
+    pub tasks: BTreeMap<u32, TaskRow>,
+    pub begun: BTreeMap<u64, BeginAnswer>,
+    pub committed: BTreeMap<u64, CommitAnswer>,
+    pub renewed: BTreeMap<u64, RenewAnswer>,
+    pub accepted: BTreeMap<u64, TaskRow>,
+    pub alerts: Vec<&'static str>,
+    /// Answers on their way back.
+    answers: VecDeque<Event>,
+    wake: Option<u64>,
+    next: u64,
+}
+
+pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
+    Config {
+        cluster: "c0ffee00".into(),
+        shards: owners.len() as u32,
+        replication_factor: owners.iter().map(Vec::len).max().unwrap_or(1) as u8,
+        nodes: (0..nodes)
+            .map(|at| ConfigNode { id: format!("n{at}"), cluster: format!("n{at}"), write_cluster: format!("n{at}w") })
+            .collect(),
+        owners,
+        fencing: true,
+        min_accept: 1,
+        control_cluster: "control".into(),
+        control_internal_cluster: "internal".into(),
+        limits: Default::default(),
+        policies: Default::default(),
+        timing: Timing::default(),
+    }
+}
+
+impl Desk {
+    /// A started cluster with an index `a` (primary key `id` where `key`).
+    pub fn new(config: Config, key: bool) -> Self {
+        let mut desk = Self::bare(config);
+        desk.wait(2_500);
+        let primary_key = key.then(|| "id".to_owned());
+        desk.operate(IndexOperation::Create { uid: "a".into(), primary_key });
+        desk.wait(100);
+        desk
+    }
+
+    pub fn bare(config: Config) -> Self {
+        let nodes = config.nodes.iter().map(|node| (node.id.clone(), FakeNode::default())).collect();
+        let (sequencer, effects) = Sequencer::new(config.clone(), Snapshot::default(), 1_000_000);
+        let mut desk = Self {
+            sequencer,
+            config,
+            now: 1_000_000,
+            nodes,
+            store: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            renewed: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            alerts: Vec::new(),
+            answers: VecDeque::new(),
+            wake: None,
+            next: 0,
+        };
+        desk.carry_out(effects);
+        desk.deliver();
+        desk
+    }
+
+    /// Control dies and starts again on its store.
+    pub fn restart(&mut self) {
+        let mut snapshot = Snapshot::default();
+        for ((kind, _), json) in &self.store {
+            snapshot.add(kind, json).unwrap();
+        }
+        let (sequencer, effects) = Sequencer::new(self.config.clone(), snapshot, self.now);
+        self.sequencer = sequencer;
+        self.answers.clear();
+        self.carry_out(effects);
+        self.deliver();
+    }
+
+    pub fn send(&mut self, event: Event) {
+        self.answers.push_back(event);
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        while let Some(event) = self.answers.pop_front() {
+            let effects = self.sequencer.handle(self.now, event);
+            self.carry_out(effects);
+        }
+    }
+
+    /// Lets time pass, with the wake-ups that were asked for.
+    pub fn wait(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(at) = self.wake.filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.wake = None;
+            self.send(Event::Tick);
+        }
+        self.now = end;
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist(records) => records.into_iter().for_each(|record| self.persist(record)),
+                Effect::Begun { request, answer } => drop(self.begun.insert(request.0, answer)),
+                Effect::Committed { request, answer } => drop(self.committed.insert(request.0, answer)),
+                Effect::Renewed { request, answer } => drop(self.renewed.insert(request.0, answer)),
+                Effect::Accepted { request, task } => drop(self.accepted.insert(request.0, *task)),
+                Effect::Alert(alert) => self.alerts.push(alert.kind),
+                Effect::WakeAt(at) => self.wake = Some(at),
+                Effect::Plan { op, operation, .. } => {
+                    self.answers.push_back(Event::Planned { op, plan: Ok(plan(&operation)) })
+                }
+                Effect::Verify { op, .. } => self.answers.push_back(Event::Verified { op, differing: Vec::new() }),
+                Effect::Node { op, node, action, .. } => {
+                    let result = self.node_does(&node, action);
+                    self.answers.push_back(Event::Node { op, result });
+                }
+                Effect::TaskChanged { .. } | Effect::MapChanged { .. } | Effect::LossAccepted { .. } => {}
+            }
+        }
+    }
+
+    fn persist(&mut self, record: Record) {
+        if let Record::Task(task) = &record {
+            self.tasks.insert(task.uid, (**task).clone());
+            return;
+        }
+        match record.value() {
+            Some(json) => self.store.insert(record.slot(), json),
+            None => self.store.remove(&record.slot()),
+        };
+    }
+
+    fn node_does(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
+        let node = self.nodes.get_mut(id).unwrap();
+        if let Some(fault) = node.silent.clone() {
+            return Err(fault);
+        }
+        Ok(match action {
+            NodeAction::Inspect => NodeAnswer::State { version: "1.50.0".into(), indexes: node.indexes.clone() },
+            NodeAction::ReadTasks { from, open, .. } => NodeAnswer::Tasks {
+                tasks: node.tasks.iter().filter(|task| task.uid >= from).cloned().collect(),
+                more: false,
+                open: node.tasks.iter().filter(|task| open.contains(&task.uid)).cloned().collect(),
+            },
+            NodeAction::Fence { generation } => {
+                node.fences.push(generation);
+                NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
+            }
+            NodeAction::Request { step, .. } => {
+                let uid =
+                    self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
+                NodeAnswer::Enqueued { uid }
+            }
+            NodeAction::Cancel { uids, .. } => {
+                for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
+                    task.status = TaskStatus::Canceled;
+                }
+                NodeAnswer::Enqueued {
+                    uid: self.add_task(id, None, "taskCancelation", None, TaskStatus::Succeeded, None),
+                }
+            }
+        })
+    }
+
+    /// A node enqueues a task (of a ticket); `count`: documents indexed or deleted, once it has succeeded.
+    pub fn add_task(
+        &mut self,
+        id: &str,
+        ticket: Option<&str>,
+        task_type: &str,
+        index: Option<&str>,
+        status: TaskStatus,
+        count: Option<u64>,
+    ) -> u32 {
+        let now = self.now;
+        let node = self.nodes.get_mut(id).unwrap();
+        let uid = node.tasks.len() as u32;
+        node.tasks.push(NodeTask {
+            uid,
+            index: index.map(str::to_owned),
+            status,
+            task_type: task_type.to_owned(),
+            metadata: ticket.map(str::to_owned),
+            indexed: count,
+            deleted: count,
+            error: None,
+            enqueued_at: format!("{now}-{uid}"),
+            started_ms: None,
+            finished_ms: None,
+        });
+        uid
+    }
+
+    /// Ends a task of a node.
+    pub fn end_task(&mut self, id: &str, uid: u32, status: TaskStatus, count: Option<u64>) {
+        let task = &mut self.nodes.get_mut(id).unwrap().tasks[uid as usize];
+        (task.status, task.indexed, task.deleted) = (status, count, count);
+    }
+
+    fn request(&mut self) -> RequestId {
+        self.next += 1;
+        RequestId(self.next)
+    }
+
+    pub fn begin(&mut self, begin: Begin) -> u64 {
+        let request = self.request();
+        self.send(Event::Begin { request, begin, api_key: None, may_create: true });
+        request.0
+    }
+
+    /// Begins a write and expects to be granted.
+    pub fn granted(&mut self, begin: Begin) -> Grant {
+        let request = self.begin(begin);
+        match self.begun.remove(&request) {
+            Some(BeginAnswer::Grant(grant)) => grant,
+            other => panic!("expected a grant, got {other:?}"),
+        }
+    }
+
+    /// Begins a write and expects to be answered at once.
+    pub fn answered(&mut self, begin: Begin) -> ControlReply {
+        let request = self.begin(begin);
+        match self.begun.remove(&request) {
+            Some(BeginAnswer::Reply(reply)) => reply,
+            other => panic!("expected a reply, got {other:?}"),
+        }
+    }
+
+    pub fn commit(&mut self, grant: &Grant, attempt: &str, parts: &[(&str, PartOutcome)]) -> u64 {
+        let request = self.request();
+        let parts =
+            parts.iter().map(|(node, outcome)| CommitPart { node: (*node).to_owned(), outcome: outcome.clone() });
+        let commit = Commit { ticket: grant.ticket, attempt: attempt.to_owned(), parts: parts.collect() };
+        self.send(Event::Commit { request, commit });
+        request.0
+    }
+
+    /// The status of an answered commit.
+    pub fn status(&mut self, commit: u64) -> Option<u16> {
+        match self.committed.get(&commit)? {
+            CommitAnswer::Reply(reply) => Some(reply.status),
+            CommitAnswer::Resend(_) => None,
+        }
+    }
+
+    /// Every part of a grant is accepted by its node and done at once.
+    pub fn accept_all(&mut self, grant: &Grant, count: u64) -> Vec<(String, PartOutcome)> {
+        let parts: Vec<String> = grant.parts.iter().map(|part| part.node.clone()).collect();
+        parts
+            .into_iter()
+            .map(|node| {
+                let kind = "documentAdditionOrUpdate";
+                let uid =
+                    self.add_task(&node, Some(&grant.metadata), kind, Some("a"), TaskStatus::Succeeded, Some(count));
+                (node, PartOutcome::Accepted { uid })
+            })
+            .collect()
+    }
+
+    pub fn operate(&mut self, operation: IndexOperation) -> u32 {
+        let request = self.request();
+        self.send(Event::IndexOperation { request, operation, custom_metadata: None });
+        self.accepted.remove(&request.0).expect("an enqueued task").uid
+    }
+
+    pub fn cancel(&mut self, tasks: Vec<u32>) -> u32 {
+        let request = self.request();
+        self.send(Event::Cancel { request, tasks, original_filter: "?uids=x".into() });
+        self.accepted.remove(&request.0).expect("an enqueued task").uid
+    }
+
+    pub fn renew(&mut self, grant: &Grant, attempt: &str, nodes: &[&str]) -> u64 {
+        let request = self.request();
+        let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+        self.send(Event::Renew { request, renew: Renew { ticket: grant.ticket, attempt: attempt.to_owned(), nodes } });
+        request.0
+    }
+
+    pub fn task(&self, uid: u32) -> &TaskRow {
+        self.tasks.get(&uid).expect("a task in the store")
+    }
+}
+
+/// A write of one document to each of these shards of index `a`.
+pub fn write(attempt: &str, shards: &[u32]) -> Begin {
+    Begin {
+        version: WIRE_VERSION,
+        attempt: attempt.to_owned(),
+        vm: "vm".into(),
+        epoch: 1,
+        index: "a".into(),
+        incarnation: None,
+        kind: WriteKind::Replace,
+        authorization: None,
+        primary_key: Some("id".into()),
+        key_source: KeySource::Inferred,
+        shards: shards.iter().map(|shard| ShardCount { shard: *shard, keys: 1 }).collect(),
+        received: shards.len() as u64,
+        bytes: 100,
+        digest: "d1".into(),
+        idempotency_key: None,
+        custom_metadata: None,
+        skip_creation: false,
+        original_filter: None,
+        fault: None,
+    }
+}
+
+fn plan(operation: &IndexOperation) -> IndexPlan {
+    let (task_type, index) = match operation {
+        IndexOperation::Create { uid, .. } => ("indexCreation", Some(uid)),
+        IndexOperation::Update { uid, .. } => ("indexUpdate", Some(uid)),
+        IndexOperation::Delete { uid } => ("indexDeletion", Some(uid)),
+        IndexOperation::Swap { .. } => ("indexSwap", None),
+        IndexOperation::Settings { uid, .. } => ("settingsUpdate", Some(uid)),
+    };
+    let step = NodeStep {
+        method: "POST".into(),
+        path: "/".into(),
+        body: None,
+        task_type: task_type.into(),
+        task_index: index.cloned(),
+        tolerate: Vec::new(),
+    };
+    IndexPlan { steps: vec![step], settings: None, view: None, details: None }
+}

@@ -1,0 +1,191 @@
+//! Nodes that fall silent, come back, and come back as somebody else; control's own restart.
+
+use miroir_core::wire::*;
+use miroir_sequencer::{CopyState, Event, IndexOperation, NodeFault, RequestId, TaskStatus};
+
+use crate::desk::{Desk, config, write};
+
+const ADD: &str = "documentAdditionOrUpdate";
+
+fn pair() -> Desk {
+    Desk::new(config(2, vec![vec![0, 1], vec![1, 0]]), true)
+}
+
+fn silence(desk: &mut Desk, node: &str) {
+    desk.nodes.get_mut(node).unwrap().silent = Some(NodeFault::NotSent);
+    desk.wait(1_500);
+}
+
+fn wake(desk: &mut Desk, node: &str) {
+    desk.nodes.get_mut(node).unwrap().silent = None;
+    desk.wait(5_000);
+}
+
+fn phase(desk: &Desk, node: &str) -> &'static str {
+    desk.sequencer.nodes().into_iter().find(|status| status.id == node).unwrap().phase
+}
+
+#[test]
+fn a_node_that_missed_nothing_is_used_again_in_full() {
+    let mut desk = pair();
+    silence(&mut desk, "n1");
+    assert_eq!(phase(&desk, "n1"), "down");
+    assert_eq!(desk.sequencer.map().stale.len(), 2, "not read while it is away");
+    wake(&mut desk, "n1");
+    assert_eq!(phase(&desk, "n1"), "ready");
+    assert!(desk.sequencer.map().stale.is_empty());
+    assert_eq!(desk.nodes["n1"].fences, [1, 2]);
+    assert_eq!(desk.granted(write("t1", &[0])).parts.len(), 2);
+}
+
+#[test]
+fn a_node_that_missed_a_write_stays_stale_for_that_shard_only() {
+    let mut desk = pair();
+    silence(&mut desk, "n1");
+    let grant = desk.granted(write("t1", &[0]));
+    assert_eq!(grant.parts.len(), 1);
+    let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let request = desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid })]);
+    assert_eq!(desk.status(request), Some(202));
+    wake(&mut desk, "n1");
+    let stale: Vec<(u32, u16)> = desk.sequencer.map().stale.iter().map(|mark| (mark.shard, mark.node)).collect();
+    assert_eq!(stale, [(0, 1)]);
+    assert_eq!(desk.granted(write("t2", &[1])).parts.len(), 2);
+}
+
+#[test]
+fn the_last_copy_is_never_stale_its_shard_is_down() {
+    let mut desk = pair();
+    silence(&mut desk, "n1");
+    let grant = desk.granted(write("t1", &[0]));
+    let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid })]);
+    wake(&mut desk, "n1");
+    silence(&mut desk, "n0");
+    assert_eq!(desk.answered(write("t2", &[0])).status, 503, "n1 has missed t1");
+    let state =
+        |desk: &Desk, node: &str| desk.sequencer.copies().into_iter().find(|copy| copy.shard == 0 && copy.node == node);
+    assert_eq!(state(&desk, "n0").unwrap().state, CopyState::InSync);
+    desk.send(Event::AcceptLoss { request: RequestId(9_999), node: "n1".into(), placement: 0, shards: vec![0] });
+    assert_eq!(state(&desk, "n0").unwrap().state, CopyState::Stale);
+    assert_eq!(desk.granted(write("t3", &[0])).parts[0].node, "n1");
+}
+
+#[test]
+fn a_ticket_that_only_a_lost_node_may_have_waits_for_it_and_others_are_refused_at_once() {
+    let mut desk = Desk::new(config(1, vec![vec![0]]), true);
+    let grant = desk.granted(write("t1", &[0]));
+    desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.nodes.get_mut("n0").unwrap().silent = Some(NodeFault::Unknown);
+    let request = desk.commit(&grant, "t1", &[("n0", PartOutcome::Unknown)]);
+    assert_eq!(desk.status(request), Some(503), "the outcome is unknown");
+    assert_eq!(desk.answered(write("t2", &[0])).status, 503);
+    wake(&mut desk, "n0");
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+    desk.granted(write("t3", &[0]));
+}
+
+#[test]
+fn an_emptied_disk_is_another_incarnation() {
+    let mut desk = pair();
+    let node = desk.nodes.get_mut("n1").unwrap();
+    node.tasks.clear();
+    desk.wait(1_500);
+    assert!(desk.alerts.contains(&"new_incarnation"));
+    assert_eq!(phase(&desk, "n1"), "rebuild");
+    let map = desk.sequencer.map();
+    assert_eq!(map.stale.len(), 2);
+    assert!(!map.nodes[1].readable);
+    assert_eq!(desk.granted(write("t1", &[0, 1])).parts.len(), 1);
+}
+
+#[test]
+fn an_index_created_anew_behind_our_back_is_another_incarnation() {
+    let mut desk = pair();
+    desk.nodes.get_mut("n1").unwrap().indexes = vec![("a".into(), "monday".into())];
+    silence(&mut desk, "n1");
+    wake(&mut desk, "n1");
+    assert_eq!(phase(&desk, "n1"), "ready");
+    desk.nodes.get_mut("n1").unwrap().indexes = vec![("a".into(), "tuesday".into())];
+    silence(&mut desk, "n1");
+    wake(&mut desk, "n1");
+    assert_eq!(phase(&desk, "n1"), "rebuild");
+}
+
+#[test]
+fn a_foreign_write_makes_the_node_stale() {
+    let mut desk = pair();
+    desk.add_task("n0", None, ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(1_500);
+    assert!(desk.alerts.contains(&"audit_foreign"));
+    assert!(desk.sequencer.map().stale.iter().all(|mark| mark.node == 0));
+    assert_eq!(desk.sequencer.map().stale.len(), 2);
+}
+
+#[test]
+fn a_late_write_is_told_from_an_expected_one() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    desk.wait(2_200);
+    desk.add_task("n1", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(1_500);
+    assert!(desk.alerts.contains(&"audit_late"));
+    let stale: Vec<(u32, u16)> = desk.sequencer.map().stale.iter().map(|mark| (mark.shard, mark.node)).collect();
+    assert_eq!(stale, [(0, 1)]);
+}
+
+#[test]
+fn an_index_operation_is_taken_up_by_a_node_that_was_away() {
+    let mut desk = pair();
+    silence(&mut desk, "n1");
+    let uid = desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: None });
+    desk.wait(11_000);
+    assert_eq!(desk.task(uid).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.nodes()[1].journal, 1);
+    wake(&mut desk, "n1");
+    let taken: Vec<Option<&str>> = desk.nodes["n1"].tasks.iter().map(|task| task.index.as_deref()).collect();
+    assert_eq!(taken, [Some("a"), Some("b")]);
+    assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn control_restarts_fences_all_nodes_and_resolves_what_was_granted() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.restart();
+    let request = desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid: 1 }), ("n1", PartOutcome::Unknown)]);
+    let next = desk.begin(write("t2", &[0]));
+    assert!(!desk.begun.contains_key(&next));
+    desk.wait(2_500);
+    assert_eq!(desk.status(request), Some(202));
+    assert!(desk.nodes.values().all(|node| node.fences == [1, 2]));
+    let Some(BeginAnswer::Grant(next)) = desk.begun.get(&next) else { panic!("no grant after the restart") };
+    assert!(next.metadata.starts_with("c0ffee00.2."), "{}", next.metadata);
+}
+
+#[test]
+fn a_write_to_a_node_without_its_key_gets_it_a_new_one() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let request = desk.renew(&grant, "t1", &["n1"]);
+    let Some(RenewAnswer::Grant(renewed)) = desk.renewed.get(&request) else { panic!("no renewal") };
+    assert_eq!(renewed.parts[0].key.as_deref(), Some("n1-2"));
+}
+
+#[test]
+fn without_a_master_key_everything_works_but_fences() {
+    let mut desk = Desk::new(miroir_sequencer::Config { fencing: false, ..config(2, vec![vec![0, 1]]) }, true);
+    let grant = desk.granted(write("t1", &[0]));
+    assert!(grant.parts.iter().all(|part| part.key.is_none()));
+    let parts = desk.accept_all(&grant, 1);
+    let parts: Vec<(&str, PartOutcome)> = parts.iter().map(|(node, said)| (node.as_str(), said.clone())).collect();
+    let request = desk.commit(&grant, "t1", &parts);
+    assert_eq!(desk.status(request), Some(202));
+    desk.granted(write("t2", &[0]));
+    desk.send(Event::Abandon(Abandon { attempt: "t2".into(), parts: vec![] }));
+    desk.wait(2_200);
+    desk.granted(write("t3", &[0]));
+    assert!(desk.nodes.values().all(|node| node.fences.is_empty()));
+}

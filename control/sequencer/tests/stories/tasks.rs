@@ -1,0 +1,201 @@
+//! How tasks end, and what they say.
+
+use miroir_core::wire::*;
+use miroir_sequencer::{Event, IndexOperation, TaskStatus};
+use serde_json::json;
+
+use crate::desk::{Desk, config, write};
+
+const ADD: &str = "documentAdditionOrUpdate";
+
+fn pair() -> Desk {
+    Desk::new(config(2, vec![vec![0, 1], vec![1, 0]]), true)
+}
+
+/// A committed write whose parts are still waiting; returns its grant and its node task uids.
+fn open(desk: &mut Desk, begin: Begin, task_type: &str) -> (Grant, Vec<(String, u32)>) {
+    let attempt = begin.attempt.clone();
+    let grant = desk.granted(begin);
+    let mut uids = Vec::new();
+    for part in &grant.parts {
+        let uid = desk.add_task(&part.node, Some(&grant.metadata), task_type, Some("a"), TaskStatus::Enqueued, None);
+        uids.push((part.node.clone(), uid));
+    }
+    let said: Vec<(&str, PartOutcome)> =
+        uids.iter().map(|(node, uid)| (node.as_str(), PartOutcome::Accepted { uid: *uid })).collect();
+    let request = desk.commit(&grant, &attempt, &said);
+    assert_eq!(desk.status(request), Some(202));
+    (grant, uids)
+}
+
+fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+}
+
+#[test]
+fn one_replica_that_fails_a_task_is_stale_and_the_task_succeeds() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    desk.end_task(&uids[0].0, uids[0].1, TaskStatus::Failed, Some(0));
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued, "the other one decides");
+    desk.end_task(&uids[1].0, uids[1].1, TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.map().stale.len(), 1);
+}
+
+#[test]
+fn a_task_that_all_replicas_fail_fails_and_nobody_is_stale() {
+    let mut desk = pair();
+    let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    uids.iter().for_each(|(node, uid)| desk.end_task(node, *uid, TaskStatus::Failed, Some(0)));
+    desk.wait(600);
+    let task = desk.task(grant.ticket);
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_eq!(task.details, Some(json!({ "receivedDocuments": 1, "indexedDocuments": 0 })));
+    assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn a_success_without_its_documents_is_none() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    desk.end_task(&uids[0].0, uids[0].1, TaskStatus::Succeeded, Some(0));
+    desk.end_task(&uids[1].0, uids[1].1, TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.map().stale.len(), 1);
+}
+
+#[test]
+fn an_addition_that_a_later_clear_absorbed_counts_as_done() {
+    let mut desk = pair();
+    let (first, added) = open(&mut desk, write("t1", &[0]), ADD);
+    let clear = Begin { kind: WriteKind::DeleteAll, shards: vec![], primary_key: None, ..write("t2", &[]) };
+    let (second, cleared) = open(&mut desk, clear, "documentDeletion");
+    for (node, uid) in &added {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, None);
+    }
+    for (node, uid) in &cleared {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, Some(7));
+    }
+    desk.wait(600);
+    assert_eq!(desk.task(first.ticket).details, Some(json!({ "receivedDocuments": 1, "indexedDocuments": null })));
+    assert_eq!(desk.task(second.ticket).details, Some(json!({ "deletedDocuments": 7 })), "two copies, counted once");
+    assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn success_waits_until_live_filters_know_of_a_stale_replica() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let epoch = desk.sequencer.epoch();
+    heartbeat(&mut desk, "vm1", epoch);
+    let grant = desk.granted(write("t1", &[0]));
+    let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let refused = PartOutcome::Refused { status: 413, error: None };
+    desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", refused)]);
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
+    let epoch = desk.sequencer.epoch();
+    heartbeat(&mut desk, "vm1", epoch);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_silent_filter_does_not_hold_success_for_ever() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    heartbeat(&mut desk, "vm1", 0);
+    let grant = desk.granted(write("t1", &[0]));
+    let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let refused = PartOutcome::Refused { status: 413, error: None };
+    desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", refused)]);
+    desk.wait(13_000);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_canceled_task_is_canceled_on_all_nodes() {
+    let mut desk = pair();
+    let (grant, _) = open(&mut desk, write("t1", &[0]), ADD);
+    let cancelation = desk.cancel(vec![grant.ticket]);
+    desk.wait(600);
+    let task = desk.task(grant.ticket);
+    assert_eq!((task.status, task.canceled_by), (TaskStatus::Canceled, Some(cancelation)));
+    let details = json!({ "matchedTasks": 1, "canceledTasks": 1, "originalFilter": "?uids=x" });
+    assert_eq!(desk.task(cancelation).details, Some(details));
+    assert_eq!(desk.task(cancelation).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn index_operations_fail_as_the_engines_do() {
+    let mut desk = pair();
+    let code = |desk: &Desk, uid: u32| desk.task(uid).error.as_ref().map(|error| error.code.clone());
+    let again = desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: None });
+    assert_eq!(code(&desk, again).as_deref(), Some("index_already_exists"));
+    let gone = desk.operate(IndexOperation::Delete { uid: "b".into() });
+    assert_eq!(code(&desk, gone).as_deref(), Some("index_not_found"));
+    let swap = desk.operate(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+    assert_eq!(code(&desk, swap).as_deref(), Some("index_not_found"));
+}
+
+#[test]
+fn a_deleted_index_is_another_one_when_it_is_created_again() {
+    let mut desk = pair();
+    let before = desk.sequencer.index("a").unwrap().incarnation;
+    let deleted = desk.operate(IndexOperation::Delete { uid: "a".into() });
+    desk.wait(600);
+    assert_eq!(desk.task(deleted).status, TaskStatus::Succeeded);
+    assert!(desk.sequencer.index("a").is_none());
+    desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: Some("id".into()) });
+    desk.wait(600);
+    assert!(desk.sequencer.index("a").unwrap().incarnation > before);
+    let old = Begin {
+        incarnation: Some(before),
+        key_source: KeySource::Map,
+        primary_key: Some("sku".into()),
+        ..write("t1", &[0])
+    };
+    let request = desk.begin(old);
+    assert!(matches!(desk.begun.get(&request), Some(BeginAnswer::Resplit { primary_key, .. }) if primary_key == "id"));
+}
+
+#[test]
+fn a_swap_waits_for_open_writes_and_exchanges_the_rows() {
+    let mut desk = pair();
+    desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: Some("sku".into()) });
+    desk.wait(600);
+    let (_, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    let swap = desk.operate(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+    desk.wait(600);
+    assert_ne!(desk.task(swap).status, TaskStatus::Succeeded);
+    for (node, uid) in &uids {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, Some(1));
+    }
+    desk.wait(2_000);
+    assert_eq!(desk.task(swap).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.index("a").unwrap().primary_key.as_deref(), Some("sku"));
+    assert_eq!(desk.sequencer.index("b").unwrap().primary_key.as_deref(), Some("id"));
+    assert!(!desk.sequencer.map().indexes["a"].swapping);
+}
+
+#[test]
+fn finished_tickets_leave_memory_and_the_store() {
+    let mut desk = pair();
+    for at in 0..20 {
+        let attempt = format!("t{at}");
+        let (_, uids) = open(&mut desk, write(&attempt, &[0, 1]), ADD);
+        for (node, uid) in uids {
+            desk.end_task(&node, uid, TaskStatus::Succeeded, Some(2));
+        }
+        desk.wait(100);
+    }
+    desk.wait(60_000);
+    assert_eq!(desk.sequencer.tickets().count(), 0);
+    assert!(desk.store.keys().all(|(kind, _)| *kind != "ticket"));
+    assert!(desk.tasks.values().filter(|task| task.index.is_some()).all(|task| task.status == TaskStatus::Succeeded));
+}
