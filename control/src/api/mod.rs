@@ -4,6 +4,7 @@ mod heartbeats;
 pub(crate) mod internal;
 mod operators;
 pub(crate) mod query;
+mod reads;
 pub mod reply;
 
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub fn public(service: Arc<Service>) -> Router {
         .merge(indexes::router(handle.clone()))
         .merge(settings::router(handle.clone()))
         .merge(keys::router(handle.clone()))
+        .merge(reads::router(handle.clone()))
         .merge(stats::router(handle))
         .merge(operators::probes(service));
     // The engine takes slashes lightly; routes are matched after that.

@@ -99,6 +99,27 @@ async fn routes_are_the_engines() {
 }
 
 #[tokio::test]
+async fn reads_of_an_index_that_is_nowhere_are_refused_as_the_engine_does() {
+    let all = listeners().await;
+    let reads = [
+        ("GET", "/search?q=a"),
+        ("POST", "/search"),
+        ("POST", "/facet-search"),
+        ("GET", "/documents"),
+        ("POST", "/documents/fetch"),
+        ("GET", "/documents/1"),
+    ];
+    for (method, path) in reads {
+        let (status, error) = ask(&all.public, method, &format!("/indexes/films{path}"), Some(KEY), json!({})).await;
+        assert_eq!((status, &error["message"]), (404, &json!("Index `films` not found.")), "{method} {path}");
+        let (status, error) = ask(&all.public, method, &format!("/indexes/films{path}"), Some("x"), json!({})).await;
+        assert_eq!((status, &error["code"]), (403, &json!("invalid_api_key")), "{method} {path}");
+    }
+    let (status, error) = get(&all.public, "/indexes/no%20uid/search").await;
+    assert_eq!((status, &error["code"]), (400, &json!("invalid_index_uid")));
+}
+
+#[tokio::test]
 async fn tasks_are_numbered_kept_and_shown() {
     let all = listeners().await;
     let empty = json!({ "results": [], "total": 0, "limit": 20, "from": null, "next": null });
