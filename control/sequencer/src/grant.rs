@@ -102,7 +102,7 @@ impl Sequencer {
             (Some(_), _) if index.provisional => Verdict::Park,
             (Some(key), KeySource::Parameter) => Verdict::FailedTask(ErrorBody::new(
                 "index_primary_key_already_exists",
-                format!("Index `{}`: Index already has a primary key: `{key}`.", begin.index),
+                format!("Index already has a primary key: `{key}`."),
             )),
             (Some(key), _) => resplit(key.clone()),
             // The key of an index that is gone says nothing about the new one; its map is on the way.
