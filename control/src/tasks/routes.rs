@@ -135,8 +135,8 @@ async fn cancel(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, he
     let raw = raw.unwrap_or_default();
     let result = async {
         let tasks = selected(&cluster, &raw, &headers, "tasks.cancel", "cancel").await?;
-        let open = tasks.iter().filter(|task| !task.status.is_over()).map(|task| task.uid).collect();
-        cluster.cancel(open, format!("?{raw}")).await
+        // Tasks that are over count as matched too.
+        cluster.cancel(tasks.iter().map(|task| task.uid).collect(), format!("?{raw}")).await
     };
     match result.await {
         Ok(task) => reply::json(200, &view::summary(&task)),
