@@ -184,8 +184,8 @@ async fn agrees(
     }
     let found: serde_json::Value = serde_json::from_slice(&found.body).ok()?;
     let key = found.get("primaryKey").and_then(serde_json::Value::as_str);
-    // A key that is only reserved reaches a node with the first write that names it.
-    if key != expected.primary_key.as_deref() && !(key.is_none() && expected.provisional) {
+    // A node learns the key with the first write that it gets a part of, and every write names it: none is no difference.
+    if key.is_some() && key != expected.primary_key.as_deref() {
         return Some(false);
     }
     let settings = client.call(node, &get(format!("/indexes/{index}/settings")), VERIFY).await.ok()?;
