@@ -93,15 +93,13 @@ impl Sequencer {
             self.apply(uid);
             return self.conclude_index(uid, TaskStatus::Succeeded, None);
         }
-        if self.nodes.iter().any(|node| node.row.away) {
-            // Filters must know that such a node is not read for this index any more (F7).
-            let epoch = self.meta.epoch;
-            if let Some(ticket) = self.tickets.get_mut(&uid).filter(|ticket| ticket.row.epoch == 0) {
-                ticket.row.epoch = epoch;
-            }
-            if !self.is_adopted(uid) {
-                return self.at(self.now + crate::index_ops::LOOK_AGAIN, crate::state::Timer::Ticket(uid));
-            }
+        // Filters must know the index as it is now, and that a node that is away is not read for it any more (F7).
+        let epoch = self.meta.epoch;
+        if let Some(ticket) = self.tickets.get_mut(&uid).filter(|ticket| ticket.row.epoch == 0) {
+            ticket.row.epoch = epoch;
+        }
+        if !self.is_adopted(uid) {
+            return self.at(self.now + crate::index_ops::LOOK_AGAIN, crate::state::Timer::Ticket(uid));
         }
         let verified = self.tickets.get(&uid).is_some_and(|ticket| ticket.verified);
         if verified || !self.verify(uid, &operation, &good) {

@@ -182,8 +182,8 @@ impl Sequencer {
             return true;
         }
         let silent = self.config.timing.vm_silent;
-        // A new leader knows no VM yet: those alive have spoken when as much time has passed.
-        let known = self.started_ms + silent <= self.now;
+        // A later leader knows no VM yet: those alive have spoken when as much time has passed.
+        let known = self.meta.term <= 1 || self.started_ms + silent <= self.now;
         let live = self.vms.values().filter(|vm| vm.heard + silent > self.now);
         known && live.into_iter().all(|vm| vm.epoch >= ticket.row.epoch)
     }
@@ -334,5 +334,7 @@ fn first_error(row: &TicketRow) -> ErrorBody {
         _ => None,
     });
     let unclear = || ErrorBody::new("internal", "The write was lost on every replica in sync.");
-    errors.into_iter().next().unwrap_or_else(unclear)
+    let mut error = errors.into_iter().next().unwrap_or_else(unclear);
+    error.message = miroir_core::search::scrub_message(&error.message);
+    error
 }
