@@ -1,11 +1,14 @@
 //! Running scenarios: to record the real engine's answers, and to hold others to them.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::Value;
 
 use super::{Expected, Scenario, Step, compare, directory, mask};
-use crate::harness::client::Client;
+use crate::harness::client::{Answer, Client};
+use crate::until;
 
 /// What is held to the recorded answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
         let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
         request = request.header("content-type", mime).body(bytes);
     }
-    let answer = client.send(request).await?;
+    let answer = send(client, request).await?;
     let mut body = Value::Null;
     if !answer.text.is_empty() {
         body = serde_json::from_str(&answer.text).with_context(|| format!("not JSON: {}", answer.text))?;
@@ -112,6 +115,17 @@ async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
     }
     mask::mask(&mut body, &step.mask);
     Ok(Expected { status: answer.status, body, task })
+}
+
+/// Sends a request as a client does that heeds `retry-after`: a cluster says so (503) while a new index is not known
+/// everywhere yet, which a single engine never has to.
+async fn send(client: &Client, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+    let again = || async {
+        let answer = client.send(request.try_clone()?).await;
+        let later = answer.as_ref().is_ok_and(|answer| answer.status == 503 && answer.header("retry-after").is_some());
+        (!later).then_some(answer)
+    };
+    until("an answer other than 503", Duration::from_secs(5), again).await?
 }
 
 /// The master key of every server that scenarios run against: derived keys stand in the files.
