@@ -102,7 +102,7 @@ async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
         let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
         request = request.header("content-type", mime).body(bytes);
     }
-    let answer = send(client, request).await?;
+    let answer = send(&client, request).await?;
     let mut body = Value::Null;
     if !answer.text.is_empty() {
         body = serde_json::from_str(&answer.text).with_context(|| format!("not JSON: {}", answer.text))?;
