@@ -46,6 +46,11 @@ pub enum WriteKind {
     DeleteAll,
 }
 
+/// Most keys in a [`Begin`].
+pub const MAX_BEGIN_KEYS: usize = 10_000;
+/// Most bytes of keys in a [`Begin`].
+pub const MAX_BEGIN_KEY_BYTES: usize = 1 << 18;
+
 /// One shard touched by a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardCount {
@@ -80,6 +85,11 @@ pub struct Begin {
     pub key_source: KeySource,
     /// Touched shards, ascending. Empty for whole-index kinds (all shards) and for payloads without documents.
     pub shards: Vec<ShardCount>,
+    /// Canonical keys that the write names, once each, for copies that are being filled (F20) and for the repair of
+    /// those that miss it; none where there are more than [`MAX_BEGIN_KEYS`] or they are too long in all, and for
+    /// kinds that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
     /// Documents received, duplicates counted (task detail `receivedDocuments`); ids for deletions (`providedIds`).
     pub received: u64,
     /// Body length in bytes, decoded.

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub use crate::config::*;
 pub use crate::node_ops::*;
 pub use crate::rows::*;
+pub use crate::sync::rows::*;
 
 /// Node id, as in the configuration (`[a-z0-9-]`).
 pub type NodeId = String;
@@ -112,6 +113,14 @@ pub enum Event {
         op: OpId,
         /// How.
         result: Result<NodeAnswer, NodeFault>,
+    },
+    /// What a node must be told; answer to [`Effect::Reconcile`].
+    Reconciled {
+        /// The question.
+        op: OpId,
+        /// Requests for this node, in order, none if it is as it must be; or why it could not be looked at (then it is
+        /// asked again later).
+        steps: Result<Vec<NodeStep>, String>,
     },
     /// An operator accepts the loss of what the in-sync copy of these shards has and this node's copy has not: the
     /// node's copy counts as in sync from now on (F8). Answered by [`Effect::LossAccepted`].
@@ -274,6 +283,19 @@ pub enum Effect {
         /// Milliseconds after which the answer must be there ([`NodeFault::Unknown`] otherwise).
         timeout_ms: u64,
     },
+    /// Asks the caller to look at a node and say what it must be told so that it has exactly these indexes, with their
+    /// settings and primary keys (and no others: what is left over from another time is deleted); answered by
+    /// [`Event::Reconciled`]. For a node with another disk than before, or with drift.
+    Reconcile {
+        /// Comes back.
+        op: OpId,
+        /// Which node.
+        node: NodeId,
+        /// All indexes.
+        indexes: Vec<IndexRow>,
+    },
+    /// Forget a page ([`NodeAction::FetchPage`]).
+    DropPage(PageId),
     /// A task changed in the store ([`Record::Task`] in an earlier `Persist`): for waiters and metrics.
     TaskChanged {
         /// Its uid.
@@ -296,7 +318,8 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Short stable name: `copy_stale`, `node_down`, `node_up`, `new_incarnation`, `audit_foreign`, `audit_late`,
-    /// `audit_repeated`, `audit_order`, `audit_lost`, `last_copy_damaged`, `index_differs`, `shard_down`.
+    /// `audit_repeated`, `audit_order`, `audit_lost`, `last_copy_damaged`, `index_differs`, `shard_down`,
+    /// `sync_started`, `sync_restarted`, `sync_done`, `copy_deleted`, `node_rebuilt`.
     pub kind: &'static str,
     /// The node, where one is meant.
     pub node: Option<NodeId>,

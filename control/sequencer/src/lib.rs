@@ -29,6 +29,7 @@ pub mod rows;
 mod settle;
 mod start;
 mod state;
+mod sync;
 mod ticket;
 mod ticket_rows;
 mod time;
@@ -130,6 +131,7 @@ impl Sequencer {
             Event::Planned { op, plan } => self.on_planned(op, plan),
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
+            Event::Reconciled { .. } => {}
             Event::AcceptLoss { request, node, placement, shards } => {
                 self.on_accept_loss(request, &node, placement, &shards);
             }

@@ -46,7 +46,91 @@ pub enum NodeAction {
         /// Node task uids.
         uids: Vec<u32>,
     },
+    /// The keys of a shard's documents, in one request and so from one snapshot (`POST documents/fetch` with the tag's
+    /// filter, the key's field alone, no limit). Answer: [`NodeAnswer::Keys`], or [`NodeAnswer::Refused`].
+    ListKeys {
+        /// Index uid.
+        index: String,
+        /// Primary key of the index (may be nested, `a.b`).
+        primary_key: String,
+        /// Shard.
+        shard: u32,
+    },
+    /// Keys and content hashes of a shard's documents, in one request and so from one snapshot. The hash is canonical:
+    /// object keys sorted, numbers to the letter, vectors as F36 has it (exactly where `regenerate` is false, else by
+    /// presence and dimensions). Answer: [`NodeAnswer::Digests`], or [`NodeAnswer::Refused`].
+    Digests {
+        /// Index uid.
+        index: String,
+        /// Primary key of the index.
+        primary_key: String,
+        /// Shard.
+        shard: u32,
+        /// Only these keys (those that the node does not have are left out of the answer); none: all of the shard.
+        keys: Option<Vec<String>>,
+    },
+    /// Reads documents by key, with vectors (explicit null where there are none), and keeps them in the shell under a
+    /// page id until [`crate::Effect::DropPage`]. Answer: [`NodeAnswer::Page`], or [`NodeAnswer::Refused`].
+    FetchPage {
+        /// Index uid.
+        index: String,
+        /// Primary key of the index.
+        primary_key: String,
+        /// Canonical keys.
+        keys: Vec<String>,
+    },
+    /// Writes a kept page to this node (`POST /documents`, tags included, `customMetadata` as given).
+    /// Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    PutPage {
+        /// Data key; none without master key.
+        key: Option<String>,
+        /// Index uid.
+        index: String,
+        /// Primary key, named to the node.
+        primary_key: String,
+        /// The page.
+        page: PageId,
+        /// Documents of the page that are not to be written.
+        without: Vec<String>,
+        /// `customMetadata`, by which the task is found again.
+        metadata: String,
+    },
+    /// `POST /documents/delete-batch`. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    DeleteKeys {
+        /// Data key; none without master key.
+        key: Option<String>,
+        /// Index uid.
+        index: String,
+        /// Canonical keys.
+        keys: Vec<String>,
+        /// `customMetadata`.
+        metadata: String,
+    },
+    /// `POST /documents/delete` with the tag's filter. Look at the lease immediately before it is sent (F15).
+    /// Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    DeleteShard {
+        /// Data key; none without master key.
+        key: Option<String>,
+        /// Index uid.
+        index: String,
+        /// Shard.
+        shard: u32,
+        /// `customMetadata`.
+        metadata: String,
+    },
+    /// How many documents of a shard the node has (`documents/fetch`, limit 0, `total`). Answer:
+    /// [`NodeAnswer::Count`], or [`NodeAnswer::Refused`].
+    CountShard {
+        /// Index uid.
+        index: String,
+        /// Shard.
+        shard: u32,
+    },
 }
+
+/// Names a page of documents that the shell keeps. The shell chooses it; never reused within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PageId(pub u64);
 
 /// What a node answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +170,21 @@ pub enum NodeAnswer {
         /// Its error, where readable.
         error: Option<ErrorBody>,
     },
+    /// To [`NodeAction::ListKeys`]: canonical keys, in any order.
+    Keys(Vec<String>),
+    /// To [`NodeAction::Digests`]: canonical keys with their hashes, in any order.
+    Digests(Vec<(String, u128)>),
+    /// To [`NodeAction::FetchPage`].
+    Page {
+        /// Under which it is kept.
+        page: PageId,
+        /// Canonical keys of the documents that were found.
+        keys: Vec<String>,
+        /// Size of their JSON.
+        bytes: u64,
+    },
+    /// To [`NodeAction::CountShard`].
+    Count(u64),
 }
 
 /// Why a node operation has no answer.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::{NodeId, NodeStep};
+use crate::sync::rows::{RetireRow, SyncRow, VmRow};
 pub use crate::ticket_rows::*;
 
 /// One change of the store. All are "insert or replace" or "delete if there".
@@ -34,6 +35,20 @@ pub enum Record {
     Idempotency(IdempotencyRow),
     /// The row (by [`IdempotencyRow::scope`]) is gone.
     IdempotencyGone(String),
+    /// A copy that is being filled.
+    Sync(SyncRow),
+    /// The sync (placement, shard, node) is over.
+    SyncGone(u16, u32, NodeId),
+    /// A copy that is to be deleted.
+    Retire(RetireRow),
+    /// The retirement (placement, shard, node) is over.
+    RetireGone(u16, u32, NodeId),
+    /// A VM.
+    Vm(VmRow),
+    /// The VM has been silent for too long.
+    VmGone(String),
+    /// The copy (placement, shard, node) is gone.
+    CopyGone(u16, u32, NodeId),
     /// A task of the tasks API. Never read back by the sequencer, but for those that are part of an open ticket.
     Task(Box<TaskRow>),
 }
@@ -55,6 +70,13 @@ impl Record {
             Self::JournalGone(node, ticket, step) => ("journal", format!("{node}/{ticket}/{step}")),
             Self::Idempotency(row) => ("idempotency", row.scope.clone()),
             Self::IdempotencyGone(scope) => ("idempotency", scope.clone()),
+            Self::CopyGone(placement, shard, node) => ("copy", format!("{placement}/{shard}/{node}")),
+            Self::Sync(row) => ("sync", format!("{}/{}/{}", row.placement, row.shard, row.to)),
+            Self::SyncGone(placement, shard, node) => ("sync", format!("{placement}/{shard}/{node}")),
+            Self::Retire(row) => ("retire", format!("{}/{}/{}", row.placement, row.shard, row.node)),
+            Self::RetireGone(placement, shard, node) => ("retire", format!("{placement}/{shard}/{node}")),
+            Self::Vm(row) => ("vm", row.vm.clone()),
+            Self::VmGone(vm) => ("vm", vm.clone()),
             Self::Task(row) => ("task", row.uid.to_string()),
         }
     }
@@ -70,8 +92,18 @@ impl Record {
             Self::Ticket(row) => serde_json::to_string(row),
             Self::Journal(row) => serde_json::to_string(row),
             Self::Idempotency(row) => serde_json::to_string(row),
+            Self::Sync(row) => serde_json::to_string(row),
+            Self::Retire(row) => serde_json::to_string(row),
+            Self::Vm(row) => serde_json::to_string(row),
             Self::Task(row) => serde_json::to_string(row),
-            Self::IndexGone(_) | Self::TicketGone(_) | Self::JournalGone(..) | Self::IdempotencyGone(_) => return None,
+            Self::IndexGone(_)
+            | Self::TicketGone(_)
+            | Self::JournalGone(..)
+            | Self::IdempotencyGone(_)
+            | Self::CopyGone(..)
+            | Self::SyncGone(..)
+            | Self::RetireGone(..)
+            | Self::VmGone(_) => return None,
         };
         text.ok()
     }
@@ -94,6 +126,12 @@ pub struct Snapshot {
     pub journal: Vec<JournalRow>,
     /// Idempotency rows.
     pub idempotency: Vec<IdempotencyRow>,
+    /// Copies that are being filled.
+    pub syncs: Vec<SyncRow>,
+    /// Copies that are to be deleted.
+    pub retires: Vec<RetireRow>,
+    /// VMs.
+    pub vms: Vec<VmRow>,
 }
 
 impl Snapshot {
@@ -110,6 +148,9 @@ impl Snapshot {
             "ticket" => self.tickets.push(serde_json::from_str(json)?),
             "journal" => self.journal.push(serde_json::from_str(json)?),
             "idempotency" => self.idempotency.push(serde_json::from_str(json)?),
+            "sync" => self.syncs.push(serde_json::from_str(json)?),
+            "retire" => self.retires.push(serde_json::from_str(json)?),
+            "vm" => self.vms.push(serde_json::from_str(json)?),
             _ => {}
         }
         Ok(())
@@ -144,6 +185,9 @@ pub struct NodeRow {
     pub rebuild: bool,
     /// False until its task list has been read for the first time: what is older than that is not audited.
     pub seen: bool,
+    /// Its indexes may differ from what they must be: it is reconciled before any of its copies is repaired.
+    #[serde(default)]
+    pub drifted: bool,
     /// True from the loss of contact until it is fenced again and its queue has caught up: not read where another
     /// copy can be.
     pub away: bool,

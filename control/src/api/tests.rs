@@ -76,6 +76,7 @@ fn begin() -> Begin {
         primary_key: Some("id".into()),
         key_source: KeySource::Inferred,
         shards: vec![miroir_core::wire::ShardCount { shard: 1, keys: 1 }],
+        keys: None,
         received: 1,
         bytes: 10,
         digest: "d".into(),

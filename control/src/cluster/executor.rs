@@ -129,6 +129,13 @@ impl Executor {
                     }
                 });
             }
+            Effect::Reconcile { op, .. } => {
+                let steps = Err("not looked at".to_owned());
+                if let Some(events) = self.events.upgrade() {
+                    let _ = events.send(Message::Event(Box::new(Event::Reconciled { op, steps })));
+                }
+            }
+            Effect::DropPage(_) => {}
             Effect::TaskChanged { status, .. } => self.metrics.task_changed(status),
             Effect::Alert(alert) => self.alert(&alert),
             Effect::Persist(_) | Effect::MapChanged { .. } | Effect::WakeAt(_) => {}

@@ -131,6 +131,13 @@ impl Client {
                     let request = NodeRequest { method: "POST".to_owned(), path, body: None };
                     self.enqueue(node, &request, key.as_deref(), timeout).await
                 }
+                NodeAction::ListKeys { .. }
+                | NodeAction::Digests { .. }
+                | NodeAction::FetchPage { .. }
+                | NodeAction::PutPage { .. }
+                | NodeAction::DeleteKeys { .. }
+                | NodeAction::DeleteShard { .. }
+                | NodeAction::CountShard { .. } => Err(Fault::NotSent),
             }
         };
         tokio::time::timeout(timeout, work).await.unwrap_or(Err(Fault::Unknown))

@@ -1,10 +1,14 @@
 //! What a write carries, how it falls apart into shards, and what each node is sent of it.
 
+use std::collections::BTreeSet;
+
 use super::query::{Parameters, encode_into};
 use super::{WriteHead, filter};
 use crate::error::ErrorBody;
 use crate::split::{self, Format, SplitError, SplitPlan, Target};
-use crate::wire::{Grant, GrantPart, KeySource, ShardCount, TICKET_PARAMETER, WriteKind};
+use crate::wire::{
+    Grant, GrantPart, KeySource, MAX_BEGIN_KEY_BYTES, MAX_BEGIN_KEYS, ShardCount, TICKET_PARAMETER, WriteKind,
+};
 use crate::{hash, tag};
 
 /// The payload of a write.
@@ -87,6 +91,28 @@ impl Content {
             }
             Self::Filter(_) | Self::All => Ok(whole(0, Vec::new())),
         }
+    }
+
+    /// The keys that the payload names, once each; none where there are too many to tell, or none are named.
+    pub fn keys(&self, split: &Split) -> Option<Vec<String>> {
+        let (body, plan) = match (self, &split.plan) {
+            (Self::One(id), _) => return Some(vec![id.clone()]),
+            (Self::Documents { body, .. } | Self::Ids(body), Some(plan)) => (body, plan),
+            _ => return None,
+        };
+        let most = u64::try_from(MAX_BEGIN_KEYS).unwrap_or(u64::MAX);
+        if split.shards.iter().map(|count| u64::from(count.keys)).sum::<u64>() > most {
+            return None;
+        }
+        let (mut keys, mut bytes) = (BTreeSet::new(), 0usize);
+        for (key, _) in plan.keys(body) {
+            bytes = bytes.saturating_add(key.len());
+            if bytes > MAX_BEGIN_KEY_BYTES {
+                return None;
+            }
+            keys.insert(key.into_owned());
+        }
+        Some(keys.into_iter().collect())
     }
 
     /// The client's filter, for the task's details.

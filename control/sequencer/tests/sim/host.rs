@@ -69,6 +69,13 @@ impl World {
                             NodeAnswer::Refused { status: 403, error: None }
                         }
                     }
+                    NodeAction::ListKeys { .. }
+                    | NodeAction::Digests { .. }
+                    | NodeAction::FetchPage { .. }
+                    | NodeAction::PutPage { .. }
+                    | NodeAction::DeleteKeys { .. }
+                    | NodeAction::DeleteShard { .. }
+                    | NodeAction::CountShard { .. } => NodeAnswer::Refused { status: 400, error: None },
                     NodeAction::Cancel { key, uids } => {
                         if engine.authorised(fencing, key.as_deref()) {
                             NodeAnswer::Enqueued { uid: engine.cancel(uids, now) }

@@ -152,6 +152,7 @@ impl World {
             Effect::Begun { request, answer } => self.reply(request, &answer),
             Effect::Committed { request, answer } => self.reply(request, &answer),
             Effect::Renewed { request, answer } => self.reply(request, &answer),
+            Effect::Reconcile { .. } | Effect::DropPage(_) => {}
             Effect::Accepted { .. } | Effect::LossAccepted { .. } | Effect::TaskChanged { .. } => {}
             Effect::Plan { op, operation, current } => {
                 let event = miroir_sequencer::Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) };

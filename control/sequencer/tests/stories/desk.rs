@@ -141,6 +141,7 @@ impl Desk {
                     self.answers.push_back(Event::Node { op, result });
                 }
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } | Effect::LossAccepted { .. } => {}
+                Effect::Reconcile { .. } | Effect::DropPage(_) => {}
             }
         }
     }
@@ -177,6 +178,13 @@ impl Desk {
                     self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
                 NodeAnswer::Enqueued { uid }
             }
+            NodeAction::ListKeys { .. }
+            | NodeAction::Digests { .. }
+            | NodeAction::FetchPage { .. }
+            | NodeAction::PutPage { .. }
+            | NodeAction::DeleteKeys { .. }
+            | NodeAction::DeleteShard { .. }
+            | NodeAction::CountShard { .. } => NodeAnswer::Refused { status: 400, error: None },
             NodeAction::Cancel { uids, .. } => {
                 for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
                     task.status = TaskStatus::Canceled;
@@ -321,6 +329,7 @@ pub fn write(attempt: &str, shards: &[u32]) -> Begin {
         primary_key: Some("id".into()),
         key_source: KeySource::Inferred,
         shards: shards.iter().map(|shard| ShardCount { shard: *shard, keys: 1 }).collect(),
+        keys: None,
         received: shards.len() as u64,
         bytes: 100,
         digest: "d1".into(),

@@ -46,6 +46,7 @@ impl WriteMachine {
                 None => known.map_or(KeySource::None, |(_, source)| source),
             },
             shards: split.map(|split| split.shards.clone()).unwrap_or_default(),
+            keys: split.and_then(|split| self.content.keys(split)),
             received: split.map_or(received, |split| split.received),
             bytes: self.content.len(),
             digest: self.digest.clone(),

@@ -113,6 +113,21 @@ fn a_grant_for_a_faulty_payload_is_not_used() {
 }
 
 #[test]
+fn begin_names_the_keys_unless_they_are_too_many() {
+    let keys = |kind, body: &str| {
+        let run = Run::new(setup(kind, None, body));
+        run.message::<Begin>(BEGIN_PATH).keys
+    };
+    let documents = r#"[{"id":2},{"id":"1"},{"id":1}]"#;
+    assert_eq!(keys(WriteKind::Update, documents), Some(vec!["1".into(), "2".into()]));
+    assert_eq!(keys(WriteKind::DeleteBatch, "[3,\"3\",4]"), Some(vec!["3".into(), "4".into()]));
+    assert_eq!(keys(WriteKind::DeleteOne, ""), Some(vec!["7".into()]));
+    assert_eq!(keys(WriteKind::DeleteAll, ""), None);
+    let many: Vec<String> = (0..=crate::wire::MAX_BEGIN_KEYS).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+    assert_eq!(keys(WriteKind::Replace, &format!("[{}]", many.join(","))), None);
+}
+
+#[test]
 fn another_primary_key_splits_again_under_a_new_attempt() {
     let mut run = Run::new(setup(WriteKind::Replace, None, r#"[{"id":1,"sku":"a"},{"id":1,"sku":"b"}]"#));
     let first: Begin = run.message(BEGIN_PATH);
