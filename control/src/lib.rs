@@ -1,5 +1,6 @@
 //! The control service.
 
+pub mod admin;
 pub mod api;
 pub mod auth;
 pub mod bulk;

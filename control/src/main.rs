@@ -27,6 +27,8 @@ enum Command {
     CheckConfig(Box<ServeArguments>),
     /// Prints a bootstrap for an Envoy in front of the cluster.
     EnvoyBootstrap(BootstrapArguments),
+    /// Prints the OpenAPI document of the admin API.
+    Openapi,
     /// Asks a running service whether it is ready; exit code 0 if it is.
     Healthcheck {
         /// Base URL of its public API.
@@ -90,6 +92,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             };
             use std::io::Write;
             std::io::stdout().write_all(bootstrap.render()?.as_bytes())?;
+        }
+        Command::Openapi => {
+            use std::io::Write;
+            let document = miroir_control::admin::openapi().to_pretty_json()?;
+            writeln!(std::io::stdout(), "{document}")?;
         }
         Command::Healthcheck { url } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use miroir_admin::Filter;
 use miroir_core::wire::Heartbeat;
-use serde_json::{Value, json};
 
 /// A VM that has been silent for so long is gone.
 const FORGET: Duration = Duration::from_secs(600);
@@ -22,16 +22,14 @@ impl Heartbeats {
     }
 
     /// One entry a VM.
-    pub(super) fn view(&self) -> Vec<Value> {
+    pub(crate) fn view(&self) -> Vec<Filter> {
         let vms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let show = |(heard, beat): &(Instant, Heartbeat)| {
-            json!({
-                "vm": beat.vm,
-                "epoch": beat.epoch,
-                "oldestEpoch": beat.oldest_epoch,
-                "rejected": beat.rejected,
-                "secondsAgo": heard.elapsed().as_secs(),
-            })
+        let show = |(heard, beat): &(Instant, Heartbeat)| Filter {
+            vm: beat.vm.clone(),
+            epoch: beat.epoch,
+            oldest_epoch: beat.oldest_epoch,
+            rejected: beat.rejected.clone(),
+            seconds_ago: heard.elapsed().as_secs(),
         };
         vms.values().map(show).collect()
     }

@@ -18,6 +18,7 @@ use miroir_sequencer::Event;
 use serde::de::DeserializeOwned;
 
 use super::{Service, operators, reply};
+use crate::admin;
 use crate::auth::authorise;
 use crate::bulk;
 use crate::cluster::{Cluster, Runtime};
@@ -41,7 +42,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&format!("{BULK_PREFIX}/{{*path}}"), axum::routing::any(bulk::receive))
         .layer(DefaultBodyLimit::disable())
         .with_state(service.clone());
-    messages.merge(bulk).merge(operators::router(service))
+    messages.merge(bulk).merge(admin::router(service.clone())).merge(operators::router(service))
 }
 
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ErrorBody> {

@@ -18,6 +18,7 @@ use miroir_core::route::{self, Route};
 pub use heartbeats::Heartbeats;
 pub use internal::router as internal;
 
+use crate::admin::{self, AdminKey};
 use crate::cluster::{Cluster, Handle};
 use crate::config::Config;
 use crate::telemetry::Metrics;
@@ -35,6 +36,10 @@ pub struct Service {
     pub tracker: Tracker,
     /// What filters have said.
     pub heartbeats: Heartbeats,
+    /// What opens the admin API.
+    pub(crate) admin_key: AdminKey,
+    /// The admin API is served by the public listener too.
+    pub(crate) admin_public: bool,
     /// Large payloads under way.
     pub bulk: crate::bulk::Bulk,
 }
@@ -51,14 +56,18 @@ impl Service {
         config: &Config,
     ) -> std::io::Result<Self> {
         let bulk = crate::bulk::Bulk::new(config)?;
-        Ok(Self { cluster, metrics, tracker, heartbeats: Heartbeats::default(), bulk })
+        let admin_key = config.admin_key.clone();
+        let heartbeats = Heartbeats::default();
+        Ok(Self { cluster, metrics, tracker, heartbeats, admin_key, admin_public: config.admin_public, bulk })
     }
 }
 
 /// The public router.
 pub fn public(service: Arc<Service>) -> Router {
     let handle: Handle = service.cluster.clone();
+    let admin = if service.admin_public { admin::router(service.clone()) } else { Router::new() };
     let routes = Router::new()
+        .merge(admin)
         .merge(tasks::router(service.cluster.clone()))
         .merge(indexes::router(handle.clone()))
         .merge(settings::router(handle.clone()))
@@ -112,4 +121,4 @@ async fn tidy(mut request: Request) -> Request {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

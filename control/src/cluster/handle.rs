@@ -174,6 +174,11 @@ impl Cluster {
         &self.store
     }
 
+    /// A node as configured.
+    pub(crate) fn configured(&self, id: &str) -> Option<Node> {
+        self.configured.iter().find(|node| node.id == id).cloned()
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -31,6 +31,15 @@ pub struct ServeArguments {
     /// File that holds the master key.
     #[arg(long, env = "MIROIR_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
+    /// Key of the admin API. Better by file: other users may see a process's arguments.
+    #[arg(long, env = "MIROIR_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
+    pub admin_key: Option<String>,
+    /// File that holds the key of the admin API.
+    #[arg(long, env = "MIROIR_ADMIN_KEY_FILE", value_name = "FILE")]
+    pub admin_key_file: Option<PathBuf>,
+    /// Serve the admin API on the public listener too, and so through Envoy.
+    #[arg(long, env = "MIROIR_ADMIN_PUBLIC", value_name = "BOOL")]
+    pub admin_public: Option<bool>,
     /// File of the store.
     #[arg(long, env = "MIROIR_STORE", value_name = "FILE")]
     pub store: Option<PathBuf>,
@@ -82,6 +91,11 @@ impl ServeArguments {
             file.cluster.master_key.clone_from(&self.master_key);
             file.cluster.master_key_file.clone_from(&self.master_key_file);
         }
+        if self.admin_key.is_some() || self.admin_key_file.is_some() {
+            file.admin.key.clone_from(&self.admin_key);
+            file.admin.key_file.clone_from(&self.admin_key_file);
+        }
+        set(&mut file.admin.public, &self.admin_public);
         set(&mut file.store.path, &self.store);
         set(&mut file.store.spool, &self.spool);
         set(&mut file.listen.api, &self.listen_api);

@@ -8,7 +8,9 @@ use miroir_core::tag::MAX_SHARDS;
 use miroir_sequencer::Timing;
 use serde::Deserialize;
 
+use super::secret::{read, secret};
 use super::{Config, ConfigError, LogFormat, Node};
+use crate::admin::AdminKey;
 use crate::cluster::Secrets;
 
 /// The file as written. Every key may be left out; `check` says which must be somewhere.
@@ -17,6 +19,8 @@ use crate::cluster::Secrets;
 pub struct File {
     /// `[cluster]`
     pub cluster: ClusterSection,
+    /// `[admin]`
+    pub admin: AdminSection,
     /// `[[nodes]]`
     pub nodes: Vec<NodeSection>,
     /// `[store]`
@@ -49,6 +53,18 @@ pub struct ClusterSection {
     pub master_key: Option<String>,
     /// File that holds the master key.
     pub master_key_file: Option<PathBuf>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminSection {
+    /// Key of the admin API.
+    pub key: Option<String>,
+    /// File that holds it.
+    pub key_file: Option<PathBuf>,
+    /// Serve the admin API on the public listener too.
+    pub public: Option<bool>,
 }
 
 /// `[[nodes]]`
@@ -196,7 +212,11 @@ impl File {
         if min_accept == 0 || min_accept > u32::from(replication_factor) {
             return Err(ConfigError::value("cluster.min_accept", "must be from 1 to the replication factor"));
         }
-        let master_key = master_key(&self.cluster)?;
+        let master_key = secret("cluster.master_key", &self.cluster.master_key, &self.cluster.master_key_file)?;
+        let admin_key = secret("admin.key", &self.admin.key, &self.admin.key_file)?;
+        if admin_key.is_some() && admin_key == master_key {
+            return Err(ConfigError::value("admin.key", "must not be the master key"));
+        }
         let store = self.store.path.unwrap_or_else(|| PathBuf::from("miroir.sqlite"));
         let beside = store.parent().map(Path::to_owned).unwrap_or_default();
         let spool = self.store.spool.unwrap_or_else(|| beside.join("miroir-spool"));
@@ -212,6 +232,8 @@ impl File {
             shards,
             min_accept,
             secrets: Secrets { master_key },
+            admin_key: AdminKey::new(admin_key),
+            admin_public: self.admin.public.unwrap_or_default(),
             store,
             spool,
             listen_api,
@@ -234,10 +256,6 @@ impl File {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
-}
-
 fn node(section: &NodeSection) -> Result<Node, ConfigError> {
     let key = |field: &str| format!("nodes.{}.{field}", section.id);
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -253,21 +271,6 @@ fn node(section: &NodeSection) -> Result<Node, ConfigError> {
         return Err(ConfigError::value(key("weight"), "must be a positive number"));
     }
     Ok(Node { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
-}
-
-fn master_key(section: &ClusterSection) -> Result<Option<String>, ConfigError> {
-    let key = match (&section.master_key, &section.master_key_file) {
-        (Some(_), Some(_)) => {
-            return Err(ConfigError::value("cluster.master_key", "given twice: here and as master_key_file"));
-        }
-        (Some(key), None) => key.clone(),
-        (None, Some(path)) => read(path)?.trim_end_matches(['\r', '\n']).to_owned(),
-        (None, None) => return Ok(None),
-    };
-    if key.len() < 16 {
-        return Err(ConfigError::value("cluster.master_key", "must have at least 16 bytes, as the engine wants it"));
-    }
-    Ok(Some(key))
 }
 
 fn limits(section: &LimitsSection) -> Limits {
@@ -333,12 +336,13 @@ mod tests {
         let uncommented: String = text
             .lines()
             .map(|line| line.strip_prefix("#= ").unwrap_or(line))
-            .filter(|line| !line.starts_with("master_key ="))
+            .filter(|line| !line.starts_with("master_key =") && !line.starts_with("key ="))
             .flat_map(|line| [line, "\n"])
             .collect();
         let file: toml::Table = toml::from_str(&uncommented).unwrap();
         for (section, keys) in [
             ("cluster", 4),
+            ("admin", 2),
             ("store", 2),
             ("listen", 3),
             ("envoy", 4),
@@ -366,6 +370,8 @@ mod tests {
             ("[cluster]\nshards=0", "cluster.shards"),
             ("[cluster]\nmin_accept=3", "cluster.min_accept"),
             ("[cluster]\nmaster_key='short'", "cluster.master_key"),
+            ("[admin]\nkey='short'", "admin.key"),
+            ("[cluster]\nmaster_key='0123456789abcdef'\n[admin]\nkey='0123456789abcdef'", "admin.key"),
             ("[[nodes]]\nid='C'\nurl='http://c'", "nodes.id"),
             ("[[nodes]]\nid='c'\nurl='c:7700'", "nodes.c.url"),
             ("[[nodes]]\nid='a'\nurl='http://c'", "two nodes"),

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod file;
+mod secret;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use miroir_sequencer::Timing;
 pub use arguments::ServeArguments;
 pub use file::File;
 
+use crate::admin::AdminKey;
 use crate::cluster::Secrets;
 
 /// Why a configuration cannot be used.
@@ -103,6 +105,10 @@ pub struct Config {
     pub min_accept: u32,
     /// Master key.
     pub secrets: Secrets,
+    /// What opens the admin API.
+    pub admin_key: AdminKey,
+    /// The admin API is served by the public listener too.
+    pub admin_public: bool,
     /// File of the store.
     pub store: PathBuf,
     /// Directory for large payloads on their way to the nodes.

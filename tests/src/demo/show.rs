@@ -5,17 +5,18 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::print;
 use crate::Cluster;
+use crate::harness::cluster::ADMIN_KEY;
 
 /// Which shards live where, in numbers.
 ///
 /// # Errors
 /// When control does not answer.
 pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
-    let status = cluster.operator_client().get("/_miroir/status").await?.json();
+    let layout = cluster.operator_client().get("/_miroir/shards").await?.json();
     print("\nWhere the shards live:");
-    for node in status["nodes"].as_array().into_iter().flatten() {
+    for node in layout["nodes"].as_array().into_iter().flatten() {
         let id = node["id"].as_str().unwrap_or_default();
-        let held: Vec<u64> = status["shards"]
+        let held: Vec<u64> = layout["shards"]
             .as_array()
             .into_iter()
             .flatten()
@@ -47,7 +48,7 @@ pub fn curl_lines(cluster: &Cluster, arguments: &Arguments) {
         ),
         format!("curl -s {url}/indexes/films/stats {auth}"),
         format!("curl -s {url}/tasks {auth}"),
-        format!("curl -s {}/_miroir/status {auth}", cluster.internal),
+        format!("curl -s {}/_miroir/status -H 'authorization: Bearer {}'", cluster.internal, ADMIN_KEY),
     ];
     for line in lines {
         print(&format!("  {line}"));

@@ -17,6 +17,9 @@ use super::{parts, ports};
 /// Longest wait for a part to come up; machines are slow when many tests run at once.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Key of the admin API of every cluster.
+pub const ADMIN_KEY: &str = "an-admin-key-for-tests";
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -85,7 +88,7 @@ pub struct Cluster {
     pub envoys: Vec<Process>,
     /// Admin interfaces of the Envoys, in order.
     pub envoy_admins: Vec<String>,
-    /// Control's internal listener: `/_miroir/status` and metrics.
+    /// Control's internal listener: the admin API and metrics.
     pub internal: String,
     /// Where data and logs are.
     pub dir: PathBuf,
@@ -156,10 +159,10 @@ impl Cluster {
         Client::new(&self.control.part.url, self.options.master_key.as_deref())
     }
 
-    /// A client of control's internal listener.
+    /// A client of control's internal listener, with the admin key.
     #[must_use]
     pub fn operator_client(&self) -> Client {
-        Client::new(&self.internal, self.options.master_key.as_deref())
+        Client::new(&self.internal, Some(ADMIN_KEY))
     }
 
     /// Writes `cluster.json`; to be called after a part was restarted.
@@ -282,7 +285,7 @@ fn control_config(dir: &Path, urls: &[&str], ports: (u16, u16, u16), options: &O
     let (api, internal, xds) = ports;
     let key = options.master_key.as_ref().map(|key| format!("master_key = {key:?}\n")).unwrap_or_default();
     let mut config = format!(
-        "[cluster]\nreplication_factor = {}\nshards = {}\n{key}\n[store]\npath = {:?}\n\n[listen]\n\
+        "[cluster]\nreplication_factor = {}\nshards = {}\n{key}\n[admin]\nkey = {ADMIN_KEY:?}\n\n[store]\npath = {:?}\n\n[listen]\n\
          api = \"127.0.0.1:{api}\"\ninternal = \"127.0.0.1:{internal}\"\nxds = \"127.0.0.1:{xds}\"\n",
         options.replication_factor,
         options.shards,

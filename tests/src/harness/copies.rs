@@ -33,11 +33,11 @@ impl Cluster {
     /// # Errors
     /// When control does not answer.
     pub async fn copies(&self) -> anyhow::Result<Vec<Copy>> {
-        let answer = self.operator_client().get("/_miroir/status").await?;
-        ensure!(answer.status == 200, "status: {} {}", answer.status, answer.text);
-        let status = answer.json();
+        let answer = self.operator_client().get("/_miroir/shards").await?;
+        ensure!(answer.status == 200, "shards: {} {}", answer.status, answer.text);
+        let layout = answer.json();
         let mut copies = Vec::new();
-        for shard in status["shards"].as_array().context("no shards in the status")? {
+        for shard in layout["shards"].as_array().context("no shards in the layout")? {
             for copy in shard["copies"].as_array().into_iter().flatten() {
                 let node = self.nodes.iter().position(|node| copy["node"] == node.part.id);
                 copies.push(Copy {

@@ -1,0 +1,83 @@
+//! Routes that only look.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse, Response};
+use miroir_admin::{Explanation, Layout, NodeList, Question, Status};
+use miroir_core::error::ErrorBody;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{explain, view};
+use crate::api::{Service, reply};
+use crate::cluster::{Look, Runtime};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(nodes))
+        .routes(routes!(shards))
+        .routes(routes!(question))
+}
+
+/// An answer: 200 with JSON, or an error in the engine's shape.
+pub(super) fn answer<T: serde::Serialize>(result: Result<T, ErrorBody>) -> Response {
+    match result {
+        Ok(body) => Json(body).into_response(),
+        Err(error) => reply::error(&error),
+    }
+}
+
+/// A body that was read, or what is wrong with it.
+pub(super) fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ErrorBody> {
+    body.map(|Json(body)| body).map_err(|rejection| ErrorBody::new("bad_request", rejection.body_text()))
+}
+
+async fn look(service: &Service) -> Result<Look, ErrorBody> {
+    let closing = || ErrorBody::new("remote_could_not_send_request", "Control is shutting down; try again.");
+    service.cluster.look().await.ok_or_else(closing)
+}
+
+/// How the cluster is.
+///
+/// Whether every shard is covered, which nodes are there, what is lost.
+#[utoipa::path(get, path = "/_miroir/status", tag = "cluster", responses((status = 200, body = Status)))]
+async fn status(State(service): State<Arc<Service>>) -> Response {
+    answer(look(&service).await.map(|look| view::status(&service, &look)))
+}
+
+/// All nodes.
+#[utoipa::path(get, path = "/_miroir/nodes", tag = "nodes", responses((status = 200, body = NodeList)))]
+async fn nodes(State(service): State<Arc<Service>>) -> Response {
+    answer(look(&service).await.map(|look| NodeList { nodes: view::nodes(&service, &look) }))
+}
+
+/// Which copy of which shard is where.
+#[utoipa::path(get, path = "/_miroir/shards", tag = "shards", responses((status = 200, body = Layout)))]
+async fn shards(State(service): State<Arc<Service>>) -> Response {
+    answer(look(&service).await.map(|look| view::layout(&service, &look)))
+}
+
+/// How a search is carried out.
+///
+/// Control runs the search in the filter's place and tells which nodes it asked for which shards, by which filters, and
+/// how long each took.
+#[utoipa::path(
+    post,
+    path = "/_miroir/explain",
+    operation_id = "explain",
+    tag = "search",
+    request_body = Question,
+    responses((status = 200, body = Explanation), (status = 404, description = "No such index."))
+)]
+async fn question(State(service): State<Arc<Service>>, asked: Result<Json<Question>, JsonRejection>) -> Response {
+    let question = match body(asked) {
+        Ok(question) => question,
+        Err(error) => return reply::error(&error),
+    };
+    let cluster = &service.cluster;
+    answer(explain::explain(cluster.client().clone(), cluster.map(), question).await)
+}

@@ -1,0 +1,226 @@
+//! The sequencer's state in the words of the admin API.
+
+use std::collections::BTreeMap;
+
+use miroir_admin::{
+    Condition, Copy, CopyState, Coverage, Envoy, Filter, Layout, LayoutNode, Node, Shard, ShardName, Status,
+};
+use miroir_sequencer as sequencer;
+
+use crate::api::Service;
+use crate::cluster::{Look, Runtime};
+
+fn state(copy: sequencer::CopyState) -> CopyState {
+    match copy {
+        sequencer::CopyState::InSync => CopyState::InSync,
+        sequencer::CopyState::Stale => CopyState::Stale,
+        sequencer::CopyState::Dual => CopyState::Dual,
+        sequencer::CopyState::Retiring => CopyState::Retiring,
+    }
+}
+
+/// All shards with their copies.
+pub(crate) fn shards(look: &Look) -> Vec<Shard> {
+    let nodes: BTreeMap<&str, &sequencer::NodeStatus> =
+        look.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let mut shards: BTreeMap<(u16, u32), Vec<Copy>> = BTreeMap::new();
+    for row in &look.copies {
+        let node = nodes.get(row.node.as_str());
+        let present = node.is_some_and(|node| node.phase == "ready" && node.incarnation == row.incarnation);
+        let usable = present && row.state == sequencer::CopyState::InSync;
+        let copy = Copy { node: row.node.clone(), state: state(row.state), usable };
+        shards.entry((row.placement, row.shard)).or_default().push(copy);
+    }
+    shards.into_iter().map(|((placement, shard), copies)| Shard { placement, shard, copies }).collect()
+}
+
+/// Which copy is where.
+pub(super) fn layout(service: &Service, look: &Look) -> Layout {
+    let nodes = look
+        .nodes
+        .iter()
+        .map(|node| {
+            let configured = service.cluster.configured(&node.id);
+            LayoutNode {
+                id: node.id.clone(),
+                weight: configured.as_ref().map_or(1.0, |node| node.weight),
+                zone: configured.and_then(|node| node.zone),
+                ready: node.phase == "ready",
+            }
+        })
+        .collect();
+    Layout {
+        cluster: look.map.cluster.clone(),
+        epoch: look.map.epoch,
+        shard_count: look.map.shards,
+        replication_factor: look.map.replication_factor,
+        nodes,
+        shards: shards(look),
+    }
+}
+
+/// How many shards have how many usable copies.
+pub(crate) fn coverage(shards: &[Shard], replication_factor: u8) -> Coverage {
+    let mut coverage = Coverage { total: shards.len(), ..Coverage::default() };
+    for shard in shards {
+        match shard.copies.iter().filter(|copy| copy.usable).count() {
+            0 => coverage.down += 1,
+            usable if usable < usize::from(replication_factor) => coverage.reduced += 1,
+            _ => coverage.full += 1,
+        }
+    }
+    coverage
+}
+
+/// Shards that no node can serve now.
+pub(crate) fn down(shards: &[Shard]) -> Vec<ShardName> {
+    let unusable = shards.iter().filter(|shard| !shard.copies.iter().any(|copy| copy.usable));
+    unusable.map(|shard| ShardName { placement: shard.placement, shard: shard.shard }).collect()
+}
+
+/// The nodes.
+pub(super) fn nodes(service: &Service, look: &Look) -> Vec<Node> {
+    let mut copies: BTreeMap<&str, BTreeMap<CopyState, u32>> = BTreeMap::new();
+    for row in &look.copies {
+        *copies.entry(row.node.as_str()).or_default().entry(state(row.state)).or_default() += 1;
+    }
+    let view = |node: &sequencer::NodeStatus| {
+        let configured = service.cluster.configured(&node.id);
+        Node {
+            id: node.id.clone(),
+            url: configured.as_ref().map(|node| node.url.as_str().trim_end_matches('/').to_owned()),
+            weight: configured.as_ref().map(|node| node.weight),
+            zone: configured.and_then(|node| node.zone),
+            phase: node.phase.to_owned(),
+            version: node.version.clone(),
+            incarnation: node.incarnation,
+            generation: node.generation,
+            open_tasks: node.open_tasks,
+            journal: node.journal,
+            copies: copies.get(node.id.as_str()).cloned().unwrap_or_default(),
+        }
+    };
+    look.nodes.iter().map(view).collect()
+}
+
+/// How everything is.
+pub(super) fn status(service: &Service, look: &Look) -> Status {
+    let cluster = &service.cluster;
+    let shards = shards(look);
+    let coverage = coverage(&shards, look.map.replication_factor);
+    let nodes = nodes(service, look);
+    let envoys: BTreeMap<String, Envoy> = service.tracker.envoys().into_iter().map(envoy).collect();
+    let filters = service.heartbeats.view();
+    let (condition, reasons) = judge(coverage, &nodes, &envoys, &filters);
+    Status {
+        cluster: look.map.cluster.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: look.map.epoch,
+        shard_count: look.map.shards,
+        replication_factor: look.map.replication_factor,
+        condition,
+        reasons,
+        coverage,
+        down_shards: down(&shards),
+        nodes,
+        indexes: cluster.indexes().keys().cloned().collect(),
+        open_tasks: cluster.open_tasks(),
+        waiting_requests: cluster.waiting(),
+        late_writes_fenced: cluster.secrets().master_key.is_some(),
+        envoys,
+        filters,
+    }
+}
+
+fn envoy((id, state): (String, crate::xds::EnvoyState)) -> (String, Envoy) {
+    let envoy = Envoy {
+        streams: state.streams,
+        clusters_acknowledged: state.clusters_acknowledged,
+        filter_acknowledged: state.filter_acknowledged,
+        refusal: state.refusal,
+    };
+    (id, envoy)
+}
+
+fn judge(
+    coverage: Coverage,
+    nodes: &[Node],
+    envoys: &BTreeMap<String, Envoy>,
+    filters: &[Filter],
+) -> (Condition, Vec<String>) {
+    let mut condition = Condition::Fine;
+    let mut reasons = Vec::new();
+    let mut note = |at_least: Condition, reason: String| {
+        condition = condition.max(at_least);
+        reasons.push(reason);
+    };
+    if coverage.total == 0 {
+        note(Condition::Down, "no shard is placed yet".to_owned());
+    }
+    if coverage.down > 0 {
+        note(Condition::Down, format!("{} of {} shards have no usable copy", coverage.down, coverage.total));
+    }
+    if coverage.reduced > 0 {
+        let text =
+            format!("{} of {} shards have fewer usable copies than they should", coverage.reduced, coverage.total);
+        note(Condition::Degraded, text);
+    }
+    for node in nodes.iter().filter(|node| node.phase != "ready") {
+        note(Condition::Degraded, format!("node {} is {}", node.id, node.phase));
+    }
+    for node in nodes {
+        if let Some(stale) = node.copies.get(&CopyState::Stale).filter(|stale| **stale > 0) {
+            note(Condition::Degraded, format!("node {} missed writes to {stale} shards", node.id));
+        }
+    }
+    for (id, envoy) in envoys {
+        if let Some(refusal) = &envoy.refusal {
+            note(Condition::Degraded, format!("Envoy {id} refused an update: {refusal}"));
+        }
+    }
+    for filter in filters {
+        if let Some(rejected) = &filter.rejected {
+            note(Condition::Degraded, format!("filter {} refused a map: {rejected}", filter.vm));
+        }
+    }
+    (condition, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(usable: &[bool]) -> Shard {
+        let copy = |usable: &bool| Copy { node: "a".into(), state: CopyState::InSync, usable: *usable };
+        Shard { placement: 0, shard: 0, copies: usable.iter().map(copy).collect() }
+    }
+
+    #[test]
+    fn shards_count_by_their_usable_copies() {
+        let shards = [shard(&[true, true]), shard(&[true, false]), shard(&[false, false]), shard(&[])];
+        assert_eq!(coverage(&shards, 2), Coverage { total: 4, full: 1, reduced: 1, down: 2 });
+        assert_eq!(down(&shards).len(), 2);
+    }
+
+    fn judged(coverage: Coverage) -> Condition {
+        judge(coverage, &[], &BTreeMap::new(), &[]).0
+    }
+
+    #[test]
+    fn the_worst_shard_decides() {
+        let count = |full, reduced, down| Coverage { total: full + reduced + down, full, reduced, down };
+        assert_eq!(judged(count(4, 0, 0)), Condition::Fine);
+        assert_eq!(judged(count(3, 1, 0)), Condition::Degraded);
+        assert_eq!(judged(count(2, 1, 1)), Condition::Down);
+        assert_eq!(judged(Coverage::default()), Condition::Down);
+    }
+
+    #[test]
+    fn a_refused_map_degrades() {
+        let filter =
+            Filter { vm: "v".into(), epoch: 1, oldest_epoch: 1, rejected: Some("checksum".into()), seconds_ago: 1 };
+        let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
+        let (condition, reasons) = judge(whole, &[], &BTreeMap::new(), &[filter]);
+        assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+    }
+}
