@@ -95,7 +95,8 @@ impl Planner<'_> {
                     let index = self.map.map.indexes.get(gather.index())?;
                     Some(Leg::new(gather, index, self.all_shards()))
                 };
-                Planned { legs: gathers.into_iter().filter_map(leg).collect(), multi: Some(whole) }
+                let judged = gathers.first().and_then(|gather| gather.replay()).unwrap_or(whole);
+                Planned { legs: gathers.into_iter().filter_map(leg).collect(), multi: Some(judged) }
             }
             MultiPlan::Federated => {
                 let message = "`POST /multi-search` with `federation` is not supported by Miroir.";

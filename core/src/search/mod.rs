@@ -16,6 +16,7 @@ mod paging;
 mod plan;
 mod query;
 mod rank;
+mod reserved;
 mod rewrite;
 mod scan;
 mod score;
@@ -29,6 +30,7 @@ use crate::error::ErrorBody;
 use crate::shardmap::SearchView;
 
 pub use plan::{join_multi_search, plan_documents, plan_facet_search, plan_multi_search, plan_search, strip_document};
+pub(crate) use reserved::hide_in_filter;
 pub use scrub::scrub_message;
 
 /// A request to one node.

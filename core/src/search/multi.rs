@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::find::Search;
 use super::query::{NotUnderstood, Query};
-use super::{Gather, IndexFacts, MultiPlan, NodeRequest};
+use super::{Gather, IndexFacts, MultiPlan, NodeRequest, reserved};
 
 /// Members that a query of a multi-search may have as null, but a search may not.
 const NULLABLE: [&str; 3] = ["offset", "limit", "showPerformanceDetails"];
@@ -25,9 +25,15 @@ pub(super) fn plan<'a>(
         return Ok(MultiPlan::Federated);
     }
     let queries: Vec<&RawValue> = request.strict("queries")?.ok_or(NotUnderstood)?;
+    let mut queries =
+        queries.into_iter().map(|raw| Query::parse(raw.get().as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let hidden = queries.iter_mut().fold(false, |hidden, query| reserved::hide(query) | hidden);
+    let mut replay = replay.clone();
+    if hidden {
+        replay.body = Some(join_queries(&queries));
+    }
     let mut gathers: Vec<Box<dyn Gather>> = Vec::with_capacity(queries.len());
-    for (position, raw) in queries.into_iter().enumerate() {
-        let mut query = Query::parse(raw.get().as_bytes())?;
+    for (position, mut query) in queries.into_iter().enumerate() {
         if query.raw("federationOptions").is_some() {
             return Err(NotUnderstood);
         }
@@ -43,6 +49,19 @@ pub(super) fn plan<'a>(
         gathers.push(Box::new(Search::plan(query, &index, include_metadata, replay.clone())?));
     }
     Ok(MultiPlan::Separate(gathers))
+}
+
+/// The body of a multi-search of these queries.
+fn join_queries(queries: &[Query]) -> Vec<u8> {
+    let mut body = b"{\"queries\":[".to_vec();
+    for (position, query) in queries.iter().enumerate() {
+        if position > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&query.json());
+    }
+    body.extend_from_slice(b"]}");
+    body
 }
 
 /// Puts the answers of the queries together.

@@ -6,7 +6,7 @@ use super::find::Search;
 use super::hits::{HitList, HitRules, Ranked};
 use super::query::{NotUnderstood, Query};
 use super::scan::Scanner;
-use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, multi, url};
+use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, multi, reserved, url};
 use crate::error::ErrorBody;
 
 /// Plans `GET` and `POST /indexes/{uid}/search`.
@@ -14,14 +14,26 @@ use crate::error::ErrorBody;
 pub fn plan_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
     let plan = || -> Result<Search, NotUnderstood> {
         let is_get = call.method == "GET";
-        let query = if is_get { url::search(call.query)? } else { Query::parse(call.body)? };
-        let (mut replay, _) = as_sent(call);
-        if !is_get {
-            replay.body = Some(without_hits(&query));
-        }
+        let mut query = if is_get { url::search(call.query)? } else { Query::parse(call.body)? };
+        let replay = replay(call, &mut query);
         Search::plan(query, index, call.include_metadata, replay)
     };
     plan().map_or_else(|_| relay(call), |search| Plan::Gather(Box::new(search)))
+}
+
+/// The client's own request, asking for no hits, and with the reserved name hidden there and in `query`.
+fn replay(call: &ReadCall<'_>, query: &mut Query) -> NodeRequest {
+    let hidden = reserved::hide(query);
+    let (sent, _) = as_sent(call);
+    if call.method != "GET" {
+        return NodeRequest { body: Some(without_hits(query)), ..sent };
+    }
+    if !hidden {
+        return sent;
+    }
+    let path = call.path.trim_end_matches('/');
+    let path = if path.ends_with("/documents") { format!("{path}/fetch") } else { path.to_owned() };
+    NodeRequest { method: "POST", path, headers: sent.headers, body: Some(without_hits(query)) }
 }
 
 /// The client's query, asking for no hits.
@@ -38,7 +50,13 @@ fn without_hits(query: &Query) -> Vec<u8> {
 /// Plans `POST /indexes/{uid}/facet-search`.
 #[must_use]
 pub fn plan_facet_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
-    let plan = Query::parse(call.body).and_then(|query| FacetSearch::plan(query, index, as_sent(call).0));
+    let plan = Query::parse(call.body).and_then(|mut query| {
+        let (mut replay, _) = as_sent(call);
+        if reserved::hide(&mut query) {
+            replay.body = Some(query.json());
+        }
+        FacetSearch::plan(query, index, replay)
+    });
     plan.map_or_else(|_| relay(call), |search| Plan::Gather(Box::new(search)))
 }
 
@@ -47,11 +65,8 @@ pub fn plan_facet_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
 pub fn plan_documents(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
     let plan = || -> Result<Documents, NotUnderstood> {
         let is_get = call.method == "GET";
-        let query = if is_get { url::documents(call.query)? } else { Query::parse(call.body)? };
-        let (mut replay, _) = as_sent(call);
-        if !is_get {
-            replay.body = Some(without_hits(&query));
-        }
+        let mut query = if is_get { url::documents(call.query)? } else { Query::parse(call.body)? };
+        let replay = replay(call, &mut query);
         Documents::plan(query, index, replay)
     };
     plan().map_or_else(|_| relay(call), |documents| Plan::Gather(Box::new(documents)))

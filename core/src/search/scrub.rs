@@ -1,14 +1,19 @@
 //! Error messages of nodes, without the reserved field: the engine lists the attributes that can be filtered by.
 
+use std::borrow::Cow;
+
+use super::reserved::show;
 use crate::tag::TAG_FIELD;
 
 /// How the engine begins its list of attributes.
 const LIST: &str = "Available ";
 
-/// Removes the reserved field from the message of a node's error. What the client itself has written stays.
+/// Removes the reserved field from the message of a node's error. What the client itself has written stays, or comes
+/// back.
 #[must_use]
 pub fn scrub_message(message: &str) -> String {
-    scrubbed(message).unwrap_or_else(|| message.to_owned())
+    let message = scrubbed(message).map_or(Cow::Borrowed(message), Cow::Owned);
+    show(&message).into_owned()
 }
 
 fn scrubbed(message: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::ErrorBody;
+use crate::search::hide_in_filter;
 
 /// Reads `{"filter": …}` and returns the filter's JSON text. Syntax within the filter is the nodes' to judge; what is
 /// refused here is what would change its meaning once a clause is added: an empty filter, which the engine forbids,
@@ -42,9 +43,11 @@ pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
     }
 }
 
-/// The client's filter within the shards of `clause`: an array is a conjunction.
+/// The client's filter within the shards of `clause`: an array is a conjunction. The reserved field is no attribute of
+/// the client's.
 pub(super) fn narrow(filter: &str, clause: &str) -> Vec<u8> {
     let clause = serde_json::Value::from(clause).to_string();
+    let filter = hide_in_filter(filter);
     let inner = filter.trim();
     let elements = inner.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(inner);
     format!(r#"{{"filter":[{elements},{clause}]}}"#).into_bytes()
@@ -118,6 +121,12 @@ mod tests {
             narrowed(r#" [ ["a = 1","b = 2"] , "c = \u0033" ] "#),
             format!(r#"{{"filter":[ ["a = 1","b = 2"] , "c = \u0033" ,{clause}]}}"#)
         );
+    }
+
+    #[test]
+    fn a_client_cannot_delete_by_the_reserved_field() {
+        let narrowed = narrowed(r#"["_miroir_shard EXISTS", "a = \"_miroir_shard\""]"#);
+        assert!(narrowed.contains("[\"_miroir_SHARD EXISTS\",\"a = \\\"_miroir_shard\\\"\","), "{narrowed}");
     }
 
     #[test]
