@@ -15,7 +15,7 @@ async fn cluster_holds(replication_factor: u8) {
     let _turn = turn().await;
     let master_key = Some(MASTER_KEY.to_owned());
     let cluster = Cluster::start(Options { replication_factor, master_key, ..Options::default() }).await.unwrap();
-    holds(&cluster.client(0), Against::Cluster).await;
+    holds(&cluster.client(0), Against::cluster(&Engine::find().unwrap())).await;
 }
 
 /// Keeps the files true to the engine. Without a real engine there is nothing to compare: the stand-in has its own test.

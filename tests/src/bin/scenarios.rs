@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
             let master_key = Some(MASTER_KEY.to_owned());
             let options = Options { replication_factor, data_dir, master_key, ..Options::default() };
             let client = cluster.insert(Cluster::start(options).await?).client(0);
-            (client, Against::Cluster)
+            (client, Against::cluster(&engine))
         }
         _ => {
             let client = single.insert(Single::start(&engine, Some(MASTER_KEY)).await?).client();

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Expected, Scenario, Step, compare, directory, mask};
 use crate::harness::client::{Answer, Client};
+use crate::harness::engine::Engine;
 use crate::until;
 
 /// What is held to the recorded answers.
@@ -19,14 +20,24 @@ pub enum Against {
     Standin,
     /// A cluster.
     Cluster,
+    /// A cluster whose nodes are stand-ins.
+    StandinCluster,
 }
 
 impl Against {
-    fn name(self) -> &'static str {
+    /// A cluster of these nodes.
+    #[must_use]
+    pub fn cluster(engine: &Engine) -> Self {
+        if engine.standin { Self::StandinCluster } else { Self::Cluster }
+    }
+
+    /// By which names a step can say that it is not for this.
+    fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Engine => "engine",
-            Self::Standin => "standin",
-            Self::Cluster => "cluster",
+            Self::Engine => &["engine"],
+            Self::Standin => &["standin"],
+            Self::Cluster => &["cluster"],
+            Self::StandinCluster => &["cluster", "standin"],
         }
     }
 }
@@ -62,7 +73,7 @@ async fn compare_all(
         let named = || format!("{} step {}: {} {}", scenario.name, at + 1, step.method, step.path);
         let mut expected = step.expect.clone().with_context(|| format!("{}: nothing recorded", named()))?;
         let mut found = ask(step, client).await.with_context(named)?;
-        if step.not_for.contains_key(against.name()) {
+        if against.names().iter().any(|name| step.not_for.contains_key(*name)) {
             continue;
         }
         if step.any_order {
