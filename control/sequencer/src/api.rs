@@ -14,6 +14,7 @@ use miroir_core::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::admin::*;
 pub use crate::config::*;
 pub use crate::node_ops::*;
 pub use crate::rows::*;
@@ -134,6 +135,20 @@ pub enum Event {
         /// The shards.
         shards: Vec<u32>,
     },
+    /// A command of an operator, authorised. Answered by [`Effect::Admin`].
+    Admin {
+        /// Who waits.
+        request: RequestId,
+        /// The command.
+        command: AdminCommand,
+    },
+    /// What nodes hold; answer to [`Effect::Measure`].
+    Measured {
+        /// The question.
+        op: OpId,
+        /// Nodes that answered, each with its documents by index uid.
+        nodes: Vec<(NodeId, Vec<(String, Amount)>)>,
+    },
 }
 
 /// An operation on whole indexes. Executed by the leader alone, in the order of all tickets (F13).
@@ -248,6 +263,21 @@ pub enum Effect {
         request: RequestId,
         /// Promoted shards.
         shards: Vec<u32>,
+    },
+    /// Answer to [`Event::Admin`].
+    Admin {
+        /// Who waits.
+        request: RequestId,
+        /// The answer.
+        answer: Box<AdminAnswer>,
+    },
+    /// Asks the caller how much these nodes hold of each index (`GET /stats`: `numberOfDocuments`, and that times
+    /// `avgDocumentSize`); answered by [`Event::Measured`] within about five seconds, with those that answered.
+    Measure {
+        /// Comes back.
+        op: OpId,
+        /// Where.
+        nodes: Vec<NodeId>,
     },
     /// Asks the caller what an operation means on the nodes; answered by [`Event::Planned`]. The lock is held: answer
     /// soon (reading a node is fine, within about a second).

@@ -1,17 +1,20 @@
 //! Constants of a cluster, and the times by which the sequencer works.
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::NodeId;
 
 /// Constants of a cluster and its tunables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Cluster id, 8 characters of `[a-z0-9]`.
     pub cluster: String,
     /// Number of shards.
     pub shards: u32,
-    /// Copies of each shard aimed for.
+    /// Copies of each shard at the first start; later ones use what operators have set.
     pub replication_factor: u8,
-    /// Nodes, sorted by id.
+    /// Nodes as the configuration lists them, sorted by id: the first members. See [`crate::members`] for what later
+    /// changes of this list mean.
     pub nodes: Vec<ConfigNode>,
     /// Owners of each shard as positions in `nodes`, for the first start (later ones use the snapshot's copies):
     /// one placement, computed by the caller.
@@ -33,14 +36,44 @@ pub struct Config {
 }
 
 /// A node as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConfigNode {
     /// Id.
     pub id: NodeId,
-    /// Envoy cluster for reads.
-    pub cluster: String,
-    /// Envoy cluster for writes.
-    pub write_cluster: String,
+    /// Where it is and what share it gets.
+    pub place: NodePlace,
+}
+
+/// Where a node is and what share it gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodePlace {
+    /// Base URL, for the shell: the sequencer only keeps it.
+    pub url: String,
+    /// Share of the data relative to other nodes, above 0.
+    pub weight: f64,
+    /// Replicas of a shard are kept in different zones where zones are given.
+    pub zone: Option<String>,
+    /// CA bundle (PEM file) for an https URL, for the shell.
+    pub tls_ca: Option<String>,
+}
+
+impl Default for NodePlace {
+    fn default() -> Self {
+        Self { url: String::new(), weight: 1.0, zone: None, tls_ca: None }
+    }
+}
+
+/// Envoy's cluster for reads of a node.
+#[must_use]
+pub fn read_cluster(node: &str) -> String {
+    format!("miroir-node-{node}")
+}
+
+/// Envoy's cluster for writes to a node: without outlier detection, so that an overload of reads cannot make replicas
+/// stale (F19).
+#[must_use]
+pub fn write_cluster(node: &str) -> String {
+    format!("miroir-node-{node}-write")
 }
 
 /// Times, in milliseconds.

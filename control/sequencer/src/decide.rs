@@ -220,8 +220,7 @@ impl Sequencer {
     fn lacks_replicas(&self, placement: u16, shards: &[u32]) -> bool {
         shards.iter().any(|shard| {
             let copies = self.shard_copies(placement, *shard);
-            copies.iter().filter(|copy| self.is_good(copy)).count()
-                < copies.len().min(self.config.replication_factor.into())
+            copies.iter().filter(|copy| self.is_good(copy)).count() < copies.len().min(self.replication_factor().into())
         })
     }
 }

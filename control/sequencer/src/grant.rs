@@ -222,7 +222,7 @@ impl Sequencer {
             let counts = |shard| index.is_some_and(|index| self.in_sync(index, shard).contains(&n));
             Some(GrantPart {
                 node: part.node.clone(),
-                cluster: node.config.write_cluster.clone(),
+                cluster: write_cluster(&node.row.id),
                 key: node.keys.as_ref().and_then(|keys| keys.data.clone()),
                 shards: part.shards.iter().map(|shard| PartShard { shard: *shard, counts: counts(*shard) }).collect(),
             })

@@ -178,7 +178,7 @@ impl Sequencer {
         let before: Vec<IndexRow> = uids.iter().filter_map(|uid| self.indexes.get(uid)).cloned().collect();
         let mut parts = Vec::new();
         for n in 0..self.nodes.len() {
-            if self.nodes[n].row.rebuild {
+            if self.nodes[n].row.rebuild || !self.is_member(n) {
                 continue;
             }
             for (step, request) in (0u32..).zip(&plan.steps) {

@@ -2,6 +2,7 @@
 //! machine. Events in, effects out; no I/O, no clock, no randomness: the same events give the same effects, which is
 //! what the simulation in `tests/` lives by.
 
+pub mod admin;
 pub mod api;
 mod audit;
 mod begin;
@@ -16,9 +17,11 @@ mod grant;
 mod index_ends;
 mod index_ops;
 pub mod invariants;
+pub mod jobs;
 mod journal;
 mod locks;
 mod map;
+pub mod members;
 mod node;
 mod node_ops;
 mod out;
@@ -135,6 +138,8 @@ impl Sequencer {
             Event::AcceptLoss { request, node, placement, shards } => {
                 self.on_accept_loss(request, &node, placement, &shards);
             }
+            Event::Admin { request, command } => self.on_admin(request, command),
+            Event::Measured { op, nodes } => self.on_measured(op, &nodes),
         }
         self.finish()
     }

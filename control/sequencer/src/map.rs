@@ -12,22 +12,29 @@ impl Sequencer {
     /// The map as of now. Costs time in shards × replicas.
     #[must_use]
     pub fn map(&self) -> Arc<ShardMap> {
-        let nodes = self.nodes.iter().map(|node| MapNode {
+        // Members by id; positions here are not those in memory, which removed nodes keep.
+        let mut members: Vec<N> = (0..self.nodes.len()).filter(|n| self.is_member(*n)).collect();
+        members.sort_by(|left, right| self.nodes[*left].row.id.cmp(&self.nodes[*right].row.id));
+        let mut places = vec![None; self.nodes.len()];
+        (0..).zip(&members).for_each(|(at, n): (NodeIndex, _)| places[*n] = Some(at));
+        let position = |n: N| places[n];
+        let nodes = members.iter().map(|n| &self.nodes[*n]).map(|node| MapNode {
             id: node.row.id.clone(),
-            cluster: node.config.cluster.clone(),
-            write_cluster: node.config.write_cluster.clone(),
+            cluster: read_cluster(&node.row.id),
+            write_cluster: write_cluster(&node.row.id),
             readable: !node.row.rebuild,
         });
         let indexes = self.indexes.values().map(|row| {
             let apart = |n: &N| self.lags_behind(*n, &row.uid);
-            let unreadable = (0..self.nodes.len()).filter(apart).filter_map(position);
+            // Ascending, as the members are.
+            let unreadable = members.iter().copied().filter(apart).filter_map(position).collect();
             let index = MapIndex {
                 incarnation: row.incarnation,
                 // A reserved key is not a fact yet: a filter that took it for one would refuse what an engine takes.
                 primary_key: row.primary_key.clone().filter(|_| !row.provisional),
                 placement: row.placement,
                 swapping: row.swapping,
-                unreadable: unreadable.collect(),
+                unreadable,
                 view: row.view.clone(),
             };
             (row.uid.clone(), index)
@@ -48,7 +55,7 @@ impl Sequencer {
             cluster: self.config.cluster.clone(),
             epoch: self.meta.epoch,
             shards: self.config.shards,
-            replication_factor: self.config.replication_factor,
+            replication_factor: self.replication_factor(),
             nodes: nodes.collect(),
             stale,
             placements,
@@ -78,7 +85,7 @@ impl Sequencer {
         self.is_good(copy) && (present(copy) || !copies.iter().any(present))
     }
 
-    /// What an operator wants to see of the nodes, in order of the configuration.
+    /// What an operator wants to see of the members, by id.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let phase = |node: &crate::state::Node| match node.reach {
@@ -99,7 +106,10 @@ impl Sequencer {
             journal: node.journal.len(),
             version: node.version.clone(),
         };
-        self.nodes.iter().map(status).collect()
+        let members = self.nodes.iter().filter(|node| node.row.member != MemberState::Removed);
+        let mut statuses: Vec<NodeStatus> = members.map(status).collect();
+        statuses.sort_by(|left, right| left.id.cmp(&right.id));
+        statuses
     }
 
     /// Tickets in memory, by uid.
@@ -116,8 +126,4 @@ impl Sequencer {
             holds_locks: !ticket.locks.is_empty() && self.locks.holds(ticket.row.uid),
         })
     }
-}
-
-fn position(node: N) -> Option<NodeIndex> {
-    NodeIndex::try_from(node).ok()
 }

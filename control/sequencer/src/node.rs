@@ -185,6 +185,14 @@ impl Sequencer {
             // A last copy keeps its state: it means the old disk, and the shard is down until that is back.
             self.mark_stale(placement, shard, n, "the disk is another one");
         }
+        self.forget_disk(n);
+        let id = self.nodes[n].row.id.clone();
+        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk"));
+        self.wake_tickets(n);
+    }
+
+    /// Whatever was on the node's disk does not count any more.
+    pub(crate) fn forget_disk(&mut self, n: N) {
         let node = &mut self.nodes[n];
         node.row.incarnation += 1;
         node.row.rebuild = true;
@@ -199,13 +207,11 @@ impl Sequencer {
         let id = node.row.id.clone();
         self.out.nodes.insert(n);
         self.touch_map();
-        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk"));
         let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
         for uid in parts {
             self.end_parts(uid, n, |_| Some(PartEnd::Lost));
         }
         self.forget_journal(&id);
-        self.wake_tickets(n);
     }
 
     fn keys_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {

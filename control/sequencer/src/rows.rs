@@ -6,7 +6,8 @@ use miroir_core::shardmap::SearchView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::{NodeId, NodeStep};
+use crate::admin::{MemberState, Throttle};
+use crate::api::{NodeId, NodePlace, NodeStep};
 use crate::sync::rows::{RetireRow, SyncRow, VmRow};
 pub use crate::ticket_rows::*;
 
@@ -158,7 +159,7 @@ impl Snapshot {
 }
 
 /// Cluster-wide numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetaRow {
     /// Grows with every start of a leader.
     pub term: u64,
@@ -166,10 +167,19 @@ pub struct MetaRow {
     pub next_uid: u32,
     /// Epoch of the map.
     pub epoch: u64,
+    /// Copies of each shard as operators have set them; none: as configured.
+    #[serde(default)]
+    pub replication_factor: Option<u8>,
+    /// Number of the newest job.
+    #[serde(default)]
+    pub last_job: u64,
+    /// Pace of copying.
+    #[serde(default)]
+    pub throttle: Throttle,
 }
 
 /// A node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeRow {
     /// Id.
     pub id: NodeId,
@@ -191,6 +201,15 @@ pub struct NodeRow {
     /// True from the loss of contact until it is fenced again and its queue has caught up: not read where another
     /// copy can be.
     pub away: bool,
+    /// Whether it takes part.
+    #[serde(default)]
+    pub member: MemberState,
+    /// Where it is and what share it gets.
+    #[serde(default)]
+    pub place: NodePlace,
+    /// What the configuration said of it last: only a change of that is news.
+    #[serde(default)]
+    pub configured: Option<NodePlace>,
 }
 
 /// What a node showed last (F9).

@@ -10,9 +10,10 @@ use crate::planted::Planted;
 use crate::state::{Copy, Join, Live, Node, Reach, Timer, Todo};
 
 pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Planted) -> Sequencer {
+    let members = crate::members::at_start(&config.nodes, &snapshot.nodes, snapshot.meta.is_none());
     let mut meta = snapshot.meta.unwrap_or_default();
     meta.term += 1;
-    let nodes: Vec<Node> = config.nodes.iter().map(|node| new_node(node, &snapshot.nodes, &config.timing)).collect();
+    let nodes: Vec<Node> = members.into_iter().map(|row| new_node(row, &config.timing)).collect();
     let copies = copies(&config, &snapshot.copies, &nodes);
     let mut sequencer = Sequencer {
         planted,
@@ -62,12 +63,11 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
     sequencer
 }
 
-fn new_node(config: &ConfigNode, rows: &[NodeRow], timing: &Timing) -> Node {
-    let row = rows.iter().find(|row| row.id == config.id).cloned();
+pub(crate) fn new_node(row: NodeRow, timing: &Timing) -> Node {
+    let member = row.member != MemberState::Removed;
     Node {
-        config: config.clone(),
-        row: row.unwrap_or_else(|| NodeRow { id: config.id.clone(), ..NodeRow::default() }),
-        reach: Reach::Joining(Join::Inspect),
+        row,
+        reach: if member { Reach::Joining(Join::Inspect) } else { Reach::Down(u64::MAX) },
         keys: None,
         live: 0,
         fenced: 0,
@@ -89,7 +89,7 @@ fn new_node(config: &ConfigNode, rows: &[NodeRow], timing: &Timing) -> Node {
         doubtful: BTreeMap::new(),
         away_epoch: 0,
         version: None,
-        starting: true,
+        starting: member,
     }
 }
 
@@ -190,8 +190,11 @@ impl Sequencer {
         }
         for n in 0..self.nodes.len() {
             self.out.nodes.insert(n);
-            self.join(n);
+            if self.is_member(n) {
+                self.join(n);
+            }
         }
+        self.report_members();
         for uid in self.cancelations.clone() {
             self.finish_cancelation(uid);
         }

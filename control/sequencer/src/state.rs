@@ -13,7 +13,6 @@ pub(crate) type N = usize;
 /// A node.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) config: ConfigNode,
     pub(crate) row: NodeRow,
     pub(crate) reach: Reach,
     /// Keys of generation `live`, once made.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
-use miroir_sequencer::{CopyRow, Effect, Event, NodeStatus, Sequencer};
+use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, Sequencer};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -24,6 +24,8 @@ pub(crate) enum Message {
 pub(crate) struct Look {
     pub(crate) nodes: Vec<NodeStatus>,
     pub(crate) copies: Vec<CopyRow>,
+    pub(crate) members: Vec<MemberView>,
+    pub(crate) jobs: Vec<JobView>,
     pub(crate) map: Arc<ShardMap>,
 }
 
@@ -79,7 +81,13 @@ impl Actor {
     }
 
     fn look(&self) -> Look {
-        Look { nodes: self.sequencer.nodes(), copies: self.sequencer.copies(), map: self.sequencer.map() }
+        Look {
+            nodes: self.sequencer.nodes(),
+            copies: self.sequencer.copies(),
+            members: self.sequencer.members(),
+            jobs: self.sequencer.jobs(),
+            map: self.sequencer.map(),
+        }
     }
 
     fn pass_on(&mut self, effects: Vec<Effect>) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miroir_core::wire::BeginAnswer;
-use miroir_sequencer::{Alert, Effect, Event, IndexRow, NodeId, OpId, Record, TaskRow, TaskStatus};
+use miroir_sequencer::{Alert, Amount, Effect, Event, IndexRow, NodeId, OpId, Record, TaskRow, TaskStatus};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
@@ -97,6 +97,10 @@ impl Executor {
             Effect::LossAccepted { request, shards } => {
                 self.waiters.answer(request, Answer::LossAccepted(shards));
             }
+            Effect::Admin { request, answer } => {
+                self.waiters.answer(request, Answer::Admin(answer));
+            }
+            Effect::Measure { op, nodes } => self.measure(op, nodes),
             Effect::Plan { op, operation, current } => {
                 let asked = Planning {
                     map: self.shared.map.borrow().clone(),
@@ -152,6 +156,19 @@ impl Executor {
         }
     }
 
+    /// Asks nodes how much they hold; those that do not answer are left out.
+    fn measure(&self, op: OpId, nodes: Vec<NodeId>) {
+        let (client, events) = (self.client.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let sizes = nodes.iter().map(|node| sizes(&client, node));
+            let answers = futures::future::join_all(sizes).await;
+            let nodes = nodes.into_iter().zip(answers).filter_map(|(node, sizes)| Some((node, sizes?))).collect();
+            if let Some(events) = events.upgrade() {
+                let _ = events.send(Message::Event(Box::new(Event::Measured { op, nodes })));
+            }
+        });
+    }
+
     fn verify(&self, op: OpId, expected: Option<Box<IndexRow>>, index: String, nodes: Vec<NodeId>) {
         let (client, planner, events) = (self.client.clone(), self.planner.clone(), self.events.clone());
         tokio::spawn(async move {
@@ -200,6 +217,28 @@ async fn agrees(
         return None;
     }
     Some(planner.agrees(expected, &serde_json::from_slice(&settings.body).ok()?))
+}
+
+/// How much a node holds of each index; none when it does not say.
+async fn sizes(client: &Client, node: &str) -> Option<Vec<(String, Amount)>> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Index {
+        number_of_documents: u64,
+        avg_document_size: u64,
+    }
+    #[derive(serde::Deserialize)]
+    struct Stats {
+        indexes: std::collections::BTreeMap<String, Index>,
+    }
+    let request = NodeRequest { method: "GET".to_owned(), path: "/stats".to_owned(), body: None };
+    let answer = client.call(node, &request, VERIFY).await.ok().filter(|answer| answer.status == 200)?;
+    let stats: Stats = serde_json::from_slice(&answer.body).ok()?;
+    let amount = |index: Index| Amount {
+        documents: index.number_of_documents,
+        bytes: index.number_of_documents.saturating_mul(index.avg_document_size),
+    };
+    Some(stats.indexes.into_iter().map(|(uid, index)| (uid, amount(index))).collect())
 }
 
 /// A finished swap exchanges the history of tasks, as on the engine.

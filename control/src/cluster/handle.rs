@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use miroir_core::error::ErrorBody;
 use miroir_core::shardmap::ShardMap;
 use miroir_core::wire;
-use miroir_sequencer::{Event, IndexOperation, RequestId, TaskRow};
+use miroir_sequencer::{AdminAnswer, AdminCommand, Event, IndexOperation, JobView, MemberView, RequestId, TaskRow};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -181,6 +181,33 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Carries an operator's command out. It has been authorised, and a node's URL been checked.
+    ///
+    /// # Errors
+    /// Shutdown. A refused command is an answer.
+    pub async fn admin(&self, command: AdminCommand) -> Result<AdminAnswer, ErrorBody> {
+        match self.ask(|request| Event::Admin { request, command }).await {
+            Some(Answer::Admin(answer)) => Ok(*answer),
+            _ => Err(closing()),
+        }
+    }
+
+    /// All members, by id.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn members(&self) -> Result<Vec<MemberView>, ErrorBody> {
+        self.look().await.map(|look| look.members).ok_or_else(closing)
+    }
+
+    /// All jobs that are not forgotten, oldest first.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub async fn jobs(&self) -> Result<Vec<JobView>, ErrorBody> {
+        self.look().await.map(|look| look.jobs).ok_or_else(closing)
     }
 
     pub(crate) fn waiting(&self) -> usize {

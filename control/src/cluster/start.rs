@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use miroir_core::placement::{NodeSpec, place};
-use miroir_sequencer::{ConfigNode, Sequencer, TaskRow};
+use miroir_sequencer::{ConfigNode, NodePlace, Sequencer, TaskRow};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
@@ -171,8 +171,13 @@ fn sequencing(config: &Config, identity: &Identity) -> miroir_sequencer::Config 
         .iter()
         .map(|owners| owners.iter().filter_map(|id| position.get(id.as_str()).copied()).collect())
         .collect();
-    let node =
-        |node: &Node| ConfigNode { id: node.id.clone(), cluster: node.cluster(), write_cluster: node.write_cluster() };
+    let place = |node: &Node| NodePlace {
+        url: node.url.to_string(),
+        weight: node.weight,
+        zone: node.zone.clone(),
+        tls_ca: node.tls_ca.clone(),
+    };
+    let node = |node: &Node| ConfigNode { id: node.id.clone(), place: place(node) };
     miroir_sequencer::Config {
         cluster: identity.id.clone(),
         shards: identity.shards,

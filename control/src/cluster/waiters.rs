@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use miroir_core::wire::{BeginAnswer, CommitAnswer, RenewAnswer};
-use miroir_sequencer::{RequestId, TaskRow};
+use miroir_sequencer::{AdminAnswer, RequestId, TaskRow};
 use tokio::sync::oneshot;
 
 /// What a waiter gets.
@@ -16,6 +16,7 @@ pub(crate) enum Answer {
     Renewed(RenewAnswer),
     Accepted(Box<TaskRow>),
     LossAccepted(Vec<u32>),
+    Admin(Box<AdminAnswer>),
 }
 
 #[derive(Debug, Default)]

@@ -71,13 +71,13 @@ impl Node {
     /// Envoy's cluster for reads.
     #[must_use]
     pub fn cluster(&self) -> String {
-        format!("miroir-node-{}", self.id)
+        miroir_sequencer::read_cluster(&self.id)
     }
 
     /// Envoy's cluster for writes: without outlier detection, so that an overload of reads cannot make replicas stale.
     #[must_use]
     pub fn write_cluster(&self) -> String {
-        format!("miroir-node-{}-write", self.id)
+        miroir_sequencer::write_cluster(&self.id)
     }
 }
 

@@ -47,7 +47,7 @@ async fn rows_and_values_come_back_after_a_restart() {
     let path = directory.path().join("s.sqlite");
     let (store, loaded) = Store::open(&path).unwrap();
     assert_eq!(loaded.snapshot, Snapshot::default());
-    let meta = MetaRow { term: 3, next_uid: 9, epoch: 4 };
+    let meta = MetaRow { term: 3, next_uid: 9, epoch: 4, ..MetaRow::default() };
     store
         .write(vec![
             Change::Records(vec![Record::Meta(meta.clone())]),

@@ -43,11 +43,7 @@ pub struct Shell {
 impl World {
     pub fn config(&self) -> Config {
         let count = self.nodes.len();
-        let node = |engine: &crate::engine::Engine| ConfigNode {
-            id: engine.id.clone(),
-            cluster: engine.id.clone(),
-            write_cluster: format!("{}-write", engine.id),
-        };
+        let node = |engine: &crate::engine::Engine| ConfigNode { id: engine.id.clone(), place: NodePlace::default() };
         let owners = (0..self.shards as usize)
             .map(|shard| (0..usize::from(self.replicas)).map(|at| ((shard + at) % count) as u16).collect());
         Config {
@@ -153,6 +149,11 @@ impl World {
             Effect::Committed { request, answer } => self.reply(request, &answer),
             Effect::Renewed { request, answer } => self.reply(request, &answer),
             Effect::Reconcile { .. } | Effect::DropPage(_) => {}
+            Effect::Admin { .. } => {}
+            Effect::Measure { op, .. } => {
+                let event = miroir_sequencer::Event::Measured { op, nodes: Vec::new() };
+                self.net.after(1, Event::Caller { instance, event: Box::new(event) });
+            }
             Effect::Accepted { .. } | Effect::LossAccepted { .. } | Effect::TaskChanged { .. } => {}
             Effect::Plan { op, operation, current } => {
                 let event = miroir_sequencer::Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) };

@@ -191,7 +191,9 @@ impl World {
             }
             return;
         }
-        let Some(node) = self.nodes.iter().position(|engine| format!("{}-write", engine.id) == call.cluster) else {
+        let Some(node) =
+            self.nodes.iter().position(|engine| miroir_sequencer::write_cluster(&engine.id) == call.cluster)
+        else {
             return self.breaks(format!("no cluster {}", call.cluster));
         };
         let bearer = call.headers.iter().find(|(name, _)| name == "authorization");

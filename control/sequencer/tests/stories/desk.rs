@@ -25,6 +25,7 @@ pub struct Desk {
     pub committed: BTreeMap<u64, CommitAnswer>,
     pub renewed: BTreeMap<u64, RenewAnswer>,
     pub accepted: BTreeMap<u64, TaskRow>,
+    pub admin: BTreeMap<u64, AdminAnswer>,
     pub alerts: Vec<&'static str>,
     /// Answers on their way back.
     answers: VecDeque<Event>,
@@ -37,9 +38,7 @@ pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
         cluster: "c0ffee00".into(),
         shards: owners.len() as u32,
         replication_factor: owners.iter().map(Vec::len).max().unwrap_or(1) as u8,
-        nodes: (0..nodes)
-            .map(|at| ConfigNode { id: format!("n{at}"), cluster: format!("n{at}"), write_cluster: format!("n{at}w") })
-            .collect(),
+        nodes: (0..nodes).map(|at| ConfigNode { id: format!("n{at}"), place: NodePlace::default() }).collect(),
         owners,
         fencing: true,
         min_accept: 1,
@@ -76,6 +75,7 @@ impl Desk {
             committed: BTreeMap::new(),
             renewed: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            admin: BTreeMap::new(),
             alerts: Vec::new(),
             answers: VecDeque::new(),
             wake: None,
@@ -140,6 +140,8 @@ impl Desk {
                     let result = self.node_does(&node, action);
                     self.answers.push_back(Event::Node { op, result });
                 }
+                Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
+                Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } | Effect::LossAccepted { .. } => {}
                 Effect::Reconcile { .. } | Effect::DropPage(_) => {}
             }
