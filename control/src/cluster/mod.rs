@@ -11,6 +11,7 @@ mod executor;
 mod handle;
 mod model;
 mod planning;
+mod reconcile;
 mod shared;
 mod start;
 mod waiters;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 pub(crate) use actor::Look;
 pub use handle::Cluster;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
-pub use model::{KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
+pub use model::{FoundIndex, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 pub use start::{Running, start};
 
 /// The running cluster, shared by all handlers.
@@ -125,4 +126,8 @@ pub trait Planner: Send + Sync + 'static {
 
     /// Whether a node's `GET /indexes/{uid}/settings` answer is what the node must have for this index.
     fn agrees(&self, expected: &IndexRow, node_settings: &serde_json::Value) -> bool;
+
+    /// Requests, in order, after which a node that has these indexes has exactly the expected ones, with their settings
+    /// and primary keys; none where it has them already.
+    fn reconcile(&self, expected: &[IndexRow], found: &[FoundIndex]) -> Vec<NodeStep>;
 }

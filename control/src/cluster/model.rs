@@ -37,6 +37,17 @@ pub struct NodeView {
     pub version: Option<String>,
 }
 
+/// An index as a node has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundIndex {
+    /// Uid.
+    pub uid: String,
+    /// Primary key, once the node knows it.
+    pub primary_key: Option<String>,
+    /// Answer to `GET /indexes/{uid}/settings`; null where nobody will look at it.
+    pub settings: serde_json::Value,
+}
+
 /// A request to a node. Authorization is the runtime's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRequest {

@@ -1,8 +1,11 @@
 //! The client of the nodes: what the sequencer asks for ([`Client::act`]) and plain requests ([`Client::call`]).
 
+pub(crate) mod copy;
 mod fence;
 mod keys;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +14,9 @@ use bytes::Bytes;
 use miroir_core::error::ErrorBody;
 use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::cluster::{NodeAnswer, NodeFault, NodeRequest, Secrets};
+use crate::cluster::{FoundIndex, NodeAnswer, NodeFault, NodeRequest, Secrets};
 use crate::config::Node;
 
 /// Nodes close idle connections after 5 s; ours go before that, so that a request seldom meets a closing one.
@@ -160,30 +164,57 @@ impl Client {
         struct Version {
             pkg_version: String,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Index {
-            uid: String,
-            created_at: String,
-        }
+        self.get(node, "/health".to_owned(), timeout).await?;
+        let version: Version = read(&self.get(node, "/version".to_owned(), timeout).await?)?;
+        let indexes = self.list_indexes(node, timeout).await?;
+        let indexes = indexes.into_iter().map(|index| (index.uid, index.created_at)).collect();
+        Ok(Answer::State { version: version.pkg_version, indexes })
+    }
+
+    async fn list_indexes(&self, node: &str, timeout: Duration) -> Result<Vec<Index>, Fault> {
         #[derive(Deserialize)]
         struct Indexes {
             results: Vec<Index>,
             total: usize,
         }
-        self.get(node, "/health".to_owned(), timeout).await?;
-        let version: Version = read(&self.get(node, "/version".to_owned(), timeout).await?)?;
-        let mut indexes: Vec<(String, String)> = Vec::new();
+        let mut indexes: Vec<Index> = Vec::new();
         loop {
             let path = format!("/indexes?limit=1000&offset={}", indexes.len());
             let page: Indexes = read(&self.get(node, path, timeout).await?)?;
             let empty = page.results.is_empty();
-            indexes.extend(page.results.into_iter().map(|index| (index.uid, index.created_at)));
+            indexes.extend(page.results);
             if empty || indexes.len() >= page.total {
-                return Ok(Answer::State { version: version.pkg_version, indexes });
+                return Ok(indexes);
             }
         }
     }
+
+    /// The indexes of a node; settings are read of those that `wanted` says.
+    pub(crate) async fn found_indexes(
+        &self,
+        node: &str,
+        wanted: impl Fn(&str) -> bool,
+        timeout: Duration,
+    ) -> Result<Vec<FoundIndex>, Fault> {
+        let mut found = Vec::new();
+        for Index { uid, primary_key, .. } in self.list_indexes(node, timeout).await? {
+            let settings = match wanted(&uid) {
+                true => read(&self.get(node, format!("/indexes/{uid}/settings"), timeout).await?)?,
+                false => Value::Null,
+            };
+            found.push(FoundIndex { uid, primary_key, settings });
+        }
+        Ok(found)
+    }
+}
+
+/// An index as a node lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    uid: String,
+    created_at: String,
+    primary_key: Option<String>,
 }
 
 /// Sends and reads to the end.

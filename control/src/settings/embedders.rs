@@ -173,6 +173,16 @@ pub(super) fn node_change(before: &Value, after: &Value, change: &Value) -> Valu
     Value::Object(members.map(rewrite).collect())
 }
 
+/// A change that gives a node these embedders and takes all others that it has.
+pub(super) fn replacing(node: &Value, wanted: Value) -> Value {
+    let mut change: Map<String, Value> =
+        node.as_object().into_iter().flat_map(Map::keys).map(|name| (name.clone(), Value::Null)).collect();
+    if let Value::Object(wanted) = wanted {
+        change.extend(wanted);
+    }
+    Value::Object(change)
+}
+
 /// Whether a node has these embedders: their names, sources, templates and dimensions.
 pub(super) fn agree(expected: &Value, node: &Value) -> bool {
     let (Some(expected), Some(node)) = (expected.as_object(), node.as_object()) else { return expected == node };

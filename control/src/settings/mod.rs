@@ -6,6 +6,7 @@
 
 pub(crate) mod body;
 mod checks;
+mod drift;
 mod embedders;
 mod filterable;
 mod locales;

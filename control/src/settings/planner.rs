@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use miroir_core::error::ErrorBody;
 use serde_json::{Value, json};
 
+use super::drift;
 use super::model::Settings;
 use super::update::Update;
-use crate::cluster::{IndexOperation, IndexPlan, IndexRow, Indexes, NodeStep, Planner};
+use crate::cluster::{FoundIndex, IndexOperation, IndexPlan, IndexRow, Indexes, NodeStep, Planner};
 
 /// The planner of this build's settings model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +32,7 @@ impl Planner for SettingsPlanner {
             IndexOperation::Update { uid, primary_key } => set_primary_key(uid, primary_key.as_deref(), current),
             IndexOperation::Delete { uid } => {
                 current.ok_or_else(|| not_found(uid))?;
-                let gone = step("DELETE", format!("/indexes/{uid}"), None, "indexDeletion", Some(uid));
-                Ok(steps(vec![NodeStep { tolerate: vec!["index_not_found".to_owned()], ..gone }]))
+                Ok(steps(vec![drop_index(uid)]))
             }
             IndexOperation::Swap { pairs } => swap(pairs, indexes),
             IndexOperation::Settings { uid, change, may_create, .. } => {
@@ -43,6 +43,15 @@ impl Planner for SettingsPlanner {
 
     fn agrees(&self, expected: &IndexRow, node_settings: &Value) -> bool {
         Settings::from_stored(&expected.settings).agrees_with_node(node_settings)
+    }
+
+    fn reconcile(&self, expected: &[IndexRow], found: &[FoundIndex]) -> Vec<NodeStep> {
+        let left_over = found.iter().filter(|found| expected.iter().all(|row| row.uid != found.uid));
+        let mut steps: Vec<NodeStep> = left_over.map(|found| drop_index(&found.uid)).collect();
+        for row in expected {
+            steps.extend(drift::steps(row, found.iter().find(|found| found.uid == row.uid)));
+        }
+        steps
     }
 }
 
@@ -66,18 +75,26 @@ fn step(method: &str, path: String, body: Option<Value>, task_type: &str, index:
     }
 }
 
-fn patch_settings(uid: &str, body: Value) -> NodeStep {
+pub(super) fn patch_settings(uid: &str, body: Value) -> NodeStep {
     step("PATCH", format!("/indexes/{uid}/settings"), Some(body), "settingsUpdate", Some(uid))
+}
+
+pub(super) fn create(uid: &str, primary_key: Option<&str>) -> NodeStep {
+    let body = json!({ "uid": uid, "primaryKey": primary_key });
+    let create = step("POST", "/indexes".to_owned(), Some(body), "indexCreation", Some(uid));
+    NodeStep { tolerate: vec!["index_already_exists".to_owned()], ..create }
+}
+
+pub(super) fn drop_index(uid: &str) -> NodeStep {
+    let gone = step("DELETE", format!("/indexes/{uid}"), None, "indexDeletion", Some(uid));
+    NodeStep { tolerate: vec!["index_not_found".to_owned()], ..gone }
 }
 
 /// A new index: it is created, then its shard tag is made filterable.
 fn fresh(uid: &str, primary_key: Option<&str>) -> IndexPlan {
     let settings = Settings::default();
-    let body = json!({ "uid": uid, "primaryKey": primary_key });
-    let create = step("POST", "/indexes".to_owned(), Some(body), "indexCreation", Some(uid));
-    let create = NodeStep { tolerate: vec!["index_already_exists".to_owned()], ..create };
     IndexPlan {
-        steps: vec![create, patch_settings(uid, settings.node_settings())],
+        steps: vec![create(uid, primary_key), patch_settings(uid, settings.node_settings())],
         settings: Some(settings.to_stored()),
         view: Some(settings.search_view()),
         details: None,
