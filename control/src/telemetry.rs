@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
+use crate::node::Copied;
 
 /// Starts logging to standard error. Called once.
 ///
@@ -68,6 +69,7 @@ pub struct Metrics {
     open_tasks: Gauge,
     waiting: Gauge,
     copies: Family<Kind, Gauge<i64, AtomicI64>>,
+    copied: Copied,
     node_ready: Family<Node, Gauge<i64, AtomicI64>>,
     node_open_tasks: Family<Node, Gauge<i64, AtomicI64>>,
 }
@@ -86,6 +88,7 @@ impl Default for Metrics {
             open_tasks: Gauge::default(),
             waiting: Gauge::default(),
             copies: Family::default(),
+            copied: Copied::default(),
             node_ready: Family::default(),
             node_open_tasks: Family::default(),
             registry: Registry::default(),
@@ -100,6 +103,9 @@ impl Default for Metrics {
         registry.register("open_tasks", "Tasks that are not over", metrics.open_tasks.clone());
         registry.register("waiting_requests", "Requests that wait for the sequencer", metrics.waiting.clone());
         registry.register("copies", "Copies of shards, by state", metrics.copies.clone());
+        let Copied { documents, bytes } = metrics.copied.clone();
+        registry.register("copied_documents", "Documents that moves and repairs wrote to nodes", documents);
+        registry.register("copied_bytes", "Bytes of those documents", bytes);
         registry.register("node_ready", "1 for a node that is read and written", metrics.node_ready.clone());
         registry.register("node_open_tasks", "Unfinished tasks of a node", metrics.node_open_tasks.clone());
         Self { registry, ..metrics }
@@ -151,6 +157,10 @@ impl Metrics {
 
     pub(crate) fn bulk_received(&self, bytes: u64) {
         self.bulk_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn copied(&self) -> &Copied {
+        &self.copied
     }
 
     pub(crate) fn bulk_open(&self) -> &Gauge {

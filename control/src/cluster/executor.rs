@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::actor::{Message, Step};
 use super::planning::Planning;
+use super::reconcile::reconcile;
 use super::shared::Shared;
 use super::waiters::{Answer, Waiters};
 use super::{NodeRequest, Planner};
@@ -133,13 +134,16 @@ impl Executor {
                     }
                 });
             }
-            Effect::Reconcile { op, .. } => {
-                let steps = Err("not looked at".to_owned());
-                if let Some(events) = self.events.upgrade() {
-                    let _ = events.send(Message::Event(Box::new(Event::Reconciled { op, steps })));
-                }
+            Effect::Reconcile { op, node, indexes } => {
+                let (client, planner, events) = (self.client.clone(), self.planner.clone(), self.events.clone());
+                tokio::spawn(async move {
+                    let steps = reconcile(&client, &planner, &node, &indexes).await;
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.send(Message::Event(Box::new(Event::Reconciled { op, steps })));
+                    }
+                });
             }
-            Effect::DropPage(_) => {}
+            Effect::DropPage(page) => self.client.drop_page(page),
             Effect::TaskChanged { status, .. } => self.metrics.task_changed(status),
             Effect::Alert(alert) => self.alert(&alert),
             Effect::Persist(_) | Effect::MapChanged { .. } | Effect::WakeAt(_) => {}

@@ -54,7 +54,7 @@ pub struct Running {
 /// Starts. `default_keys` are stored at the first start.
 ///
 /// # Errors
-/// The store, a configuration that does not fit what the store holds, the HTTP client.
+/// The store, a configuration that does not fit what the store holds, a node's CA bundle that cannot be used.
 pub async fn start(
     config: &Config,
     planner: Arc<dyn Planner>,
@@ -82,7 +82,10 @@ pub async fn start(
         warn!("no master key: nodes are open, and late writes cannot be fenced");
     }
     let clock = Clock::start();
-    let client = Client::new(&config.nodes, &config.secrets, &identity.id)?;
+    let client = Client::new(&config.secrets, &identity.id, identity.shards, metrics.copied().clone());
+    if let Some(fault) = client.set_nodes(&config.nodes).into_iter().next() {
+        bail!(fault);
+    }
     let indexes: Indexes = snapshot.indexes.iter().map(|index| (index.uid.clone(), Arc::new(index.clone()))).collect();
     let (sequencer, first) = Sequencer::new(sequencing(config, &identity), snapshot, clock.now_ms());
     let shared = Arc::new(Shared::new(sequencer.map(), indexes, keys));

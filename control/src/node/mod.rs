@@ -1,16 +1,18 @@
 //! The client of the nodes: what the sequencer asks for ([`Client::act`]) and plain requests ([`Client::call`]).
 
-pub(crate) mod copy;
+mod address;
+mod copy;
 mod fence;
 mod keys;
 mod tasks;
-#[cfg(test)]
-mod tests;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use address::AddressFault;
+use address::{Address, Addresses};
 use bytes::Bytes;
+pub use copy::Copied;
 use miroir_core::error::ErrorBody;
 use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault};
 use serde::Deserialize;
@@ -19,18 +21,15 @@ use serde_json::Value;
 use crate::cluster::{FoundIndex, NodeAnswer, NodeFault, NodeRequest, Secrets};
 use crate::config::Node;
 
-/// Nodes close idle connections after 5 s; ours go before that, so that a request seldom meets a closing one.
-const IDLE: Duration = Duration::from_secs(4);
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(1);
-
 /// Talks to all nodes. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    urls: BTreeMap<String, reqwest::Url>,
+    addresses: Arc<Addresses>,
     master_key: Option<String>,
     cluster: String,
+    shards: u32,
+    pages: copy::Pages,
+    copied: Copied,
 }
 
 /// With which right a request goes out.
@@ -43,20 +42,23 @@ pub(crate) enum Right<'a> {
 }
 
 impl Client {
-    /// A client for these nodes; `cluster` is the cluster id, which names our write keys.
-    ///
-    /// # Errors
-    /// The TLS set-up's.
-    pub fn new(nodes: &[Node], secrets: &Secrets, cluster: &str) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        let urls = nodes.iter().map(|node| (node.id.clone(), node.url.clone())).collect();
-        Ok(Self { http, urls, master_key: secrets.master_key.clone(), cluster: cluster.to_owned() })
+    /// A client that knows no node yet; `cluster` is the cluster id, which names our write keys, and `shards` the number
+    /// of its shards. What is copied is counted in `copied`.
+    #[must_use]
+    pub fn new(secrets: &Secrets, cluster: &str, shards: u32, copied: Copied) -> Self {
+        Self {
+            addresses: Arc::default(),
+            master_key: secrets.master_key.clone(),
+            cluster: cluster.to_owned(),
+            shards,
+            pages: copy::Pages::default(),
+            copied,
+        }
+    }
+
+    /// Takes the list of nodes over. Returns what is wrong with some of them: nothing is sent to those.
+    pub fn set_nodes(&self, nodes: &[Node]) -> Vec<AddressFault> {
+        self.addresses.set(nodes)
     }
 
     /// A request with the right headers, for bodies that are streamed.
@@ -67,11 +69,10 @@ impl Client {
         path: &str,
         right: Right<'_>,
     ) -> Result<reqwest::RequestBuilder, NodeFault> {
-        let base = self.urls.get(node).ok_or(NodeFault::NoSuchNode)?;
-        let not_sent = |text: String| NodeFault::NotSent(text);
-        let url = base.join(path).map_err(|error| not_sent(error.to_string()))?;
-        let method = method.parse().map_err(|_| not_sent(format!("method {method}")))?;
-        let request = self.http.request(method, url);
+        let Address { url, http, .. } = self.addresses.get(node).ok_or(NodeFault::NoSuchNode)?;
+        let url = url.join(path).map_err(|error| NodeFault::NotSent(error.to_string()))?;
+        let method = method.parse().map_err(|_| NodeFault::NotSent(format!("method {method}")))?;
+        let request = http.map_err(NodeFault::NotSent)?.request(method, url);
         Ok(match right {
             Right::Master => match &self.master_key {
                 Some(key) => request.bearer_auth(key),
@@ -135,13 +136,7 @@ impl Client {
                     let request = NodeRequest { method: "POST".to_owned(), path, body: None };
                     self.enqueue(node, &request, key.as_deref(), timeout).await
                 }
-                NodeAction::ListKeys { .. }
-                | NodeAction::Digests { .. }
-                | NodeAction::FetchPage { .. }
-                | NodeAction::PutPage { .. }
-                | NodeAction::DeleteKeys { .. }
-                | NodeAction::DeleteShard { .. }
-                | NodeAction::CountShard { .. } => Err(Fault::NotSent),
+                action => self.copy(node, action, timeout).await,
             }
         };
         tokio::time::timeout(timeout, work).await.unwrap_or(Err(Fault::Unknown))

@@ -8,7 +8,8 @@ mod stream;
 use std::time::Duration;
 
 use miroir_core::tag::filter_clause;
-use miroir_sequencer::{NodeAnswer as Answer, NodeFault as Fault};
+use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault, PageId};
+use prometheus_client::metrics::counter::Counter;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -18,217 +19,186 @@ use stream::{Listed, Unreadable};
 
 use super::{Client, Right, enqueued, receive};
 
-/// Documents asked for in one request when whole shards are read: bounds what a node holds in memory for an answer.
+/// Documents asked for in one request where whole shards are read: bounds what a node holds in memory for an answer.
 const READ_AT_ONCE: usize = 500;
 
 /// More documents than any node has.
 const ALL: u32 = u32::MAX;
 
-/// An index, as far as copying needs to know it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Index uid.
-    pub(crate) index: &'a str,
-    /// Its primary key.
-    pub(crate) primary_key: &'a str,
-    /// Number of shards of the cluster.
-    pub(crate) shards: u32,
+/// What was copied in the life of this process.
+#[derive(Clone, Debug, Default)]
+pub struct Copied {
+    /// Documents that nodes took.
+    pub documents: Counter,
+    /// Their bytes.
+    pub bytes: Counter,
 }
 
-/// Documents kept in the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fetched {
-    /// Number of the page.
-    pub(crate) page: u64,
-    /// Keys of the documents found; those asked for and not among them do not exist.
-    pub(crate) keys: Vec<String>,
-    /// Bytes of the documents.
-    pub(crate) bytes: u64,
-}
-
-/// What a read came to, other than a fault.
-#[derive(Debug)]
-pub(crate) enum Outcome<T> {
-    /// The answer.
-    Done(T),
-    /// The node's own 4xx or 5xx.
-    Refused(Answer),
-}
-
-impl<T> From<Listed<T>> for Outcome<T> {
-    fn from(listed: Listed<T>) -> Self {
-        match listed {
-            Listed::Read(value, _) => Self::Done(value),
-            Listed::Refused(answer) => Self::Refused(answer),
-        }
-    }
-}
+/// Documents with their keys.
+type Documents = Vec<(String, Box<RawValue>)>;
 
 fn stored(document: &RawValue) -> Result<Stored<'_>, Unreadable> {
     Stored::read(document).map_err(|error| Unreadable(error.to_string()))
 }
 
-fn id(document: &RawValue, primary_key: &str) -> Result<String, Unreadable> {
-    stored(document)?.id(primary_key).ok_or_else(|| Unreadable(format!("a document without `{primary_key}`")))
+fn id(document: &Stored<'_>, primary_key: &str) -> Result<String, Unreadable> {
+    document.id(primary_key).ok_or_else(|| Unreadable(format!("a document without `{primary_key}`")))
 }
 
 impl Client {
-    /// The keys of a shard, from one request and so from one state of the index.
-    pub(crate) async fn list_shard(
-        &self,
-        node: &str,
-        place: Place<'_>,
-        shard: u32,
-        timeout: Duration,
-    ) -> Result<Outcome<Vec<String>>, Fault> {
-        let filter = filter_clause(&[shard], place.shards);
-        let body = json!({ "filter": filter, "fields": [place.primary_key], "limit": ALL });
-        let key = place.primary_key.to_owned();
-        let keep = move |keys: &mut Vec<String>, document: Box<RawValue>| {
-            keys.push(id(&document, &key)?);
-            Ok(())
-        };
-        Ok(self.list(node, place.index, &body, timeout, Vec::new(), keep).await?.into())
+    /// Carries out those of the sequencer's actions that are about a shard's documents.
+    pub(super) async fn copy(&self, node: &str, action: NodeAction, timeout: Duration) -> Result<Answer, Fault> {
+        match action {
+            NodeAction::ListKeys { index, primary_key, shard } => {
+                Ok(match self.list_keys_of(node, &index, &primary_key, shard, timeout).await? {
+                    Listed::Read(keys, _) => Answer::Keys(keys),
+                    Listed::Refused(answer) => answer,
+                })
+            }
+            NodeAction::Digests { index, primary_key, shard, keys } => {
+                self.digests(node, &index, &primary_key, shard, keys, timeout).await
+            }
+            NodeAction::FetchPage { index, primary_key, keys } => {
+                self.fetch_page(node, &index, &primary_key, &keys, timeout).await
+            }
+            NodeAction::PutPage { key, index, primary_key, page, without, metadata } => {
+                let page = self.pages.get(page).ok_or(Fault::NotSent)?;
+                let (body, documents) = page.body(&without);
+                let bytes = body.len();
+                let path = format!("/indexes/{index}/documents");
+                let request = self.request(node, "POST", &path, Right::Key(key.as_deref()))?;
+                let request = request.query(&[("primaryKey", primary_key), ("customMetadata", metadata)]);
+                let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+                let answer = enqueued(&receive(request.timeout(timeout)).await?)?;
+                if matches!(answer, Answer::Enqueued { .. }) {
+                    self.copied.documents.inc_by(documents);
+                    self.copied.bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+                }
+                Ok(answer)
+            }
+            NodeAction::DeleteKeys { key, index, keys, metadata } => {
+                let path = format!("/indexes/{index}/documents/delete-batch");
+                self.post(node, key, &path, &json!(keys), metadata, timeout).await
+            }
+            NodeAction::DeleteShard { key, index, shard, metadata } => {
+                let path = format!("/indexes/{index}/documents/delete");
+                self.post(node, key, &path, &json!({ "filter": self.of_shard(shard) }), metadata, timeout).await
+            }
+            NodeAction::CountShard { index, shard } => {
+                let body = json!({ "filter": self.of_shard(shard), "limit": 0 });
+                Ok(match self.list(node, &index, &body, timeout, (), |(), _| Ok(())).await? {
+                    Listed::Read((), total) => Answer::Count(total),
+                    Listed::Refused(answer) => answer,
+                })
+            }
+            _ => Err(Fault::NotSent),
+        }
     }
 
-    /// Key and digest of these documents, or of all of the shard. Documents are read in several requests: what a write
-    /// touches meanwhile may be seen before or after it.
-    pub(crate) async fn digests(
+    fn of_shard(&self, shard: u32) -> String {
+        filter_clause(&[shard], self.shards)
+    }
+
+    /// The keys of a shard, from one request and so from one state of the index.
+    async fn list_keys_of(
         &self,
         node: &str,
-        place: Place<'_>,
+        index: &str,
+        primary_key: &str,
+        shard: u32,
+        timeout: Duration,
+    ) -> Result<Listed<Vec<String>>, Fault> {
+        let body = json!({ "filter": self.of_shard(shard), "fields": [primary_key], "limit": ALL });
+        let primary_key = primary_key.to_owned();
+        let keep = move |keys: &mut Vec<String>, document: Box<RawValue>| {
+            keys.push(id(&stored(&document)?, &primary_key)?);
+            Ok(())
+        };
+        self.list(node, index, &body, timeout, Vec::new(), keep).await
+    }
+
+    /// Key and digest of these documents, or of all of the shard. They are read in several requests: what a write
+    /// touches meanwhile is seen before it, after it, or not at all.
+    async fn digests(
+        &self,
+        node: &str,
+        index: &str,
+        primary_key: &str,
         shard: u32,
         keys: Option<Vec<String>>,
         timeout: Duration,
-    ) -> Result<Outcome<Vec<(String, u128)>>, Fault> {
+    ) -> Result<Answer, Fault> {
         let keys = match keys {
             Some(keys) => keys,
-            None => match self.list_shard(node, place, shard, timeout).await? {
-                Outcome::Done(keys) => keys,
-                Outcome::Refused(answer) => return Ok(Outcome::Refused(answer)),
+            None => match self.list_keys_of(node, index, primary_key, shard, timeout).await? {
+                Listed::Read(keys, _) => keys,
+                Listed::Refused(answer) => return Ok(answer),
             },
         };
-        let filter = filter_clause(&[shard], place.shards);
         let mut digests = Vec::with_capacity(keys.len());
         for keys in keys.chunks(READ_AT_ONCE) {
+            let filter = self.of_shard(shard);
             let body = json!({ "ids": keys, "filter": filter, "retrieveVectors": true, "limit": keys.len() });
-            let key = place.primary_key.to_owned();
+            let primary_key = primary_key.to_owned();
             let keep = move |digests: &mut Vec<(String, u128)>, document: Box<RawValue>| {
-                digests.push((id(&document, &key)?, stored(&document)?.digest()));
+                let document = stored(&document)?;
+                digests.push((id(&document, &primary_key)?, document.digest()));
                 Ok(())
             };
-            match self.list(node, place.index, &body, timeout, digests, keep).await? {
+            match self.list(node, index, &body, timeout, digests, keep).await? {
                 Listed::Read(more, _) => digests = more,
-                Listed::Refused(answer) => return Ok(Outcome::Refused(answer)),
+                Listed::Refused(answer) => return Ok(answer),
             }
         }
-        Ok(Outcome::Done(digests))
+        Ok(Answer::Digests(digests))
     }
 
-    /// Fetches documents with their vectors and keeps them. The engine states the vectors of every embedder of the
-    /// index, also that there are none: written to another node as they are, they leave nothing of what was there.
-    pub(crate) async fn fetch_page(
+    /// Reads documents with their vectors and keeps them. The engine states the vectors of every embedder of the index,
+    /// also that there are none: written to another node as they are, they leave nothing of what was there.
+    async fn fetch_page(
         &self,
         node: &str,
-        place: Place<'_>,
+        index: &str,
+        primary_key: &str,
         keys: &[String],
-        pages: &Pages,
         timeout: Duration,
-    ) -> Result<Outcome<Fetched>, Fault> {
+    ) -> Result<Answer, Fault> {
         let body = json!({ "ids": keys, "retrieveVectors": true, "limit": keys.len() });
-        let key = place.primary_key.to_owned();
-        let keep = move |found: &mut Vec<(String, Box<RawValue>)>, document: Box<RawValue>| {
-            // Without a tag nobody can find it, and it is none of ours.
-            if stored(&document)?.is_tagged() {
-                found.push((id(&document, &key)?, document));
+        let primary_key = primary_key.to_owned();
+        let keep = move |found: &mut Documents, document: Box<RawValue>| {
+            let read = stored(&document)?;
+            // Without a tag it is none of ours: no search finds it.
+            if read.is_tagged() {
+                found.push((id(&read, &primary_key)?, document));
             }
             Ok(())
         };
-        let found = match self.list(node, place.index, &body, timeout, Vec::new(), keep).await? {
+        let found = match self.list(node, index, &body, timeout, Vec::new(), keep).await? {
             Listed::Read(found, _) => found,
-            Listed::Refused(answer) => return Ok(Outcome::Refused(answer)),
+            Listed::Refused(answer) => return Ok(answer),
         };
-        let keys: Vec<String> = found.iter().map(|(key, _)| key.clone()).collect();
-        let bytes = found.iter().map(|(_, document)| document.get().len() as u64).sum();
-        let page = pages.keep(found).await.ok_or(Fault::NotSent)?;
-        Ok(Outcome::Done(Fetched { page, keys, bytes }))
+        let keys = found.iter().map(|(key, _)| key.clone()).collect();
+        let bytes: usize = found.iter().map(|(_, document)| document.get().len()).sum();
+        let page = self.pages.keep(found).await.ok_or(Fault::NotSent)?;
+        Ok(Answer::Page { page, keys, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
     }
 
-    /// Sends kept documents, but for those with these keys. Second: documents and bytes sent.
-    pub(crate) async fn put_page(
+    async fn post(
         &self,
         node: &str,
-        key: Option<&str>,
-        place: Place<'_>,
-        (pages, page, without): (&Pages, u64, &[String]),
-        metadata: &str,
-        timeout: Duration,
-    ) -> Result<(Answer, (u64, u64)), Fault> {
-        let page = pages.get(page).ok_or(Fault::NotSent)?;
-        let (body, documents) = page.body(without);
-        let bytes = body.len() as u64;
-        let path = format!("/indexes/{}/documents", place.index);
-        let query = [("primaryKey", place.primary_key), ("customMetadata", metadata)];
-        let request = self.request(node, "POST", &path, Right::Key(key))?.query(&query).timeout(timeout);
-        let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
-        Ok((enqueued(&receive(request).await?)?, (documents, bytes)))
-    }
-
-    /// Deletes documents by their keys.
-    pub(crate) async fn delete_keys(
-        &self,
-        node: &str,
-        key: Option<&str>,
-        index: &str,
-        keys: &[String],
-        metadata: &str,
-        timeout: Duration,
-    ) -> Result<Answer, Fault> {
-        let path = format!("/indexes/{index}/documents/delete-batch");
-        self.delete(node, key, &path, &json!(keys), metadata, timeout).await
-    }
-
-    /// Deletes all documents of a shard.
-    pub(crate) async fn delete_shard(
-        &self,
-        node: &str,
-        key: Option<&str>,
-        place: Place<'_>,
-        shard: u32,
-        metadata: &str,
-        timeout: Duration,
-    ) -> Result<Answer, Fault> {
-        let path = format!("/indexes/{}/documents/delete", place.index);
-        let body = json!({ "filter": filter_clause(&[shard], place.shards) });
-        self.delete(node, key, &path, &body, metadata, timeout).await
-    }
-
-    async fn delete(
-        &self,
-        node: &str,
-        key: Option<&str>,
+        key: Option<String>,
         path: &str,
         body: &Value,
-        metadata: &str,
+        metadata: String,
         timeout: Duration,
     ) -> Result<Answer, Fault> {
-        let request = self.request(node, "POST", path, Right::Key(key))?.query(&[("customMetadata", metadata)]);
-        enqueued(&receive(request.json(body).timeout(timeout)).await?)
+        let request = self.request(node, "POST", path, Right::Key(key.as_deref()))?;
+        let request = request.query(&[("customMetadata", metadata)]).json(body).timeout(timeout);
+        enqueued(&receive(request).await?)
     }
 
-    /// How many documents a node has of a shard.
-    pub(crate) async fn count_shard(
-        &self,
-        node: &str,
-        place: Place<'_>,
-        shard: u32,
-        timeout: Duration,
-    ) -> Result<Outcome<u64>, Fault> {
-        let body = json!({ "filter": filter_clause(&[shard], place.shards), "limit": 0 });
-        let listed = self.list(node, place.index, &body, timeout, (), |(), _| Ok(())).await?;
-        Ok(match listed {
-            Listed::Read((), total) => Outcome::Done(total),
-            Listed::Refused(answer) => Outcome::Refused(answer),
-        })
+    /// Forgets documents that were kept.
+    pub(crate) fn drop_page(&self, page: PageId) {
+        self.pages.drop_page(page);
     }
 }

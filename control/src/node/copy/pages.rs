@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::value::RawValue;
+use miroir_sequencer::PageId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Documents;
 
 /// Most bytes of documents held at a time, in KiB. Whoever wants to keep more waits until others are dropped.
 const CAPACITY_KIB: u32 = 128 * 1024;
 
-/// Documents with their keys.
+/// Documents with their keys, and the room that they take.
 #[derive(Debug)]
 pub(super) struct Page {
-    documents: Vec<(String, Box<RawValue>)>,
+    documents: Documents,
     _room: OwnedSemaphorePermit,
 }
 
@@ -40,7 +42,7 @@ impl Page {
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
     last: Arc<AtomicU64>,
-    held: Arc<Mutex<BTreeMap<u64, Arc<Page>>>>,
+    held: Arc<Mutex<BTreeMap<PageId, Arc<Page>>>>,
     room: Arc<Semaphore>,
 }
 
@@ -56,36 +58,38 @@ impl Pages {
         Self { last: Arc::default(), held: Arc::default(), room: Arc::new(room) }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Page>>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<PageId, Arc<Page>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps documents; gives the page's number, and none when the process ends. Waits while there is no room.
-    pub(super) async fn keep(&self, documents: Vec<(String, Box<RawValue>)>) -> Option<u64> {
+    /// Keeps documents; gives the page's name, none when the process ends. Waits while there is no room.
+    pub(super) async fn keep(&self, documents: Documents) -> Option<PageId> {
         let bytes: usize = documents.iter().map(|(key, document)| key.len() + document.get().len()).sum();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(CAPACITY_KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.ok()?;
-        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = PageId(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         self.held().insert(id, Arc::new(Page { documents, _room: room }));
         Some(id)
     }
 
     /// A page that has not been dropped.
-    pub(super) fn get(&self, id: u64) -> Option<Arc<Page>> {
+    pub(super) fn get(&self, id: PageId) -> Option<Arc<Page>> {
         self.held().get(&id).cloned()
     }
 
     /// Forgets a page.
-    pub(crate) fn drop_page(&self, id: u64) {
+    pub(super) fn drop_page(&self, id: PageId) {
         self.held().remove(&id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
 
-    fn documents(keys: &[&str], bytes: usize) -> Vec<(String, Box<RawValue>)> {
+    fn documents(keys: &[&str], bytes: usize) -> Documents {
         let raw =
             |key: &str| RawValue::from_string(format!("{{\"id\":\"{key}\",\"t\":\"{}\"}}", "x".repeat(bytes))).unwrap();
         keys.iter().map(|key| ((*key).to_owned(), raw(key))).collect()
