@@ -245,11 +245,29 @@ impl Leg {
         match (self.phase, self.flying.is_empty()) {
             (Phase::Torn, _) => Standing::Failed(self.failure(dispatch)),
             (_, false) => Standing::Open,
-            (_, true) => {
-                self.phase = Phase::Complete;
-                Standing::Complete
-            }
+            (_, true) => self.settle(dispatch),
         }
+    }
+
+    /// Puts the page together. An answer that fails at that is a node's failure like any other, but its hits cannot be
+    /// told from the rest any more.
+    fn settle(&mut self, dispatch: &Dispatch<'_>) -> Standing {
+        let Err(part) = self.gather.settle() else {
+            self.phase = Phase::Complete;
+            return Standing::Complete;
+        };
+        let node = self.parts.get(part).map(|part| part.node);
+        if let Some(node) = node {
+            dispatch.learn_trouble(node, &Trouble::Garbage);
+            self.troubles.push((node, Trouble::Garbage));
+        }
+        if node.is_some() && self.phase == Phase::Asking {
+            return Standing::Restart;
+        }
+        self.phase = Phase::Torn;
+        self.lost.clone_from(&self.shards);
+        self.answered = 0;
+        Standing::Failed(self.failure(dispatch))
     }
 
     fn ask_elsewhere(&mut self, dispatch: &mut Dispatch<'_>, mut shards: Vec<u32>) {

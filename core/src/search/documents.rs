@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::hits::{HitList, HitRules, Ranked};
-use super::merge::{Comparison, Merged};
+use super::merge::{BrokenList, Comparison, Merged, Place, Source};
 use super::query::{Filter, NotUnderstood, Query};
 use super::scan::Scanner;
 use super::{BadAnswer, Gather, IndexFacts, NodeRequest};
@@ -30,6 +30,16 @@ struct Answer {
     total: u64,
 }
 
+impl Source for Answer {
+    fn list(&self) -> &HitList {
+        &self.list
+    }
+
+    fn reach(&mut self, rank: usize) -> Result<bool, BadAnswer> {
+        Ok(self.list.get(rank).is_some())
+    }
+}
+
 /// A documents list over all shards.
 pub(super) struct Documents {
     index: String,
@@ -42,6 +52,9 @@ pub(super) struct Documents {
     step: Step,
     replay: NodeRequest,
     answers: BTreeMap<usize, Answer>,
+    page: Vec<Place>,
+    /// Bytes of the page, no less than it takes.
+    size: usize,
 }
 
 impl Documents {
@@ -71,7 +84,26 @@ impl Documents {
             step: if shallow { Step::All } else { Step::Totals },
             replay,
             answers: BTreeMap::new(),
+            page: Vec::new(),
+            size: 96,
         })
+    }
+
+    /// Merges the parts into the page.
+    fn merge(&mut self) -> Result<(), BrokenList> {
+        let mut skip = if self.step == Step::All { self.offset } else { 0 };
+        let mut merged = Merged::new(self.answers.values_mut(), Comparison::default())?;
+        while self.page.len() < self.limit
+            && let Some((place, size)) = merged.next(HitList::size)?
+        {
+            if skip > 0 {
+                skip = skip.saturating_sub(1);
+                continue;
+            }
+            self.size = self.size.saturating_add(size).saturating_add(1);
+            self.page.push(place);
+        }
+        Ok(())
     }
 
     /// Documents to skip and to take of one part.
@@ -157,25 +189,27 @@ impl Gather for Documents {
         parts
     }
 
+    fn settle(&mut self) -> Result<(), usize> {
+        self.merge().map_err(|broken| self.answers.keys().nth(broken.0).copied().unwrap_or_default())
+    }
+
     fn replay(&self) -> Option<NodeRequest> {
         Some(self.replay.clone())
     }
 
     fn finish(self: Box<Self>, _took_ms: u64) -> Vec<u8> {
         let total = self.answers.values().map(|answer| answer.total).fold(0, u64::saturating_add);
-        let skip = if self.step == Step::All { self.offset } else { 0 };
-        let answers: Vec<&Answer> = self.answers.values().collect();
-        let lists = answers.iter().map(|answer| &answer.list);
-        let page: Vec<_> = Merged::new(lists, Comparison::default()).skip(skip).take(self.limit).collect();
-        let size = page.iter().map(|(_, list, hit)| list.size(hit).saturating_add(1)).fold(96, usize::saturating_add);
-        let mut out = Vec::with_capacity(size);
+        let mut out = Vec::with_capacity(self.size);
         out.extend_from_slice(b"{\"results\":[");
-        for (number, (position, list, hit)) in page.into_iter().enumerate() {
+        let answers: Vec<&Answer> = self.answers.values().collect();
+        for (number, place) in self.page.iter().enumerate() {
             if number > 0 {
                 out.push(b',');
             }
-            let body = answers.get(position).map(|answer| answer.body.as_slice());
-            list.write(hit, body.unwrap_or_default(), None, &mut out);
+            let Some(answer) = answers.get(place.list) else { continue };
+            if let Some(hit) = answer.list.get(place.rank) {
+                answer.list.write(hit, &answer.body, None, &mut out);
+            }
         }
         let echo = format!("],\"offset\":{},\"limit\":{},\"total\":{total}}}", self.offset, self.limit);
         out.extend_from_slice(echo.as_bytes());
@@ -217,6 +251,7 @@ mod tests {
             }
             asked = documents.again();
         }
+        documents.settle().unwrap();
         let answer: serde_json::Value = serde_json::from_slice(&Box::new(documents).finish(0)).unwrap();
         let ids = answer["results"].as_array().unwrap().iter().map(|document| document["id"].as_u64().unwrap());
         (ids.collect(), answer["total"].as_u64().unwrap(), fetched)
@@ -249,6 +284,7 @@ mod tests {
         let answer = |rows: &[String]| format!(r#"{{"results":[{}],"total":2}}"#, rows.join(",")).into_bytes();
         documents.accept(0, answer(&[row(1, "1990"), row(2, "null")])).unwrap();
         documents.accept(1, answer(&[row(3, "2001"), row(4, "\"a\"")])).unwrap();
+        documents.settle().unwrap();
         assert_eq!(
             Box::new(documents).finish(0),
             br#"{"results":[{"id":3},{"id":1},{"id":4}],"offset":0,"limit":3,"total":4}"#

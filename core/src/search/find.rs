@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::answer::{Answer, Expected};
 use super::facets::Facets;
-use super::hits::HitRules;
-use super::merge::{Comparison, Merged};
+use super::hits::{Hit, HitList, HitRules};
+use super::merge::{BrokenList, Comparison, Merged, Place, Source};
 use super::paging::Paging;
 use super::query::{Filter, NotUnderstood, Query};
 use super::rank::is_semantic;
@@ -33,6 +33,19 @@ pub(super) struct Search {
     replay: NodeRequest,
     answers: BTreeMap<usize, Answer>,
     facets: Facets,
+    page: Page,
+}
+
+/// The hits that the client gets.
+#[derive(Debug, Default)]
+struct Page {
+    places: Vec<Place>,
+    /// Their bytes, no less than they take.
+    size: usize,
+    /// Hits that were left out for a value that had been seen.
+    repeated: u64,
+    /// Hits of the page that the vector side has found.
+    semantic: u64,
 }
 
 impl Search {
@@ -77,7 +90,41 @@ impl Search {
             replay,
             answers: BTreeMap::new(),
             facets: Facets::default(),
+            page: Page::default(),
         })
+    }
+
+    /// Merges the hits of all nodes into the page.
+    fn merge(&mut self) -> Result<Page, BrokenList> {
+        let (skip, take) = self.paging.window();
+        let end = skip.saturating_add(take).min(self.paging.needed(self.view.max_total_hits));
+        let distinct = self.rules.distinct.is_some();
+        let mut page = Page::default();
+        let mut accepted = 0usize;
+        let mut seen: HashSet<Box<str>> = HashSet::new();
+        let mut merged = Merged::new(self.answers.values_mut(), self.comparison)?;
+        // Values that repeat behind the page are not counted as hits either.
+        while accepted < end || distinct {
+            let look = |list: &HitList, hit: &Hit| {
+                let repeats = list.distinct(hit).iter().any(|value| seen.contains(value));
+                if !repeats {
+                    seen.extend(list.distinct(hit).iter().cloned());
+                }
+                (repeats, is_semantic(list.keys(hit)), list.size(hit))
+            };
+            let Some((place, (repeats, semantic, size))) = merged.next(look)? else { break };
+            if repeats {
+                page.repeated = page.repeated.saturating_add(1);
+                continue;
+            }
+            if accepted >= skip && accepted < end {
+                page.semantic = page.semantic.saturating_add(u64::from(semantic));
+                page.size = page.size.saturating_add(size).saturating_add(1);
+                page.places.push(place);
+            }
+            accepted = accepted.saturating_add(1);
+        }
+        Ok(page)
     }
 
     fn total(&self) -> u64 {
@@ -114,11 +161,25 @@ impl Gather for Search {
     }
 
     fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer> {
-        let expected = Expected { total: self.paging.total_name(), facets: self.facets_wanted };
+        let expected = Expected {
+            total: self.paging.total_name(),
+            facets: self.facets_wanted,
+            all_hits: self.rules.keep_score || self.rules.distinct.is_some(),
+        };
         let (answer, facets) = Answer::read(body, &self.rules, expected)?;
         self.facets.add(facets);
         self.answers.insert(part, answer);
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), usize> {
+        match self.merge() {
+            Ok(page) => {
+                self.page = page;
+                Ok(())
+            }
+            Err(broken) => Err(self.answers.keys().nth(broken.0).copied().unwrap_or_default()),
+        }
     }
 
     fn replay(&self) -> Option<NodeRequest> {
@@ -129,43 +190,22 @@ impl Gather for Search {
         let answers: Vec<&Answer> = self.answers.values().collect();
         let mut most_typos = MostTypos::default();
         if self.rules.keep_score {
-            for answer in &answers {
-                answer.hits.iter().for_each(|hit| most_typos.note(answer.hits.keys(hit)));
+            for list in answers.iter().map(|answer| answer.list()) {
+                list.iter().for_each(|hit| most_typos.note(list.keys(hit)));
             }
         }
-        let (skip, take) = self.paging.window();
-        let end = skip.saturating_add(take).min(self.paging.needed(self.view.max_total_hits));
-        let (mut accepted, mut repeated, mut semantic) = (0usize, 0u64, 0u64);
-        let mut seen: HashSet<&str> = HashSet::new();
-        let mut page = Vec::new();
-        let mut size = 512usize;
-        for (position, list, hit) in Merged::new(answers.iter().map(|answer| &answer.hits), self.comparison) {
-            let values = list.distinct(hit);
-            if values.iter().any(|value| seen.contains(&**value)) {
-                repeated = repeated.saturating_add(1);
-                continue;
-            }
-            seen.extend(values.iter().map(|value| &**value));
-            if accepted >= skip && accepted < end {
-                semantic = semantic.saturating_add(u64::from(is_semantic(list.keys(hit))));
-                size = size.saturating_add(list.size(hit)).saturating_add(1);
-                page.push((position, hit));
-            }
-            accepted = accepted.saturating_add(1);
-            if accepted >= end && self.rules.distinct.is_none() {
-                break;
-            }
-        }
-        let mut out = Vec::with_capacity(size);
+        let Page { places, size, repeated, semantic } = &self.page;
+        let mut out = Vec::with_capacity(size.saturating_add(512));
         out.extend_from_slice(b"{\"hits\":[");
-        for (number, (position, hit)) in page.into_iter().enumerate() {
+        for (number, place) in places.iter().enumerate() {
             if number > 0 {
                 out.push(b',');
             }
-            let Some(answer) = answers.get(position) else { continue };
+            let Some(answer) = answers.get(place.list) else { continue };
+            let Some(hit) = answer.list().get(place.rank) else { continue };
             let score = hit.score.filter(|_| self.rules.keep_score);
-            let score = score.and_then(|(_, score)| most_typos.score(answer.hits.keys(hit), score));
-            answer.hits.write(hit, &answer.body, score, &mut out);
+            let score = score.and_then(|(_, score)| most_typos.score(answer.list().keys(hit), score));
+            answer.list().write(hit, &answer.body, score, &mut out);
         }
         out.extend_from_slice(b"],\"query\":");
         out.extend_from_slice(self.q.as_bytes());
@@ -173,7 +213,7 @@ impl Gather for Search {
             answers.iter().find_map(|answer| of(answer).map(|span| answer.raw(span)))
         };
         optional("queryVector", first(|answer| answer.query_vector), &mut out);
-        let total = self.total().saturating_sub(repeated);
+        let total = self.total().saturating_sub(*repeated);
         out.extend_from_slice(format!(",\"processingTimeMs\":{took_ms},{}", self.paging.echo(total)).as_bytes());
         let slowest = answers.iter().max_by(|left, right| left.took_ms.total_cmp(&right.took_ms));
         let performance = slowest.and_then(|answer| answer.performance.map(|span| answer.raw(span)));

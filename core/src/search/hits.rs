@@ -27,18 +27,19 @@ pub(super) struct Hit {
 }
 
 /// By what the hits of an answer are ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ranked {
     /// `_rankingScoreDetails` of a search.
     Details,
     /// `_federation.weightedScoreValues` of a documents list.
     SortValues,
     /// Nothing: the order of parts and of hits within them.
+    #[default]
     Unranked,
 }
 
 /// What to do with the members of a hit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct HitRules {
     pub ranked: Ranked,
     /// Members that the client does not get (beside the reserved ones).
@@ -58,15 +59,7 @@ pub(super) struct HitRules {
 impl HitRules {
     /// Rules for hits without ranking, of which only the reserved members are hidden.
     pub fn plain(ranked: Ranked) -> Self {
-        Self {
-            ranked,
-            hidden: Vec::new(),
-            hidden_formatted: Vec::new(),
-            keep_score: false,
-            keep_details: false,
-            displayed: None,
-            distinct: None,
-        }
+        Self { ranked, ..Self::default() }
     }
 }
 
@@ -162,10 +155,19 @@ impl HitList {
         scanner.open_array()?;
         let mut first = true;
         while scanner.element(&mut first)? {
-            let hit = list.read_hit(scanner, rules)?;
-            list.hits.push(hit);
+            list.read_next(scanner, rules)?;
         }
         Ok(list)
+    }
+
+    /// Reads one hit, which stands behind those that have been read of the same bytes.
+    ///
+    /// # Errors
+    /// Where it is malformed, or lacks its ranking.
+    pub fn read_next(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<(), BadAnswer> {
+        let hit = self.read_hit(scanner, rules)?;
+        self.hits.push(hit);
+        Ok(())
     }
 
     /// Reads one hit, without adding it to the list.

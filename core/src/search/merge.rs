@@ -2,9 +2,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
+use super::BadAnswer;
 use super::hits::{Hit, HitList};
-use super::rank::{compare, is_semantic};
+use super::rank::{Key, compare, is_semantic};
 
 /// How hits of different lists are compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,88 +17,120 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    fn weighted(self, ratio: f64, head: &Head<'_>) -> f64 {
-        let score = head.hit.score.map_or(0.0, |(_, score)| score);
-        if is_semantic(head.keys()) { score * ratio } else { score * (1.0 - ratio) }
+    fn weighted(ratio: f64, hit: Option<&Hit>, semantic: bool) -> f64 {
+        let score = hit.and_then(|hit| hit.score).map_or(0.0, |(_, score)| score);
+        if semantic { score * ratio } else { score * (1.0 - ratio) }
     }
 
-    fn compare(self, left: &Head<'_>, right: &Head<'_>) -> Ordering {
-        match self.semantic_ratio {
-            Some(ratio) if is_semantic(left.keys()) != is_semantic(right.keys()) => {
-                self.weighted(ratio, left).total_cmp(&self.weighted(ratio, right))
+    fn compare<S: Source>(self, left: &Head<'_, S>, right: &Head<'_, S>) -> Ordering {
+        let (left_keys, right_keys) = (left.keys(), right.keys());
+        if let Some(ratio) = self.semantic_ratio {
+            let (of_left, of_right) = (is_semantic(left_keys), is_semantic(right_keys));
+            if of_left != of_right {
+                let left = Self::weighted(ratio, left.hit(), of_left);
+                return left.total_cmp(&Self::weighted(ratio, right.hit(), of_right));
             }
-            _ => compare(left.keys(), right.keys()),
         }
+        compare(left_keys, right_keys)
     }
 }
 
-struct Head<'a> {
-    list: &'a HitList,
-    hit: &'a Hit,
+/// A ranked list whose hits may still have to be read.
+pub(super) trait Source {
+    /// The hits that have been read.
+    fn list(&self) -> &HitList;
+
+    /// Reads on until there is a hit of this rank; false where the list ends before.
+    ///
+    /// # Errors
+    /// Where what comes next is no hit.
+    fn reach(&mut self, rank: usize) -> Result<bool, BadAnswer>;
+}
+
+struct Head<'a, S> {
+    source: &'a mut S,
     position: usize,
     rank: usize,
     comparison: Comparison,
 }
 
-impl<'a> Head<'a> {
-    fn keys(&self) -> &'a [super::rank::Key] {
-        self.list.keys(self.hit)
+impl<S: Source> Head<'_, S> {
+    fn hit(&self) -> Option<&Hit> {
+        self.source.list().get(self.rank)
+    }
+
+    fn keys(&self) -> &[Key] {
+        let list = self.source.list();
+        list.get(self.rank).map(|hit| list.keys(hit)).unwrap_or_default()
     }
 }
 
-impl Ord for Head<'_> {
+impl<S: Source> Ord for Head<'_, S> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.comparison.compare(self, other).then_with(|| other.position.cmp(&self.position))
     }
 }
 
-impl PartialOrd for Head<'_> {
+impl<S: Source> PartialOrd for Head<'_, S> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head<'_> {
+impl<S: Source> PartialEq for Head<'_, S> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Head<'_> {}
+impl<S: Source> Eq for Head<'_, S> {}
+
+/// The list at this position is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BrokenList(pub usize);
+
+/// Where a hit stands: the position of its list, and its rank there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub list: usize,
+    pub rank: usize,
+}
 
 /// The hits of all lists in merged order: by their keys, then by the position of their list. The order within a list is
-/// never changed.
-pub(super) struct Merged<'a> {
-    heads: BinaryHeap<Head<'a>>,
+/// never changed, and of each list no more is read than what comes out and the one hit after it.
+pub(super) struct Merged<'a, S> {
+    heads: BinaryHeap<Head<'a, S>>,
 }
 
-impl<'a> Merged<'a> {
+impl<'a, S: Source> Merged<'a, S> {
     /// Starts at the first hit of each list.
-    pub fn new(lists: impl Iterator<Item = &'a HitList>, comparison: Comparison) -> Self {
-        let head = |(position, list): (usize, &'a HitList)| {
-            Some(Head { list, hit: list.get(0)?, position, rank: 0, comparison })
-        };
-        Self { heads: lists.enumerate().filter_map(head).collect() }
-    }
-}
-
-impl<'a> Iterator for Merged<'a> {
-    /// Position of the list, and the hit.
-    type Item = (usize, &'a HitList, &'a Hit);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut head = self.heads.peek_mut()?;
-        let found = (head.position, head.list, head.hit);
-        let rank = head.rank.saturating_add(1);
-        match head.list.get(rank) {
-            Some(hit) => {
-                head.rank = rank;
-                head.hit = hit;
-            }
-            None => {
-                std::collections::binary_heap::PeekMut::pop(head);
+    ///
+    /// # Errors
+    /// Where the first of a list cannot be read.
+    pub fn new(lists: impl Iterator<Item = &'a mut S>, comparison: Comparison) -> Result<Self, BrokenList> {
+        let mut heads = BinaryHeap::with_capacity(lists.size_hint().0);
+        for (position, source) in lists.enumerate() {
+            if source.reach(0).map_err(|_| BrokenList(position))? {
+                heads.push(Head { source, position, rank: 0, comparison });
             }
         }
-        Some(found)
+        Ok(Self { heads })
+    }
+
+    /// The next hit, and what `look` makes of it.
+    ///
+    /// # Errors
+    /// Where the hit after it in its list cannot be read.
+    pub fn next<T>(&mut self, look: impl FnOnce(&HitList, &Hit) -> T) -> Result<Option<(Place, T)>, BrokenList> {
+        let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
+        let place = Place { list: head.position, rank: head.rank };
+        let Some(seen) = head.hit().map(|hit| look(head.source.list(), hit)) else { return Ok(None) };
+        let rank = head.rank.saturating_add(1);
+        if head.source.reach(rank).map_err(|_| BrokenList(place.list))? {
+            head.rank = rank;
+        } else {
+            PeekMut::pop(head);
+        }
+        Ok(Some((place, seen)))
     }
 }

@@ -72,7 +72,7 @@ pub trait Gather {
     ///
     /// # Errors
     /// [`BadAnswer`]: nothing of the answer was kept, and the same shards can be asked for again under any number that
-    /// has not been accepted.
+    /// has not been accepted. Faults in what only the page needs may be told by [`Gather::settle`] instead.
     fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer>;
 
     /// Parts to be asked once more, after every part has been accepted: the same number, clause and node as before, the
@@ -80,6 +80,15 @@ pub trait Gather {
     /// how many documents each part has, and then only the parts that the page lies in.)
     fn again(&mut self) -> Vec<usize> {
         Vec::new()
+    }
+
+    /// Puts the page together, once every part has been accepted and nothing is to be asked again. Comes before
+    /// [`Gather::finish`].
+    ///
+    /// # Errors
+    /// The number of a part whose answer turns out to be unusable: nothing can come of this gather any more.
+    fn settle(&mut self) -> Result<(), usize> {
+        Ok(())
     }
 
     /// The client's own request made cheap (no hits), to be sent to one node when a node has refused a rewritten one

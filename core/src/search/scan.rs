@@ -49,6 +49,11 @@ impl<'a> Scanner<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// A scanner that goes on where another one stood.
+    pub fn resumed(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
     /// Position of the next byte.
     pub fn at(&self) -> usize {
         self.at

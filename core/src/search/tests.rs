@@ -91,6 +91,7 @@ fn search(docs: &[Doc], body: &Value) -> Value {
         let answer = node(docs, part, &gather.request("clause", part));
         gather.accept(part, answer).unwrap();
     }
+    gather.settle().unwrap();
     serde_json::from_slice(&gather.finish(1)).unwrap()
 }
 
@@ -162,6 +163,7 @@ proptest! {
         let at = at % answer.len();
         answer[at] = byte;
         let _ = gather.accept(0, answer);
+        let _ = gather.settle();
         let _ = gather.finish(1);
     }
 
@@ -206,6 +208,45 @@ fn answers_that_lack_something_are_refused() {
     let good = format!(r#"{{"hits":[{{"_rankingScoreDetails":{details}}}],"estimatedTotalHits":1}}"#);
     assert!(plan(&json!({})).accept(0, good.clone().into_bytes()).is_ok());
     assert!(plan(&json!({ "facets": ["a"] })).accept(0, good.into_bytes()).is_err());
+}
+
+/// An answer with these hits, as the engine writes it.
+fn answer_of(hits: &[&str]) -> Vec<u8> {
+    format!(r#"{{"hits":[{}],"query":"","processingTimeMs":1,"estimatedTotalHits":9}}"#, hits.join(",")).into_bytes()
+}
+
+fn typos(count: u32, rest: &str) -> String {
+    format!(
+        r#"{{"_rankingScoreDetails":{{"typo":{{"order":0,"typoCount":{count},"maxTypoCount":9,"score":0.1}}}},"n":{count}{rest}}}"#
+    )
+}
+
+#[test]
+fn a_broken_hit_behind_the_page_is_of_no_interest_and_one_on_it_names_its_part() {
+    let (good, late) = (typos(0, ""), typos(3, ""));
+    for (limit, expected) in [(2, Ok(())), (3, Err(7))] {
+        let mut gather = plan(&json!({ "limit": limit }));
+        gather.accept(4, answer_of(&[&good, &late])).unwrap();
+        gather.accept(7, answer_of(&[&good, &typos(1, ""), r#"{"n":2}"#])).unwrap();
+        assert_eq!(gather.settle(), expected, "{limit}");
+    }
+}
+
+#[test]
+fn what_looks_like_the_end_of_the_hits_within_a_hit_is_not_it() {
+    for rest in [r#","a":[{"b":[1],"query":2}]"#, r#","a":"],\"query\":""#, r#","a":{"b":[],"query":{}}"#] {
+        for last in [false, true] {
+            let (odd, plain) = (typos(1, rest), typos(2, ""));
+            let hits = if last { [plain.as_str(), odd.as_str()] } else { [odd.as_str(), plain.as_str()] };
+            let mut gather = plan(&json!({}));
+            gather.accept(0, answer_of(&hits)).unwrap();
+            gather.settle().unwrap();
+            let answer: Value = serde_json::from_slice(&gather.finish(1)).unwrap();
+            assert_eq!(answer["hits"].as_array().unwrap().len(), 2, "{rest}");
+            let shown = answer["hits"].to_string();
+            assert!(shown.contains(rest), "{shown}");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Gathers that ask their parts a second time.
+//! Gathers that ask their parts a second time, or find at the end that a part is of no use.
 
 use super::*;
 
@@ -48,5 +48,33 @@ fn the_deadline_in_the_second_round_gives_no_torn_page() {
     drive.end("n1", ok);
     drive.end("n0", ok);
     drive.wake(31_000);
+    assert_eq!(drive.error().0, 503);
+}
+
+fn sour(call: &Call) -> CallResult {
+    match ok(call) {
+        CallResult::Answer { status, headers, body } => {
+            CallResult::Answer { status, headers, body: [b" ".as_slice(), &body].concat() }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn an_answer_that_fails_at_the_end_makes_all_start_anew_without_its_node() {
+    let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
+    drive.end("n0", ok);
+    drive.end("n1", sour);
+    drive.end("n2", ok);
+    assert_eq!(drive.asking(), ["n0", "n2"]);
+    drive.end_all(ok);
+    drive.assert_whole(16);
+}
+
+#[test]
+fn an_answer_that_fails_at_the_end_without_another_copy_fails_the_whole() {
+    let mut drive = Drive::search(shard_map(2, 1, 4), &healthy(), &[], "");
+    drive.end("n0", ok);
+    drive.end("n1", sour);
     assert_eq!(drive.error().0, 503);
 }
