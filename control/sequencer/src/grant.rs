@@ -139,7 +139,12 @@ impl Sequencer {
         let timing = self.config.timing.clone();
         let bytes_ms = waiting.begin.bytes / timing.bytes_per_ms.max(1);
         let deadline = self.now + timing.deadline + bytes_ms + timing.slack;
+        let epoch = self.meta.epoch;
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
+        if waiting.begin.incarnation.is_none() {
+            // Made for this write, or just before it: done only when filters can read it (F7).
+            ticket.row.epoch = ticket.row.epoch.max(epoch);
+        }
         ticket.row.parts = parts;
         ticket.row.stage = Stage::Granted;
         ticket.row.forget_ms = deadline + timing.commit_retry;

@@ -99,7 +99,7 @@ impl Sequencer {
             ticket.row.epoch = epoch;
         }
         if !self.is_adopted(uid) {
-            return self.at(self.now + crate::index_ops::LOOK_AGAIN, crate::state::Timer::Ticket(uid));
+            return self.wait_for_adoption(uid);
         }
         let verified = self.tickets.get(&uid).is_some_and(|ticket| ticket.verified);
         if verified || !self.verify(uid, &operation, &good) {

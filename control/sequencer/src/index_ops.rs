@@ -152,6 +152,8 @@ impl Sequencer {
                 ticket.row.epoch = epoch;
             }
             self.touch_ticket(uid);
+            self.wait_for_adoption(uid);
+            self.at(self.now + SWAP_NOTICE, Timer::Ticket(uid));
             return false;
         };
         self.is_adopted(uid) || since + SWAP_NOTICE <= self.now

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod api;
 mod audit;
+mod away;
 mod begin;
 mod cancel;
 mod commit;
@@ -68,6 +69,9 @@ pub struct Sequencer {
     idempotency: BTreeMap<String, IdempotencyRow>,
     /// Epoch since which maps keep readers from some copy of a shard, by placement and shard (F7).
     unread: BTreeMap<(u16, u32), u64>,
+    /// Epoch since which the last node that came back is read again: up to then, copies that are away may have been
+    /// read in its place (F7).
+    presence_epoch: u64,
     /// Begins that wait for a provisional primary key to be settled (F31), in order of arrival.
     parked: Vec<Waiting>,
     /// Tickets whose outcome only copies out of reach know, with index and shards: these are down.

@@ -6,7 +6,7 @@ use miroir_core::shardmap::{MapIndex, MapNode, NodeIndex, Placement, ShardMap, S
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Copy, Join, Live, N, Reach};
+use crate::state::{Join, Live, N, Reach};
 
 impl Sequencer {
     /// The map as of now. Costs time in shards × replicas.
@@ -45,7 +45,7 @@ impl Sequencer {
             for (shard, copies) in (0u32..).zip(shards) {
                 let listed = copies.iter().filter(|copy| matches!(copy.state, CopyState::InSync | CopyState::Stale));
                 owners.push(listed.clone().filter_map(|copy| position(copy.node)).collect());
-                let unread = listed.filter(|copy| !self.is_read(copies, copy));
+                let unread = listed.filter(|copy| !self.is_read((placement, shard), copies, copy));
                 stale
                     .extend(unread.filter_map(|copy| Some(StaleMark { placement, shard, node: position(copy.node)? })));
             }
@@ -77,12 +77,6 @@ impl Sequencer {
             _ => false,
         };
         node.row.away && (node.journal.iter().any(|entry| concerns(&entry.ticket)) || node.open.values().any(concerns))
-    }
-
-    /// A good copy on a node in contact is read; one on a node that is away only where there is no other (F15).
-    fn is_read(&self, copies: &[Copy], copy: &Copy) -> bool {
-        let present = |copy: &Copy| self.is_good(copy) && !self.nodes[copy.node].row.away;
-        self.is_good(copy) && (present(copy) || !copies.iter().any(present))
     }
 
     /// What an operator wants to see of the members, by id.

@@ -109,20 +109,10 @@ impl Sequencer {
         // What it had accepted before it was lost may still wait in its queue.
         let newest = node.open.keys().next_back().map_or(0, |uid| uid + 1);
         node.drain = node.row.floor.max(newest);
+        node.closing = false;
         self.alert("node_up", Some(n), "in contact and fenced".to_owned());
         self.check_drained(n);
         self.wake_tickets(n);
-    }
-
-    /// A node that came back is read again once its queue has caught up.
-    pub(crate) fn check_drained(&mut self, n: N) {
-        let node = &mut self.nodes[n];
-        let behind = node.open.keys().next().is_some_and(|uid| *uid < node.drain);
-        if node.row.away && !behind && node.reach == Reach::Up {
-            node.row.away = false;
-            self.out.nodes.insert(n);
-            self.touch_map();
-        }
     }
 
     /// Contact is lost: the node is unfenced, in no write set, and not read where another copy can be (F15).
@@ -140,6 +130,7 @@ impl Sequencer {
         node.reading = None;
         node.fails = 0;
         node.pause = first;
+        node.closing = false;
         if !node.row.away {
             node.row.away = true;
             self.out.nodes.insert(n);
@@ -202,6 +193,8 @@ impl Sequencer {
         node.open.clear();
         node.cleared.clear();
         node.doubtful.clear();
+        node.owes.clear();
+        (node.drain, node.owed) = (0, 0);
         node.journal.clear();
         node.journal_op = None;
         let id = node.row.id.clone();

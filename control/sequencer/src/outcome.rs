@@ -90,11 +90,7 @@ impl Sequencer {
         }
         let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
         if all && !self.is_adopted(uid) {
-            self.adopting.insert(uid);
-            if let Some(ticket) = self.tickets.get_mut(&uid) {
-                ticket.adopting = true;
-            }
-            return self.at(self.now + self.config.timing.vm_silent, Timer::Adoption);
+            return self.wait_for_adoption(uid);
         }
         self.conclude(uid, all, verdicts.contains(&Verdict::Applied));
     }
@@ -114,14 +110,15 @@ impl Sequencer {
         let over = ticket.live == Live::Over;
         let (mut applied, mut deviating, mut pending, mut away) = (false, Vec::new(), Vec::new(), Vec::new());
         for copy in self.shard_copies(placement, shard).iter().filter(|copy| self.is_good(copy)) {
-            let row = &self.nodes[copy.node].row;
+            let node = &self.nodes[copy.node];
+            let row = &node.row;
             let part = ticket.row.parts.iter().find(|part| part.node == row.id && part.shards.contains(&shard));
             let Some(part) = part else { continue };
             match &part.end {
                 Some(PartEnd::Succeeded { .. }) => applied = true,
                 Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
                 Some(_) => deviating.push(copy.node),
-                None if row.away => away.push(copy.node),
+                None if row.away && !node.closing => away.push((copy.node, part.task)),
                 None => pending.push(copy.node),
             }
         }
@@ -134,7 +131,7 @@ impl Sequencer {
             }
             // Whoever reads a copy that has not got this write must have learned not to: also where the copy was
             // given up by an earlier ticket.
-            let absent = away.iter().map(|n| self.nodes[*n].away_epoch).max().unwrap_or(0);
+            let absent = away.into_iter().map(|(n, task)| self.owe(n, placement, shard, task)).max().unwrap_or(0);
             let unread = self.unread.get(&(placement, shard)).copied().unwrap_or(0);
             self.needs_epoch(uid, absent.max(unread));
             // One that is away will be compared when it is back; the task does not wait for it.
@@ -159,7 +156,7 @@ impl Sequencer {
         }
         if !over {
             // It failed wherever it can be seen: that is the outcome, and who may still do it deviates.
-            for n in away {
+            for (n, _) in away {
                 self.mark_stale(placement, shard, n, &format!("may yet do what failed elsewhere of ticket {uid}"));
             }
         }
@@ -188,6 +185,15 @@ impl Sequencer {
         known && live.into_iter().all(|vm| vm.epoch >= ticket.row.epoch)
     }
 
+    /// Looks at a ticket again when the live VMs have adopted what it needs known.
+    pub(crate) fn wait_for_adoption(&mut self, uid: u32) {
+        self.adopting.insert(uid);
+        if let Some(ticket) = self.tickets.get_mut(&uid) {
+            ticket.adopting = true;
+        }
+        self.at(self.now + self.config.timing.vm_silent / 4, Timer::Adoption);
+    }
+
     pub(crate) fn check_adoption(&mut self) {
         let silent = self.config.timing.vm_silent;
         self.vms.retain(|_, vm| vm.heard + 6 * silent > self.now);
@@ -198,6 +204,7 @@ impl Sequencer {
                 // Judged anew: the replica that had done it may have lost its disk meanwhile.
                 ticket.adopting = false;
                 self.todo.insert(Todo::Judge(uid));
+                self.todo.insert(Todo::Grant(uid));
             }
         }
         if !self.adopting.is_empty() {

@@ -28,6 +28,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         locks: Locks::default(),
         idempotency: snapshot.idempotency.into_iter().map(|row| (row.scope.clone(), row)).collect(),
         unread: BTreeMap::new(),
+        presence_epoch: 0,
         parked: Vec::new(),
         held: BTreeMap::new(),
         key_users: BTreeMap::new(),
@@ -85,6 +86,9 @@ pub(crate) fn new_node(row: NodeRow, timing: &Timing) -> Node {
         journal: Default::default(),
         journal_op: None,
         drain: 0,
+        closing: false,
+        owed: 0,
+        owes: Default::default(),
         cleared: BTreeMap::new(),
         doubtful: BTreeMap::new(),
         away_epoch: 0,
@@ -185,8 +189,10 @@ impl Sequencer {
                 }
             }
         }
-        for node in self.nodes.iter_mut().filter(|node| node.row.away) {
-            node.away_epoch = epoch;
+        self.presence_epoch = epoch;
+        for n in (0..self.nodes.len()).filter(|n| self.nodes[*n].row.away).collect::<Vec<_>>() {
+            self.nodes[n].away_epoch = epoch;
+            self.owe_again(n);
         }
         for n in 0..self.nodes.len() {
             self.out.nodes.insert(n);

@@ -45,7 +45,14 @@ pub(crate) struct Node {
     pub(crate) cleared: BTreeMap<String, u32>,
     /// Tasks that report nothing, and the read that showed it first (F11).
     pub(crate) doubtful: BTreeMap<u32, u64>,
-    /// Epoch since which maps tell not to read it while another copy can be read.
+    /// All that it missed up to `drain` is done: from here on writes wait for it again, so that it gets to the end.
+    pub(crate) closing: bool,
+    /// Not read until its tasks below this uid have ended: others have been reported as done without it.
+    pub(crate) owed: u32,
+    /// While it is away: shards in which others have done writes that it has only accepted. It is not read there, not
+    /// even where no other copy can be.
+    pub(crate) owes: BTreeSet<(u16, u32)>,
+    /// Epoch since which maps keep readers from it, on account of being away or of owing.
     pub(crate) away_epoch: u64,
     pub(crate) version: Option<String>,
     /// The first attempt to reach it in this term is not over.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::wire;
 use miroir_sequencer::invariants::{self, Change, Document, Touch};
 use miroir_sequencer::*;
 
@@ -23,7 +24,7 @@ impl World {
         let Some(map) = self.vms[vm].map.clone() else { return };
         // A VM that control has not heard for a while is promised nothing (F7).
         let heard = self.vms[vm].heard.is_some_and(|at| at + 10_000 > self.net.now);
-        if !heard {
+        if !heard || map.map.epoch < self.disk_epoch {
             return;
         }
         let index = if self.net.random.chance(800) { "a" } else { "b" };
@@ -128,13 +129,36 @@ impl World {
         denied.map(|(write, _)| write.to_string()).collect()
     }
 
+    /// A write is acknowledged when, of every shard, a copy in sync has accepted it (protocol 1.1, step 5).
+    pub fn check_acceptance(&mut self, answer: &wire::CommitAnswer) {
+        let wire::CommitAnswer::Reply(wire::ControlReply { status: 202, body: Some(body), .. }) = answer else {
+            return;
+        };
+        let ticket = body.get("taskUid").and_then(serde_json::Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
+        let task = ticket.and_then(|ticket| self.control.tasks.get(&ticket));
+        // An answer that is given again says nothing about the copies of today.
+        let Some(task) = task.filter(|task| task.enqueued_ms == self.net.now) else { return };
+        let mut accepted: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        for entry in self.log.iter().filter(|entry| entry.ticket == Some(task.uid)) {
+            for shard in entry.work.shards(self.shards) {
+                accepted.entry(shard).or_default().insert(entry.node);
+            }
+        }
+        let lacking =
+            accepted.iter().find(|(shard, nodes)| !self.good_copies(**shard).iter().any(|n| nodes.contains(n)));
+        if let Some((shard, nodes)) = lacking {
+            let text = format!("task {} was acknowledged, but shard {shard} is only on nodes {nodes:?}", task.uid);
+            self.breaks(text);
+        }
+    }
+
     /// A change of incarnation has been noted.
     pub fn notice_disk(&mut self, row: &NodeRow) {
         let Some(node) = self.nodes.iter().position(|engine| engine.id == row.id) else { return };
         if self.changed[node].is_some_and(|before| row.incarnation > before) {
-            // Filters still learn of it; from here on the epoch guards reads.
+            // Filters still learn of it.
             self.changed[node] = None;
-            self.vms.iter_mut().for_each(|vm| vm.heard = None);
+            self.disk_epoch = self.control.sequencer.as_ref().map_or(0, Sequencer::epoch);
         }
     }
 
@@ -244,13 +268,7 @@ impl World {
             let mut orders: BTreeMap<&str, Vec<(u32, Vec<u32>)>> = BTreeMap::new();
             for entry in self.log.iter().filter(|entry| entry.node == node && entry.history == history) {
                 let Some(ticket) = entry.ticket else { continue };
-                let shards: BTreeSet<u32> = match &entry.work {
-                    Work::Add { documents, .. } => documents.iter().map(|(_, shard, _)| *shard).collect(),
-                    Work::Remove { ids, .. } => {
-                        ids.iter().map(|id| miroir_core::hash::shard_of(id.as_bytes(), self.shards)).collect()
-                    }
-                    _ => continue,
-                };
+                let shards = entry.work.shards(self.shards);
                 orders.entry(&entry.index).or_default().push((ticket, shards.into_iter().collect()));
             }
             let id = self.nodes[node].id.clone();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_core::tag;
+use miroir_core::{hash, tag};
 use miroir_sequencer::invariants::Document;
 use miroir_sequencer::{NodeStep, NodeTask, TaskStatus};
 use serde_json::Value;
@@ -22,6 +22,17 @@ pub enum Work {
     Settings { index: String, value: String },
     Swap { left: String, right: String },
     Nothing,
+}
+
+impl Work {
+    /// Shards of the documents that it names; none where it names none.
+    pub fn shards(&self, count: u32) -> BTreeSet<u32> {
+        match self {
+            Self::Add { documents, .. } => documents.iter().map(|(_, shard, _)| *shard).collect(),
+            Self::Remove { ids, .. } => ids.iter().map(|id| hash::shard_of(id.as_bytes(), count)).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ pub enum Fault {
     Cut(Party, Party),
     Mend(Party, Party),
     Operation,
+    Swap,
     Cancel,
     HollowQueue(usize),
     /// Somebody writes to a node directly, or a request of an earlier time turns up.
@@ -84,6 +85,7 @@ impl World {
                 (Fault::Cut(ends.0, ends.1), Some(Fault::Mend(ends.0, ends.1)))
             }
             "operation" => (Fault::Operation, None),
+            "swap" => (Fault::Swap, None),
             "cancel" => (Fault::Cancel, None),
             "hollow" => (Fault::HollowQueue(node), None),
             "stray" => (Fault::Stray(node), None),
@@ -115,6 +117,9 @@ impl World {
             Fault::Cut(a, b) => drop(self.net.cuts.insert((a.min(b), a.max(b)))),
             Fault::Mend(a, b) => drop(self.net.cuts.remove(&(a.min(b), a.max(b)))),
             Fault::Operation => self.some_operation(),
+            Fault::Swap => {
+                self.index_operation(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+            }
             Fault::Cancel => self.some_cancel(),
             Fault::Stray(node) => self.stray(node),
             Fault::HollowQueue(node) => {

@@ -146,7 +146,10 @@ impl World {
         match effect {
             Effect::Persist(records) => self.persist(records),
             Effect::Begun { request, answer } => self.reply(request, &answer),
-            Effect::Committed { request, answer } => self.reply(request, &answer),
+            Effect::Committed { request, answer } => {
+                self.check_acceptance(&answer);
+                self.reply(request, &answer);
+            }
             Effect::Renewed { request, answer } => self.reply(request, &answer),
             Effect::Reconcile { .. } | Effect::DropPage(_) => {}
             Effect::Admin { .. } => {}

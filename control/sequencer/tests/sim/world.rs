@@ -149,6 +149,9 @@ pub struct World {
     pub stats: Stats,
     /// Nodes whose disk was changed, and control's incarnation number before.
     pub changed: Vec<Option<u64>>,
+    /// Epoch of the map that tells of the latest change of a disk. One that is older knows nothing of it, and what is
+    /// read by it is the window that F9 leaves.
+    pub disk_epoch: u64,
     pub planted: Planted,
 }
 
@@ -184,6 +187,7 @@ impl World {
             traced: std::env::var_os("SIM_TRACE").is_some(),
             stats: Default::default(),
             changed: vec![None; count],
+            disk_epoch: 0,
             planted,
             swarm,
         };

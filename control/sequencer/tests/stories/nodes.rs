@@ -85,6 +85,58 @@ fn a_ticket_that_only_a_lost_node_may_have_waits_for_it_and_others_are_refused_a
     desk.granted(write("t3", &[0]));
 }
 
+/// A write that both nodes have accepted, and that only `n0` has done before it is reported; `n1` is away.
+fn owed(desk: &mut Desk) -> u32 {
+    let grant = desk.granted(write("t1", &[0]));
+    let done = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let open = desk.add_task("n1", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Enqueued, None);
+    silence(desk, "n1");
+    let said = [("n0", PartOutcome::Accepted { uid: done }), ("n1", PartOutcome::Accepted { uid: open })];
+    desk.commit(&grant, "t1", &said);
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+    open
+}
+
+fn unread(desk: &Desk) -> Vec<(u32, u16)> {
+    desk.sequencer.map().stale.iter().map(|mark| (mark.shard, mark.node)).collect()
+}
+
+#[test]
+fn a_copy_that_has_not_done_what_was_reported_is_not_read_even_as_the_last_one() {
+    let mut desk = pair();
+    let task = owed(&mut desk);
+    silence(&mut desk, "n0");
+    assert_eq!(unread(&desk), [(0, 1)], "shard 1 misses nothing anywhere");
+    desk.restart();
+    desk.wait(1_500);
+    assert_eq!(unread(&desk), [(0, 1)], "a new leader knows it too");
+    desk.end_task("n1", task, TaskStatus::Succeeded, Some(1));
+    wake(&mut desk, "n1");
+    assert_eq!(unread(&desk), [(0, 0), (1, 0)], "now the other one is behind");
+}
+
+#[test]
+fn a_node_is_read_again_with_all_that_was_reported_while_it_caught_up() {
+    let mut desk = pair();
+    let first = owed(&mut desk);
+    wake(&mut desk, "n1");
+    assert_eq!(phase(&desk, "n1"), "catching_up");
+    let grant = desk.granted(write("t2", &[0]));
+    let done = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let second = desk.add_task("n1", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Enqueued, None);
+    let said = [("n0", PartOutcome::Accepted { uid: done }), ("n1", PartOutcome::Accepted { uid: second })];
+    desk.commit(&grant, "t2", &said);
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded, "nobody waits for a node that catches up");
+    desk.end_task("n1", first, TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!(phase(&desk, "n1"), "catching_up", "it has not done the second write");
+    desk.end_task("n1", second, TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!(phase(&desk, "n1"), "ready");
+}
+
 #[test]
 fn an_emptied_disk_is_another_incarnation() {
     let mut desk = pair();

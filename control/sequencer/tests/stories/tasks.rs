@@ -119,6 +119,28 @@ fn a_silent_filter_does_not_hold_success_for_ever() {
 }
 
 #[test]
+fn a_first_write_is_done_only_when_live_filters_know_its_index() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let epoch = desk.sequencer.epoch();
+    heartbeat(&mut desk, "vm1", epoch);
+    let grant = desk.granted(Begin { index: "b".into(), ..write("t1", &[0]) });
+    let parts: Vec<(String, PartOutcome)> = ["n0", "n1"]
+        .map(|node| {
+            let uid = desk.add_task(node, Some(&grant.metadata), ADD, Some("b"), TaskStatus::Succeeded, Some(1));
+            (node.to_owned(), PartOutcome::Accepted { uid })
+        })
+        .into();
+    let said: Vec<(&str, PartOutcome)> = parts.iter().map(|(node, said)| (node.as_str(), said.clone())).collect();
+    desk.commit(&grant, "t1", &said);
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
+    let epoch = desk.sequencer.epoch();
+    heartbeat(&mut desk, "vm1", epoch);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
 fn a_canceled_task_is_canceled_on_all_nodes() {
     let mut desk = pair();
     let (grant, _) = open(&mut desk, write("t1", &[0]), ADD);
