@@ -2,8 +2,8 @@
 
 use miroir_sequencer::planted::Planted;
 
-use crate::swarm::Swarm;
 use crate::run;
+use crate::swarm::Swarm;
 
 /// Runs seeds of a mixture with a bug planted until one breaks an invariant; that seed must be clean without the bug.
 fn finds(name: &str, planted: Planted, mixture: impl Fn(u64) -> Swarm) {
