@@ -3,9 +3,9 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use twox_hash::XxHash3_64;
-
 use super::NodeSpec;
+use super::ranking::{Ranking, score};
+use super::zones::Zones;
 
 /// What a pass over the pairs may overlook. Later passes only complete shards that earlier ones left short.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Pass {
     Bounded,
     /// Full nodes are taken too.
     Unbounded,
-    /// Zones are overlooked as well: there are fewer than copies.
+    /// Zones are overlooked as well: those that have room have no node left.
     AnyZone,
 }
 
@@ -47,39 +47,18 @@ impl Eq for Pair {}
 
 pub(super) struct Matching<'a> {
     nodes: &'a [NodeSpec],
-    zones: &'a [usize],
+    zones: &'a Zones,
     shares: &'a [f64],
     copies: usize,
     capacity: Vec<f64>,
     load: Vec<u32>,
-    /// Per shard all nodes with their scores, best first.
-    choices: Vec<Vec<(f64, usize)>>,
+    ranking: Ranking<'a>,
     pub(super) owners: Vec<Vec<usize>>,
 }
 
 impl<'a> Matching<'a> {
-    pub(super) fn new(
-        nodes: &'a [NodeSpec],
-        shards: u32,
-        copies: usize,
-        zones: &'a [usize],
-        shares: &'a [f64],
-    ) -> Self {
-        let choices = (0..shards)
-            .map(|shard| {
-                let mut ranked: Vec<(f64, usize)> = nodes
-                    .iter()
-                    .zip(shares)
-                    .enumerate()
-                    .map(|(at, (node, share))| (score(&node.id, shard, *share), at))
-                    .collect();
-                ranked.sort_unstable_by(|left, right| {
-                    let id = |at: usize| nodes.get(at).map(|node| node.id.as_str());
-                    left.0.total_cmp(&right.0).then_with(|| id(left.1).cmp(&id(right.1)))
-                });
-                ranked
-            })
-            .collect();
+    /// `nodes` in order of id.
+    pub(super) fn new(nodes: &'a [NodeSpec], shards: u32, copies: usize, zones: &'a Zones, shares: &'a [f64]) -> Self {
         Self {
             nodes,
             zones,
@@ -87,75 +66,81 @@ impl<'a> Matching<'a> {
             copies,
             capacity: shares.iter().map(|share| share.ceil()).collect(),
             load: vec![0; nodes.len()],
-            choices,
+            ranking: Ranking::new(nodes, shares, shards),
             owners: (0..shards).map(|_| Vec::with_capacity(copies)).collect(),
         }
     }
 
     pub(super) fn run(&mut self, pass: Pass) {
-        let mut heap: BinaryHeap<Reverse<Pair>> = BinaryHeap::with_capacity(self.choices.len());
-        let short: Vec<usize> = self
-            .owners
-            .iter()
-            .enumerate()
-            .filter(|(_, owners)| owners.len() < self.copies)
-            .map(|(shard, _)| shard)
-            .collect();
+        let mut heap: BinaryHeap<Reverse<Pair>> = BinaryHeap::new();
+        let short: Vec<usize> = (0..self.owners.len()).filter(|shard| self.is_short(*shard)).collect();
         for shard in short {
             heap.extend(self.pair(shard, 0).map(Reverse));
         }
         while let Some(Reverse(Pair { shard, choice, .. })) = heap.pop() {
-            self.offer(shard, choice, pass);
-            if self.owners.get(shard).is_some_and(|owners| owners.len() < self.copies) {
+            if let Some((_, node)) = self.ranking.choice(shard, choice) {
+                self.offer(shard, node, pass);
+            }
+            if self.is_short(shard) {
                 heap.extend(self.pair(shard, choice.saturating_add(1)).map(Reverse));
             }
         }
     }
 
-    fn pair(&self, shard: usize, choice: usize) -> Option<Pair> {
-        let (score, _) = self.choices.get(shard)?.get(choice)?;
-        Some(Pair { score: *score, shard, choice })
+    fn is_short(&self, shard: usize) -> bool {
+        self.owners.get(shard).is_some_and(|owners| owners.len() < self.copies)
     }
 
-    fn offer(&mut self, shard: usize, choice: usize, pass: Pass) {
-        let Some((_, node)) = self.choices.get(shard).and_then(|choices| choices.get(choice)).copied() else { return };
+    fn pair(&mut self, shard: usize, choice: usize) -> Option<Pair> {
+        let (score, _) = self.ranking.choice(shard, choice)?;
+        Some(Pair { score, shard, choice })
+    }
+
+    fn offer(&mut self, shard: usize, node: usize, pass: Pass) {
         let (Some(owners), Some(load), Some(capacity)) =
             (self.owners.get_mut(shard), self.load.get_mut(node), self.capacity.get(node))
         else {
             return;
         };
-        let zone = self.zones.get(node);
         let full = f64::from(*load) >= *capacity;
-        let zone_served = owners.iter().any(|owner| self.zones.get(*owner) == zone);
-        let skipped =
-            owners.contains(&node) || (full && pass == Pass::Bounded) || (zone_served && pass != Pass::AnyZone);
+        let skipped = owners.contains(&node)
+            || (full && pass == Pass::Bounded)
+            || (pass != Pass::AnyZone && !self.zones.may_add(owners, node, self.copies));
         if !skipped {
             owners.push(node);
             *load = load.saturating_add(1);
         }
     }
 
-    /// Takes over what is in place: copies on known nodes in distinct zones, at most the wanted number; then takes from
-    /// every node above its capacity the copies that it ranks last.
+    /// Takes over what is in place: copies on known nodes in zones that have room; then drops what is more than wanted,
+    /// from the fullest nodes; then takes from every node above its capacity the copies that it ranks last.
     pub(super) fn keep(&mut self, current: &[Vec<usize>]) {
+        let mut surplus = Vec::new();
         for (shard, owners) in current.iter().enumerate() {
+            // More copies than wanted are judged by zones below: any of them may be the one that stays.
+            let pass = if owners.len() > self.copies { Pass::AnyZone } else { Pass::Unbounded };
             for owner in owners {
-                let choice =
-                    self.choices.get(shard).and_then(|choices| choices.iter().position(|(_, node)| node == owner));
-                let complete = self.owners.get(shard).is_none_or(|kept| kept.len() >= self.copies);
-                if let Some(choice) = choice.filter(|_| !complete) {
-                    self.offer(shard, choice, Pass::Unbounded);
+                self.offer(shard, *owner, pass);
+            }
+            if self.owners.get(shard).is_some_and(|kept| kept.len() > self.copies) {
+                surplus.push(shard);
+            }
+        }
+        for shard in surplus {
+            while let Some(node) = self.most_dispensable(shard) {
+                self.remove(shard, node);
+            }
+        }
+        let mut held: Vec<Vec<(f64, usize)>> = vec![Vec::new(); self.load.len()];
+        for (shard, owners) in self.owners.iter().enumerate() {
+            for node in owners {
+                let over = self.load_of(*node) > self.capacity.get(*node).copied().unwrap_or_default();
+                if let Some(held) = held.get_mut(*node).filter(|_| over) {
+                    held.push((self.score(shard, *node), shard));
                 }
             }
         }
-        for node in 0..self.load.len() {
-            let mut held: Vec<(f64, usize)> = self
-                .owners
-                .iter()
-                .enumerate()
-                .filter(|(_, owners)| owners.contains(&node))
-                .map(|(shard, _)| (self.score(shard, node), shard))
-                .collect();
+        for (node, mut held) in held.into_iter().enumerate() {
             held.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
             for (_, shard) in held {
                 if self.load_of(node) <= self.capacity.get(node).copied().unwrap_or_default() {
@@ -164,6 +149,19 @@ impl<'a> Matching<'a> {
                 self.remove(shard, node);
             }
         }
+    }
+
+    /// The copy of a shard with too many that can best be done without: one in a zone that has another, on the node
+    /// that is fullest.
+    fn most_dispensable(&self, shard: usize) -> Option<usize> {
+        let owners = self.owners.get(shard).filter(|owners| owners.len() > self.copies)?;
+        let fill = |node: usize| {
+            self.load_of(node) / self.shares.get(node).copied().unwrap_or_default().max(f64::MIN_POSITIVE)
+        };
+        owners.iter().copied().max_by(|left, right| {
+            let spare = |node: usize| self.zones.spread_without(owners, node);
+            spare(*left).cmp(&spare(*right)).then(fill(*left).total_cmp(&fill(*right))).then(right.cmp(left))
+        })
     }
 
     /// Takes from nodes above their capacity what others have room for, and brings nodes that are a whole copy below
@@ -186,7 +184,11 @@ impl<'a> Matching<'a> {
 
     fn fill_up(&mut self, receiver: usize, target: f64, may_give: &dyn Fn(&Self, usize) -> bool) {
         while self.load_of(receiver) < target {
-            let Some((shard, giver)) = self.best_gift(receiver, may_give) else { break };
+            let givers: Vec<bool> = (0..self.load.len()).map(|giver| may_give(self, giver)).collect();
+            if !givers.contains(&true) {
+                break;
+            }
+            let Some((shard, giver)) = self.best_gift(receiver, &givers) else { break };
             self.remove(shard, giver);
             if let (Some(owners), Some(load)) = (self.owners.get_mut(shard), self.load.get_mut(receiver)) {
                 owners.push(receiver);
@@ -195,20 +197,19 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// The shard that `receiver` ranks first among those that another node may give without two copies in one zone.
-    fn best_gift(&self, receiver: usize, may_give: &dyn Fn(&Self, usize) -> bool) -> Option<(usize, usize)> {
-        let zone = self.zones.get(receiver);
+    /// The shard that `receiver` ranks first among those that a giver may give without a loss in zones.
+    fn best_gift(&self, receiver: usize, givers: &[bool]) -> Option<(usize, usize)> {
         let mut best: Option<(f64, usize, usize)> = None;
         for (shard, owners) in self.owners.iter().enumerate() {
             if owners.contains(&receiver) {
                 continue;
             }
-            for giver in owners {
-                let zone_free = owners.iter().all(|owner| owner == giver || self.zones.get(*owner) != zone);
-                let rank = self.score(shard, receiver);
-                let better = best.is_none_or(|(score, ..)| rank < score);
-                if zone_free && better && may_give(self, *giver) {
-                    best = Some((rank, shard, *giver));
+            for giver in owners.iter().filter(|giver| givers.get(**giver) == Some(&true)) {
+                if self.zones.may_swap(owners, *giver, receiver, self.copies) {
+                    let rank = self.score(shard, receiver);
+                    if best.is_none_or(|(score, ..)| rank < score) {
+                        best = Some((rank, shard, *giver));
+                    }
                 }
             }
         }
@@ -232,13 +233,4 @@ impl<'a> Matching<'a> {
             *load = load.saturating_sub(1);
         }
     }
-}
-
-/// Weighted rendezvous: the smaller, the better. `-ln(u) / share` with `u` uniform in (0, 1) makes the chance of being
-/// first proportional to the share.
-fn score(node: &str, shard: u32, share: f64) -> f64 {
-    let hash = XxHash3_64::oneshot_with_seed(u64::from(shard), node.as_bytes());
-    // 53 bits fit a double exactly; the half keeps the value off 0 and 1.
-    let uniform = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    -uniform.ln() / share
 }

@@ -5,7 +5,8 @@
 //! - balanced: no node holds more than its weighted share, rounded up (but where zones leave no choice);
 //! - weight-respecting: a node of twice the weight holds about twice the shards;
 //! - minimal movement on join and on leave: at most 1.2 × what must move;
-//! - replicas on distinct nodes, and in distinct zones where there are enough zones.
+//! - replicas on distinct nodes, and in distinct zones where there are enough zones;
+//! - every single move leaves the cluster no worse, so that a cancel is always safe.
 //!
 //! Every pair of shard and node has a score from a hash and the node's share. What is in place stays, but for what a
 //! node holds above its share; then pairs are taken best first over the whole cluster, and a pair is skipped when the
@@ -14,9 +15,14 @@
 //! node's overflow lands elsewhere after each change. Hence changes start from the table that is in force.
 
 mod matching;
+mod moves;
+mod ranking;
 mod share;
+mod zones;
 
 use matching::{Matching, Pass};
+pub use moves::{Move, Moves, moves};
+use zones::Zones;
 
 /// A node as placement sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,12 +84,18 @@ pub fn rebalance(
     let mut order: Vec<usize> = (0..nodes.len()).collect();
     order.sort_by_key(|at| nodes.get(*at).map(|node| node.id.as_str()));
     let sorted: Vec<NodeSpec> = order.iter().filter_map(|at| nodes.get(*at).cloned()).collect();
+    let mut place_of = vec![None; nodes.len()];
+    for (place, at) in order.iter().enumerate() {
+        if let Some(slot) = place_of.get_mut(*at) {
+            *slot = Some(place);
+        }
+    }
     let in_force: Vec<Vec<usize>> = current
         .iter()
-        .map(|owners| owners.iter().filter_map(|owner| order.iter().position(|at| at == owner)).collect())
+        .map(|owners| owners.iter().filter_map(|owner| place_of.get(*owner).copied().flatten()).collect())
         .collect();
-    let zones = zone_numbers(&sorted);
-    let shares = share::shares(&sorted, &zones, f64::from(shards), f64::from(replication_factor));
+    let zones = Zones::new(&sorted);
+    let shares = share::shares(&sorted, zones.numbers(), f64::from(shards), f64::from(replication_factor));
     let mut matching = Matching::new(&sorted, shards, usize::from(replication_factor), &zones, &shares);
     matching.keep(&in_force);
     matching.run(Pass::Bounded);
@@ -109,14 +121,15 @@ fn check(nodes: &[NodeSpec], replication_factor: u8) -> Result<(), PlacementErro
     }
 }
 
-/// Numbers the zones in order of name; a node without zone is a zone of its own.
-fn zone_numbers(nodes: &[NodeSpec]) -> Vec<usize> {
-    let names: Vec<(bool, &str)> =
-        nodes.iter().map(|node| node.zone.as_deref().map_or((false, node.id.as_str()), |zone| (true, zone))).collect();
-    let mut sorted = names.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    names.iter().map(|name| sorted.binary_search(name).unwrap_or_default()).collect()
+/// How many copies each node should hold (positions in `nodes`): by weight, but no node more than one copy of each
+/// shard, and no zone more than its part. They add up to `shards × replication_factor`.
+///
+/// # Errors
+/// [`PlacementError`] when the nodes cannot carry the wanted copies.
+pub fn shares(nodes: &[NodeSpec], shards: u32, replication_factor: u8) -> Result<Vec<f64>, PlacementError> {
+    check(nodes, replication_factor)?;
+    let zones = Zones::new(nodes);
+    Ok(share::shares(nodes, zones.numbers(), f64::from(shards), f64::from(replication_factor)))
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]

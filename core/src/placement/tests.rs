@@ -122,6 +122,163 @@ fn a_thousand_nodes_are_placed_with_little_movement() {
     let before = &after[..999];
     let old = place(before, 8192, 3).unwrap();
     let new = rebalance(&after, 8192, 3, &old).unwrap();
-    let optimum = 8192.0 * 3.0 / 1000.0;
+    let optimum: f64 = 8192.0 * 3.0 / 1000.0;
     assert!(moved((before, &old), (&after, &new)) as f64 <= optimum * 1.2);
+}
+
+/// Nodes of differing weights, in some zones.
+fn mixed(count: usize, zones: usize, weights: &[u8]) -> Vec<NodeSpec> {
+    (0..count)
+        .map(|at| NodeSpec {
+            id: format!("node-{at}"),
+            weight: f64::from(weights[at % weights.len()]),
+            zone: (zones > 0).then(|| format!("z{}", at % zones)),
+        })
+        .collect()
+}
+
+fn spread(nodes: &[NodeSpec], owners: &[usize]) -> usize {
+    let mut zones: Vec<String> =
+        owners.iter().map(|at| nodes[*at].zone.clone().unwrap_or_else(|| nodes[*at].id.clone())).collect();
+    zones.sort();
+    zones.dedup();
+    zones.len()
+}
+
+/// How far the fullest node is above its part by weight, in copies.
+fn excess(nodes: &[NodeSpec], owners: &[Vec<usize>], shares: &[f64]) -> f64 {
+    loads(owners, nodes.len()).iter().zip(shares).map(|(load, share)| load - share).fold(0.0, f64::max)
+}
+
+/// Goes from one table to the other and looks at every state in between.
+fn walk(
+    nodes: &[NodeSpec],
+    before: &[Vec<usize>],
+    after: &[Vec<usize>],
+    shares: &[f64],
+) -> Result<usize, TestCaseError> {
+    let mut table = before.to_vec();
+    let least: Vec<(usize, usize)> = before
+        .iter()
+        .zip(after)
+        .map(|(old, new)| (old.len().min(new.len()), spread(nodes, old).min(spread(nodes, new))))
+        .collect();
+    let most = excess(nodes, before, shares).max(excess(nodes, after, shares)).max(1.0);
+    let mut count = 0;
+    for step in moves(nodes, before, after) {
+        let owners = &mut table[step.shard];
+        let held = owners.len();
+        if let Some(leaving) = step.leaving {
+            prop_assert!(owners.contains(&leaving));
+            owners.retain(|owner| *owner != leaving);
+        }
+        if let Some(to) = step.to {
+            prop_assert!(!owners.contains(&to), "two copies on one node");
+            owners.push(to);
+            prop_assert!(owners.len() >= held, "a copy less");
+        }
+        let (copies, zones) = least[step.shard];
+        prop_assert!(owners.len() >= copies);
+        prop_assert!(spread(nodes, owners) >= zones, "fewer zones in between");
+        let now = excess(nodes, &table, shares);
+        prop_assert!(now <= most + 1.0, "a node is {now} copies above its part, before and after at most {most}");
+        count += 1;
+    }
+    for (owners, wanted) in table.iter().zip(after) {
+        let sorted = |owners: &[usize]| -> Vec<usize> {
+            let mut sorted = owners.to_vec();
+            sorted.sort_unstable();
+            sorted
+        };
+        prop_assert_eq!(sorted(owners), sorted(wanted));
+    }
+    Ok(count)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_single_move_leaves_the_cluster_no_worse(
+        count in 4usize..16, zones in 0usize..4, weights in prop::collection::vec(1u8..4, 1..4),
+        copies in 1u8..4, change in 0usize..4,
+    ) {
+        let all = mixed(count, zones, &weights);
+        let (first, second) = match change {
+            0 => (0..count - 1, 0..count),
+            1 => (0..count, 0..count - 1),
+            _ => (0..count, 0..count),
+        };
+        let after = match change {
+            2 => copies + 1,
+            3 => copies.max(2) - 1,
+            _ => copies,
+        };
+        prop_assume!(usize::from(copies.max(after)) < count);
+        let old = rebalance(&all[first], 128, copies, &[]).unwrap();
+        let new = rebalance(&all[second.clone()], 128, after, &old).unwrap();
+        let mut shares = shares(&all[second], 128, after).unwrap();
+        shares.resize(count, 0.0);
+        walk(&all, &old, &new, &shares)?;
+    }
+
+    #[test]
+    fn nothing_moves_without_a_reason(
+        count in 3usize..20, zones in 0usize..4, weights in prop::collection::vec(1u8..4, 1..4), copies in 1u8..4,
+    ) {
+        let nodes = mixed(count, zones, &weights);
+        prop_assume!(usize::from(copies) <= count);
+        let placed = place(&nodes, 256, copies).unwrap();
+        let again = rebalance(&nodes, 256, copies, &placed).unwrap();
+        prop_assert_eq!(moves(&nodes, &placed, &again).count(), 0);
+    }
+
+    #[test]
+    fn minimal_movement_on_join_with_weights_and_zones(
+        count in 4usize..20, zones in 0usize..4, weights in prop::collection::vec(1u8..4, 1..4), copies in 1u8..4,
+    ) {
+        let after = mixed(count + 1, zones, &weights);
+        let before = &after[..count];
+        prop_assume!(usize::from(copies) <= count && (zones == 0 || zones >= usize::from(copies)));
+        let old = place(before, 1024, copies).unwrap();
+        let new = rebalance(&after, 1024, copies, &old).unwrap();
+        let least = shares(&after, 1024, copies).unwrap();
+        // What the newcomer is to hold must come; what zones shift among the others must move too.
+        let held = loads(&old, count);
+        let optimum: f64 = least.iter().enumerate()
+            .map(|(at, share)| (share - held.get(at).copied().unwrap_or(0.0)).max(0.0)).sum();
+        let made = moves(&after, &old, &new).filter(|step| step.to.is_some()).count();
+        prop_assert!(made as f64 <= (optimum * 1.2).max(optimum + count as f64), "{made} of {optimum}");
+    }
+
+    #[test]
+    fn more_copies_add_and_fewer_only_drop(count in 4usize..20, zones in 0usize..4, copies in 1u8..3) {
+        let nodes = mixed(count, zones, &[1]);
+        let few = place(&nodes, 256, copies).unwrap();
+        let more = rebalance(&nodes, 256, copies + 1, &few).unwrap();
+        let made = moves(&nodes, &few, &more).filter(|step| step.to.is_some()).count();
+        prop_assert!(made <= 256 + 256 / 5, "{made} copies for 256");
+        let fewer = rebalance(&nodes, 256, copies, &more).unwrap();
+        let made = moves(&nodes, &more, &fewer).filter(|step| step.to.is_some()).count();
+        prop_assert!(made <= 256 / 10, "{made} copies were moved to have fewer");
+    }
+}
+
+/// Joins, leaves and replicas at the largest fleet that is promised.
+#[test]
+fn a_thousand_nodes_join_and_leave_with_little_movement() {
+    let all = nodes(1000);
+    let full = place(&all, 8192, 3).unwrap();
+    let optimum: f64 = 8192.0 * 3.0 / 1000.0;
+    for load in loads(&full, 1000) {
+        assert!((optimum.floor()..=optimum.ceil()).contains(&load), "{load} of {optimum}");
+    }
+    let without: Vec<Vec<usize>> =
+        full.iter().map(|owners| owners.iter().copied().filter(|at| *at != 999).collect()).collect();
+    let left = rebalance(&all[..999], 8192, 3, &without).unwrap();
+    let moved = moves(&all, &full, &left).count();
+    assert!(moved as f64 <= loads(&full, 1000)[999] * 1.2, "{moved}");
+    let back = rebalance(&all, 8192, 3, &left).unwrap();
+    let moved = moves(&all, &left, &back).count();
+    assert!(moved as f64 <= optimum * 1.2, "{moved}");
 }
