@@ -7,11 +7,12 @@ use anyhow::Context;
 use miroir_core::shardmap::ShardMap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{self, Service};
-use crate::cluster::{self, Runtime};
+use crate::cluster::{self, Members, Runtime};
 use crate::config::{Config, Node};
 use crate::settings::SettingsPlanner;
 use crate::telemetry::Metrics;
@@ -19,6 +20,9 @@ use crate::xds::{self, Pushed, Role, Tracker, Upstream};
 
 /// CA bundle for https nodes that name none: the one of the system, where Debian and Envoy's images have it.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// How long the clusters of a node that has gone stay defined: requests that began on an older map still name them.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Runs until a signal, or until the store fails.
 ///
@@ -40,13 +44,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tracker = Tracker::default();
     let service = Service::new(running.cluster.clone(), metrics, tracker.clone(), &config);
     let service = Arc::new(service.with_context(|| format!("making {}", config.spool.display()))?);
-    let maps = running.cluster.map_changes();
+    let (maps, members) = (running.cluster.map_changes(), running.cluster.member_changes());
     drop(running.cluster);
 
     let shutdown = CancellationToken::new();
-    let (pushed, follow) = watch::channel(Arc::new(push(&config, maps.borrow().clone())));
-    let follower = tokio::spawn(follow_map(config.clone(), maps, pushed));
-    let ads = tokio::spawn(xds::serve(ads, follow, tracker, config.filter_module.clone(), shutdown.clone()));
+    let first = push(&config, &members.borrow(), maps.borrow().clone());
+    let (pushed, told) = watch::channel(Arc::new(first));
+    let follower = tokio::spawn(follow(config.clone(), maps, members, pushed, LINGER));
+    let ads = tokio::spawn(xds::serve(ads, told, tracker, config.filter_module.clone(), shutdown.clone()));
     let public = tokio::spawn(listen(public, api::public(service.clone()), shutdown.clone()));
     let internal = tokio::spawn(listen(internal, api::internal(service.clone()), shutdown.clone()));
     drop(service);
@@ -103,16 +108,44 @@ async fn signalled() -> std::io::Result<()> {
     }
 }
 
-async fn follow_map(config: Config, mut maps: watch::Receiver<Arc<ShardMap>>, pushed: watch::Sender<Arc<Pushed>>) {
-    while maps.changed().await.is_ok() {
+/// Keeps what Envoys are told up to date.
+async fn follow(
+    config: Config,
+    mut maps: watch::Receiver<Arc<ShardMap>>,
+    mut members: watch::Receiver<Members>,
+    pushed: watch::Sender<Arc<Pushed>>,
+    linger: Duration,
+) {
+    let mut known = members.borrow_and_update().clone();
+    // Nodes that were members a short while ago, and when to forget them.
+    let mut gone: Vec<(Instant, Node)> = Vec::new();
+    loop {
+        let next = gone.iter().map(|(until, _)| *until).min();
+        let forget = async {
+            match next {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            change = maps.changed() => if change.is_err() { return },
+            change = members.changed() => if change.is_err() { return },
+            () = forget => {}
+        }
+        let now = members.borrow_and_update().clone();
+        let left = known.iter().filter(|node| now.iter().all(|member| member.id != node.id));
+        gone.extend(left.map(|node| (Instant::now() + linger, node.clone())));
+        gone.retain(|(until, node)| *until > Instant::now() && now.iter().all(|member| member.id != node.id));
+        known = now;
+        let nodes: Vec<Node> = known.iter().chain(gone.iter().map(|(_, node)| node)).cloned().collect();
         let map = maps.borrow_and_update().clone();
-        pushed.send_replace(Arc::new(push(&config, map)));
+        pushed.send_replace(Arc::new(push(&config, &nodes, map)));
     }
 }
 
-fn push(config: &Config, map: Arc<ShardMap>) -> Pushed {
-    let mut upstreams = Vec::with_capacity(config.nodes.len() * 2 + 2);
-    for node in &config.nodes {
+fn push(config: &Config, nodes: &[Node], map: Arc<ShardMap>) -> Pushed {
+    let mut upstreams = Vec::with_capacity(nodes.len() * 2 + 2);
+    for node in nodes {
         for (cluster, role) in [(node.cluster(), Role::NodeRead), (node.write_cluster(), Role::NodeWrite)] {
             upstreams.push(upstream(node, cluster, role));
         }
@@ -140,5 +173,59 @@ fn upstream(node: &Node, cluster: String, role: Role) -> Upstream {
         port: node.url.port_or_known_default().unwrap_or_default(),
         tls_ca: (node.url.scheme() == "https").then(ca),
         role,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ServeArguments;
+
+    use super::*;
+
+    const LINGER: Duration = Duration::from_millis(200);
+
+    fn node(id: &str) -> Node {
+        let url = format!("http://{id}:7700").parse().unwrap();
+        Node { id: id.to_owned(), url, weight: 1.0, zone: None, tls_ca: None }
+    }
+
+    fn defined(pushed: &Pushed) -> Vec<&str> {
+        let reads = pushed.upstreams.iter().filter(|upstream| upstream.role == Role::NodeRead);
+        reads.map(|upstream| upstream.host.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn clusters_follow_the_members_and_outlive_them_for_a_while() {
+        let arguments = ServeArguments { nodes: vec!["a=http://a:7700".to_owned()], ..ServeArguments::default() };
+        let config = Config::load(&arguments).unwrap();
+        let map = ShardMap {
+            cluster: "c0ffee00".to_owned(),
+            epoch: 1,
+            shards: 1,
+            replication_factor: 1,
+            nodes: Vec::new(),
+            stale: Vec::new(),
+            placements: Vec::new(),
+            indexes: Default::default(),
+            limits: Default::default(),
+            policies: Default::default(),
+            control_cluster: String::new(),
+            control_internal_cluster: String::new(),
+        };
+        let (_map, maps) = watch::channel(Arc::new(map));
+        let (members, changes) = watch::channel(Members::new(vec![node("a")]));
+        let (sender, mut told) = watch::channel(Arc::new(push(&config, &[node("a")], maps.borrow().clone())));
+        tokio::spawn(follow(config, maps, changes, sender, LINGER));
+        tokio::task::yield_now().await;
+        members.send_replace(Members::new(vec![node("a"), node("b")]));
+        told.changed().await.unwrap();
+        assert_eq!(defined(&told.borrow_and_update()), ["a", "b"]);
+        let before = Instant::now();
+        members.send_replace(Members::new(vec![node("b")]));
+        told.changed().await.unwrap();
+        assert_eq!(defined(&told.borrow_and_update()), ["b", "a"]);
+        told.changed().await.unwrap();
+        assert_eq!(defined(&told.borrow_and_update()), ["b"]);
+        assert!(before.elapsed() >= LINGER);
     }
 }

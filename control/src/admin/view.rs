@@ -40,7 +40,7 @@ pub(super) fn layout(service: &Service, look: &Look) -> Layout {
         .nodes
         .iter()
         .map(|node| {
-            let configured = service.cluster.configured(&node.id);
+            let configured = service.cluster.member(&node.id);
             LayoutNode {
                 id: node.id.clone(),
                 weight: configured.as_ref().map_or(1.0, |node| node.weight),
@@ -85,7 +85,7 @@ pub(super) fn nodes(service: &Service, look: &Look) -> Vec<Node> {
         *copies.entry(row.node.as_str()).or_default().entry(state(row.state)).or_default() += 1;
     }
     let view = |node: &sequencer::NodeStatus| {
-        let configured = service.cluster.configured(&node.id);
+        let configured = service.cluster.member(&node.id);
         Node {
             id: node.id.clone(),
             url: configured.as_ref().map(|node| node.url.as_str().trim_end_matches('/').to_owned()),

@@ -57,7 +57,12 @@ impl Executor {
                 let mut changes: Vec<Change> = swaps.collect();
                 changes.insert(0, Change::Records(records.clone()));
                 self.store.write(changes).await?;
-                self.shared.adopt(&records);
+                if self.shared.adopt(&records) {
+                    let members = self.shared.members.borrow().clone();
+                    for fault in self.client.set_nodes(&members) {
+                        error!("{fault}");
+                    }
+                }
             }
             for step in rest {
                 match step {

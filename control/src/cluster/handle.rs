@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::actor::{Look, Message};
 use super::shared::Shared;
 use super::waiters::{Answer, Waiter, Waiters};
-use super::{Indexes, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
+use super::{Indexes, KeyRecord, Members, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
 use crate::config::Node;
 use crate::node::Client;
 use crate::stats::{FEATURES, features_on_nodes};
@@ -33,7 +33,6 @@ pub(super) const KEYS: &str = "keys";
 #[derive(Debug)]
 pub struct Cluster {
     pub(super) secrets: Secrets,
-    pub(super) configured: Vec<Node>,
     pub(super) shared: Arc<Shared>,
     pub(super) store: Store,
     pub(super) client: Client,
@@ -174,9 +173,14 @@ impl Cluster {
         &self.store
     }
 
-    /// A node as configured.
-    pub(crate) fn configured(&self, id: &str) -> Option<Node> {
-        self.configured.iter().find(|node| node.id == id).cloned()
+    /// A member.
+    pub(crate) fn member(&self, id: &str) -> Option<Node> {
+        self.shared.members.borrow().iter().find(|node| node.id == id).cloned()
+    }
+
+    /// Follows where members are.
+    pub(crate) fn member_changes(&self) -> watch::Receiver<Members> {
+        self.shared.members.subscribe()
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -222,7 +226,8 @@ impl Cluster {
     pub(super) async fn align(&self) -> bool {
         let down: Vec<String> =
             self.shared.nodes.get().iter().filter(|node| node.phase == "down").map(|node| node.id.clone()).collect();
-        let nodes: Vec<Node> = self.configured.iter().filter(|node| !down.contains(&node.id)).cloned().collect();
+        let members = self.shared.members.borrow().clone();
+        let nodes: Vec<&Node> = members.iter().filter(|node| !down.contains(&node.id)).collect();
         align_nodes(&self.shared, &self.client, &nodes).await
     }
 
@@ -231,7 +236,7 @@ impl Cluster {
         change: impl FnOnce(&mut Vec<KeyRecord>) + Send + 'static,
     ) -> BoxFuture<'static, Result<(), ErrorBody>> {
         let (shared, store, client) = (self.shared.clone(), self.store.clone(), self.client.clone());
-        let (nodes, changed, changing) = (self.configured.clone(), self.keys_changed.clone(), self.changing.clone());
+        let (changed, changing) = (self.keys_changed.clone(), self.changing.clone());
         async move {
             let _one = changing.lock().await;
             let mut keys = shared.keys.get().as_ref().clone();
@@ -241,7 +246,8 @@ impl Cluster {
             let change = Change::Value(KEYS.to_owned(), Some(json));
             store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
             shared.keys.set(keys);
-            if !align_nodes(&shared, &client, &nodes).await {
+            let members = shared.members.borrow().clone();
+            if !align_nodes(&shared, &client, &members.iter().collect::<Vec<_>>()).await {
                 changed.notify_one();
             }
             Ok(())
@@ -250,7 +256,7 @@ impl Cluster {
     }
 }
 
-async fn align_nodes(shared: &Shared, client: &Client, nodes: &[Node]) -> bool {
+async fn align_nodes(shared: &Shared, client: &Client, nodes: &[&Node]) -> bool {
     let keys = shared.keys.get();
     let stored = shared.values.get().get(FEATURES).cloned();
     let features = stored.as_ref().map(|stored| features_on_nodes(Some(stored)));
@@ -286,7 +292,7 @@ impl Runtime for Cluster {
                 version: status.and_then(|status| status.version.clone()),
             }
         };
-        self.configured.iter().map(view).collect()
+        self.shared.members.borrow().iter().map(view).collect()
     }
 
     fn indexes(&self) -> Arc<Indexes> {
@@ -315,8 +321,8 @@ impl Runtime for Cluster {
     }
 
     fn every_node(&self, request: NodeRequest) -> BoxFuture<'static, Vec<(String, Result<NodeAnswer, NodeFault>)>> {
-        let calls: Vec<_> = self
-            .configured
+        let members = self.shared.members.borrow().clone();
+        let calls: Vec<_> = members
             .iter()
             .map(|node| {
                 let (client, id, request) = (self.client.clone(), node.id.clone(), request.clone());

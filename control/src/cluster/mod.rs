@@ -9,6 +9,7 @@ mod actor;
 mod clock;
 mod executor;
 mod handle;
+mod members;
 mod model;
 mod planning;
 mod reconcile;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 pub(crate) use actor::Look;
 pub use handle::Cluster;
+pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
 pub use model::{FoundIndex, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 pub use start::{Running, start};

@@ -8,6 +8,7 @@ use miroir_sequencer::{NodeStatus, Record, TaskRow};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::members::{Members, after};
 use super::{Indexes, KeyRecord};
 
 /// A value that is replaced as a whole.
@@ -34,6 +35,7 @@ type OpenTasks = HashMap<u32, Vec<String>>;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) map: watch::Sender<Arc<ShardMap>>,
+    pub(crate) members: watch::Sender<Members>,
     pub(crate) nodes: Slot<Vec<NodeStatus>>,
     pub(crate) indexes: Slot<Indexes>,
     pub(crate) keys: Slot<Vec<KeyRecord>>,
@@ -42,9 +44,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(map: Arc<ShardMap>, indexes: Indexes, keys: Vec<KeyRecord>) -> Self {
+    pub(crate) fn new(map: Arc<ShardMap>, members: Members, indexes: Indexes, keys: Vec<KeyRecord>) -> Self {
         Self {
             map: watch::Sender::new(map),
+            members: watch::Sender::new(members),
             nodes: Slot::default(),
             indexes: Slot::new(indexes),
             keys: Slot::new(keys),
@@ -53,9 +56,10 @@ impl Shared {
         }
     }
 
-    /// Takes over what has become durable.
-    pub(crate) fn adopt(&self, records: &[Record]) {
+    /// Takes over what has become durable. True where members have changed.
+    pub(crate) fn adopt(&self, records: &[Record]) -> bool {
         let mut indexes: Option<Indexes> = None;
+        let mut members: Option<Members> = None;
         for record in records {
             match record {
                 Record::Index(row) => {
@@ -66,12 +70,21 @@ impl Shared {
                     indexes.get_or_insert_with(|| self.indexes.get().as_ref().clone()).remove(uid);
                 }
                 Record::Task(task) => self.note(task),
+                Record::Node(row) => {
+                    let known = members.clone().unwrap_or_else(|| self.members.borrow().clone());
+                    members = after(&known, row).or(members);
+                }
                 _ => {}
             }
+        }
+        let moved = members.is_some();
+        if let Some(members) = members {
+            self.members.send_replace(members);
         }
         if let Some(indexes) = indexes {
             self.indexes.set(indexes);
         }
+        moved
     }
 
     /// Keeps the list of open tasks.

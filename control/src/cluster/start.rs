@@ -17,6 +17,7 @@ use super::actor::Actor;
 use super::clock::Clock;
 use super::executor::Executor;
 use super::handle::{Cluster, KEYS};
+use super::members;
 use super::shared::Shared;
 use super::waiters::Waiters;
 use super::{Indexes, KeyRecord, Planner};
@@ -67,7 +68,7 @@ pub async fn start(
     let opened = Store::open(&config.store).with_context(|| format!("opening {}", config.store.display()))?;
     let (store, Loaded { snapshot, mut values }) = opened;
     let identity = match values.remove(IDENTITY) {
-        Some(stored) => known(serde_json::from_value(stored)?, config)?,
+        Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
         None => first(config, &store).await?,
     };
     let keys: Vec<KeyRecord> = match values.remove(KEYS) {
@@ -83,17 +84,18 @@ pub async fn start(
     }
     let clock = Clock::start();
     let client = Client::new(&config.secrets, &identity.id, identity.shards, metrics.copied().clone());
-    if let Some(fault) = client.set_nodes(&config.nodes).into_iter().next() {
-        bail!(fault);
-    }
     let indexes: Indexes = snapshot.indexes.iter().map(|index| (index.uid.clone(), Arc::new(index.clone()))).collect();
     let (sequencer, first) = Sequencer::new(sequencing(config, &identity), snapshot, clock.now_ms());
-    let shared = Arc::new(Shared::new(sequencer.map(), indexes, keys));
+    let members = members::at_start(sequencer.members());
+    if let Some(fault) = client.set_nodes(&members).into_iter().next() {
+        bail!(fault);
+    }
+    info!(cluster = identity.id, nodes = members.len(), shards = identity.shards, "starting");
+    let shared = Arc::new(Shared::new(sequencer.map(), members, indexes, keys));
     shared.values.set(values);
     for task in open_tasks(&store).await? {
         shared.note(&task);
     }
-    info!(cluster = identity.id, nodes = config.nodes.len(), shards = identity.shards, "starting");
 
     let (events, inbox) = mpsc::unbounded_channel();
     let (steps, work) = mpsc::unbounded_channel();
@@ -114,7 +116,6 @@ pub async fn start(
     let ended = tokio::spawn(executor.run(work));
     let cluster = Arc::new(Cluster {
         secrets: config.secrets.clone(),
-        configured: config.nodes.clone(),
         shared: shared.clone(),
         store,
         client: client.clone(),
@@ -145,23 +146,23 @@ async fn first(config: &Config, store: &Store) -> anyhow::Result<Identity> {
     Ok(identity)
 }
 
-/// Checks a known cluster against the configuration.
-fn known(identity: Identity, config: &Config) -> anyhow::Result<Identity> {
+/// Checks a known cluster against the configuration. Without members in the store it has never run.
+fn known(identity: Identity, config: &Config, never_ran: bool) -> anyhow::Result<Identity> {
     ensure!(
         identity.shards == config.shards,
         "the store was made for {} shards, the configuration says {}: the number of shards cannot be changed",
         identity.shards,
         config.shards
     );
-    ensure!(
-        identity.replication_factor == config.replication_factor,
-        "the store was made for a replication factor of {}, the configuration says {}: changing it needs copies to be \
-         made, which this version cannot do",
-        identity.replication_factor,
-        config.replication_factor
-    );
+    if identity.replication_factor != config.replication_factor {
+        warn!(
+            first = identity.replication_factor,
+            configured = config.replication_factor,
+            "the configured replication factor counts for a new cluster only: operators change it while it runs"
+        );
+    }
     let missing = identity.owners.iter().flatten().find(|id| !config.nodes.iter().any(|node| node.id == **id));
-    if let Some(missing) = missing {
+    if let Some(missing) = missing.filter(|_| never_ran) {
         bail!("node {missing} holds shards but is not in the configuration");
     }
     Ok(identity)
