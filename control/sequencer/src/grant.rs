@@ -79,6 +79,14 @@ impl Sequencer {
         let known = index.primary_key.clone().filter(|_| !index.provisional);
         let resplit = |primary_key| Verdict::Resplit { primary_key, incarnation: index.incarnation };
         if let Some(fault) = &begin.fault {
+            // The engine compares a key that is named with the one that it knows before it looks at any document.
+            if adds && begin.key_source == KeySource::Parameter && index.primary_key != begin.primary_key {
+                match &index.primary_key {
+                    Some(_) if index.provisional => return Verdict::Park,
+                    Some(key) => return Verdict::FailedTask(key_exists(key)),
+                    None => {}
+                }
+            }
             let inference = fault.code == "index_primary_key_no_candidate_found"
                 || fault.code == "index_primary_key_multiple_candidates_found";
             return match known {
@@ -100,10 +108,7 @@ impl Sequencer {
         match (&index.primary_key, begin.key_source) {
             (Some(key), _) if key == split => Verdict::Go { reserve: false },
             (Some(_), _) if index.provisional => Verdict::Park,
-            (Some(key), KeySource::Parameter) => Verdict::FailedTask(ErrorBody::new(
-                "index_primary_key_already_exists",
-                format!("Index already has a primary key: `{key}`."),
-            )),
+            (Some(key), KeySource::Parameter) => Verdict::FailedTask(key_exists(key)),
             (Some(key), _) => resplit(key.clone()),
             // The key of an index that is gone says nothing about the new one; its map is on the way.
             (None, KeySource::Map) => Verdict::Reply(unavailable("the index was created again; try again")),
@@ -251,6 +256,10 @@ impl Sequencer {
             None => BeginAnswer::Reply(unavailable("the ticket is gone")),
         }
     }
+}
+
+fn key_exists(key: &str) -> ErrorBody {
+    ErrorBody::new("index_primary_key_already_exists", format!("Index already has a primary key: `{key}`."))
 }
 
 pub(crate) fn index_not_found(uid: &str) -> ErrorBody {

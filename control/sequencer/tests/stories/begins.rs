@@ -263,6 +263,37 @@ fn a_first_write_creates_the_index_on_all_nodes_first() {
 }
 
 #[test]
+fn a_key_that_is_named_is_judged_before_the_documents() {
+    let mut desk = Desk::new(config(1, vec![vec![0]]), true);
+    let fault = ErrorBody::new("missing_document_id", "no `sku`");
+    let key = |name: &str| Some(name.to_owned());
+    let wrong = |attempt: &str, key| Begin {
+        fault: Some(fault.clone()),
+        shards: vec![],
+        primary_key: key,
+        key_source: KeySource::Parameter,
+        ..write(attempt, &[])
+    };
+    let code = |desk: &mut Desk, begin| {
+        let uid = desk.answered(begin).body.unwrap()["taskUid"].as_u64().unwrap() as u32;
+        desk.task(uid).error.as_ref().unwrap().code.clone()
+    };
+    assert_eq!(code(&mut desk, wrong("t1", key("sku"))), "index_primary_key_already_exists");
+    assert_eq!(code(&mut desk, wrong("t2", key("id"))), "missing_document_id");
+    let mut desk = Desk::new(config(1, vec![vec![0]]), false);
+    assert_eq!(code(&mut desk, wrong("t3", key("sku"))), "missing_document_id");
+    let first = desk.granted(write("t4", &[0]));
+    let waits = desk.begin(wrong("t5", key("sku")));
+    assert!(!desk.begun.contains_key(&waits), "the key is only reserved");
+    let parts = desk.accept_all(&first, 1);
+    desk.commit(&first, "t4", &[("n0", parts[0].1.clone())]);
+    desk.wait(100);
+    let Some(BeginAnswer::Reply(reply)) = desk.begun.get(&waits) else { panic!("no answer") };
+    let uid = reply.body.as_ref().unwrap()["taskUid"].as_u64().unwrap() as u32;
+    assert_eq!(desk.task(uid).error.as_ref().unwrap().code, "index_primary_key_already_exists");
+}
+
+#[test]
 fn faults_and_empty_payloads_become_tasks_without_any_node() {
     let mut desk = pair();
     let fault = ErrorBody::new("missing_document_id", "no id");
