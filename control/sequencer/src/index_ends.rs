@@ -10,6 +10,7 @@ use miroir_core::error::ErrorBody;
 use crate::Sequencer;
 use crate::api::*;
 use crate::index_ops::uids_of;
+use crate::outcome::first_error;
 use crate::state::{Live, N, Op};
 
 impl Sequencer {
@@ -79,8 +80,8 @@ impl Sequencer {
         let good: Vec<N> = ends.iter().filter(|(_, good)| **good).map(|(n, _)| *n).collect();
         if good.is_empty() {
             let canceled = ticket.row.parts.iter().any(|part| part.end == Some(PartEnd::Canceled));
+            let error = (!canceled).then(|| first_error(&ticket.row, "The operation failed on every node."));
             self.revert(uid);
-            let error = if canceled { None } else { Some(self.error_of(uid)) };
             let status = if canceled { TaskStatus::Canceled } else { TaskStatus::Failed };
             return self.conclude_index(uid, status, error);
         }
@@ -241,16 +242,6 @@ impl Sequencer {
             self.out.indexes.insert(index.clone());
             self.touch_map();
         }
-    }
-
-    fn error_of(&self, uid: u32) -> ErrorBody {
-        let unclear = || ErrorBody::new("internal", "The operation failed on every node.");
-        let Some(ticket) = self.tickets.get(&uid) else { return unclear() };
-        let errors = ticket.row.parts.iter().filter_map(|part| match &part.end {
-            Some(PartEnd::Failed { error }) => error.clone(),
-            _ => None,
-        });
-        errors.into_iter().next().unwrap_or_else(unclear)
     }
 
     /// Gives the task its final state and lets go of what the ticket still holds.

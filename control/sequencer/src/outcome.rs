@@ -9,6 +9,8 @@ use crate::api::*;
 use crate::details::write_details;
 use crate::state::{Live, N, Timer, Todo, Waiting};
 
+const LOST: &str = "The write was lost on every replica in sync.";
+
 /// Where a shard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -224,7 +226,7 @@ impl Sequencer {
             (false, false) => TaskStatus::Failed,
         };
         let details = write_details(work, self.counted(uid, all));
-        let error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row));
+        let error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row, LOST));
         let canceled_by = if canceled { self.canceler(uid) } else { None };
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         if let Some(task) = ticket.row.task.as_mut() {
@@ -335,13 +337,13 @@ impl Sequencer {
     }
 }
 
-fn first_error(row: &TicketRow) -> ErrorBody {
-    let errors = row.parts.iter().filter_map(|part| match &part.end {
+/// The error of a task: the first that a node reported, in words that do not name what only nodes know of.
+pub(crate) fn first_error(row: &TicketRow, unclear: &str) -> ErrorBody {
+    let mut errors = row.parts.iter().filter_map(|part| match &part.end {
         Some(PartEnd::Failed { error }) => error.clone(),
         _ => None,
     });
-    let unclear = || ErrorBody::new("internal", "The write was lost on every replica in sync.");
-    let mut error = errors.into_iter().next().unwrap_or_else(unclear);
+    let mut error = errors.next().unwrap_or_else(|| ErrorBody::new("internal", unclear));
     error.message = miroir_core::search::scrub_message(&error.message);
     error
 }

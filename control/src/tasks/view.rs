@@ -1,8 +1,6 @@
 //! Tasks in the engine's JSON. Every task that has begun is its own batch, under its own uid.
 
 use jiff::Timestamp;
-use miroir_core::error::ErrorBody;
-use miroir_core::search::scrub_message;
 use miroir_sequencer::{TaskRow, TaskStatus};
 use serde_json::{Map, Value, json};
 
@@ -74,9 +72,7 @@ pub fn task(task: &TaskRow) -> Value {
     if let Some(details) = &task.details {
         put("details", details.clone());
     }
-    // Nodes list the attributes that can be filtered by, and with them the reserved one.
-    let error = task.error.as_ref().map(|error| ErrorBody { message: scrub_message(&error.message), ..error.clone() });
-    put("error", json!(error));
+    put("error", json!(task.error));
     put("duration", json!(took(task)));
     put("enqueuedAt", rfc3339(task.enqueued_ms).into());
     put("startedAt", json!(task.started_ms.map(rfc3339)));

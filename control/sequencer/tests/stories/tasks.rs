@@ -59,6 +59,23 @@ fn a_task_that_all_replicas_fail_fails_and_nobody_is_stale() {
 }
 
 #[test]
+fn what_nodes_say_of_the_tag_is_not_stored() {
+    let mut desk = pair();
+    let filter = Begin { kind: WriteKind::DeleteByFilter, shards: vec![], primary_key: None, ..write("t1", &[]) };
+    let (grant, uids) = open(&mut desk, filter, "documentDeletion");
+    let text = "Attribute `id` is not filterable. Available filterable attribute patterns are: `_miroir_shard`.";
+    for (node, uid) in &uids {
+        desk.end_task(node, *uid, TaskStatus::Failed, Some(0));
+        let task = &mut desk.nodes.get_mut(node).unwrap().tasks[*uid as usize];
+        task.error = Some(miroir_core::error::ErrorBody::new("invalid_document_filter", text));
+    }
+    desk.wait(600);
+    let error = desk.task(grant.ticket).error.clone().expect("an error");
+    assert_eq!(error.code, "invalid_document_filter");
+    assert!(!error.message.contains("_miroir"), "{}", error.message);
+}
+
+#[test]
 fn a_success_without_its_documents_is_none() {
     let mut desk = pair();
     desk.wait(10_000);
