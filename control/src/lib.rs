@@ -11,6 +11,7 @@ pub mod keys;
 pub mod node;
 pub mod serve;
 pub mod settings;
+pub mod standby;
 pub mod stats;
 pub mod store;
 pub mod tasks;

@@ -45,9 +45,9 @@ struct BootstrapArguments {
     /// Path of the filter's module as this Envoy sees it.
     #[arg(long, value_name = "FILE")]
     module: String,
-    /// Control's xDS listener.
-    #[arg(long, value_name = "HOST:PORT")]
-    control: String,
+    /// Control's xDS listener; given once for each control where there are several.
+    #[arg(long = "control", value_name = "HOST:PORT", required = true)]
+    controls: Vec<String>,
     /// Where clients connect.
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7700")]
     listen: String,
@@ -86,7 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let bootstrap = Bootstrap {
                 node_id: arguments.node_id,
                 module: arguments.module,
-                control: arguments.control,
+                controls: arguments.controls,
                 listen: arguments.listen,
                 admin: arguments.admin,
             };

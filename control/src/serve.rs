@@ -15,6 +15,8 @@ use crate::api::{self, Service};
 use crate::cluster::{self, Members, Runtime};
 use crate::config::{Config, Node};
 use crate::settings::SettingsPlanner;
+use crate::standby::Switch;
+use crate::store::{Lease, Location};
 use crate::telemetry::Metrics;
 use crate::xds::{self, Pushed, Role, Tracker, Upstream};
 
@@ -34,12 +36,26 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let public = bind(config.listen_api).await?;
     let internal = bind(config.listen_internal).await?;
+    let shutdown = CancellationToken::new();
+    let (public_api, internal_api) = (Switch::default(), Switch::default());
+    let public = tokio::spawn(listen(public, public_api.router(), shutdown.clone()));
+    let internal = tokio::spawn(listen(internal, internal_api.router(), shutdown.clone()));
+
+    let name = format!("{}:{}", config.advertise, config.listen_api.port());
+    let lease = match &config.store {
+        Location::File(_) => None,
+        Location::Redis(redis) => tokio::select! {
+            lease = Lease::wait_for(redis, &name) => Some(lease?),
+            signal = signalled() => return signal.context("waiting for signals"),
+        },
+    };
+    // Bound by the leader only: an Envoy that gets through to it finds one that answers.
     let ads = bind(config.listen_xds).await?;
 
     let metrics = Arc::new(Metrics::default());
     let planner = Arc::new(SettingsPlanner);
     let keys = crate::keys::default_keys();
-    let running = cluster::start(&config, planner, keys, metrics.clone()).await?;
+    let running = cluster::start(&config, lease.clone(), planner, keys, metrics.clone()).await?;
     let mut ended = running.ended;
     let tracker = Tracker::default();
     let service = Service::new(running.cluster.clone(), metrics, tracker.clone(), &config);
@@ -47,14 +63,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (maps, members) = (running.cluster.map_changes(), running.cluster.member_changes());
     drop(running.cluster);
 
-    let shutdown = CancellationToken::new();
     let first = push(&config, &members.borrow(), maps.borrow().clone());
     let (pushed, told) = watch::channel(Arc::new(first));
     let follower = tokio::spawn(follow(config.clone(), maps, members, pushed, LINGER));
     let ads = tokio::spawn(xds::serve(ads, told, tracker, config.filter_module.clone(), shutdown.clone()));
-    let public = tokio::spawn(listen(public, api::public(service.clone()), shutdown.clone()));
-    let internal = tokio::spawn(listen(internal, api::internal(service.clone()), shutdown.clone()));
-    drop(service);
+    public_api.lead(api::public(service.clone()));
+    internal_api.lead(api::internal(service.clone()));
+    drop((service, public_api, internal_api));
     info!(api = %config.listen_api, internal = %config.listen_internal, xds = %config.listen_xds, "listening");
 
     let failed = tokio::select! {
@@ -64,6 +79,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             None
         }
         end = &mut ended => Some(end),
+        () = async { match &lease { Some(lease) => lease.lost().await, None => std::future::pending().await } } => {
+            // Another control may lead already. Nothing may be finished, not even an answer.
+            anyhow::bail!("leadership is lost");
+        }
     };
     shutdown.cancel();
     if let Some(end) = failed {
@@ -83,7 +102,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         ended.await
     };
     follower.abort();
-    match tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await {
+    let drained = tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
+    match drained {
         Ok(end) => end.context("the executor")?.context("the store failed"),
         Err(_) => {
             warn!("requests were still in flight");

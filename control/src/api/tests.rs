@@ -42,7 +42,8 @@ pub(crate) async fn listeners_with(directory: TempDir, sections: &str) -> Listen
     );
     let config = toml::from_str::<File>(&text).unwrap().check().unwrap();
     let metrics = Arc::new(Metrics::default());
-    let running = cluster::start(&config, Arc::new(SettingsPlanner), default_keys(), metrics.clone()).await.unwrap();
+    let running =
+        cluster::start(&config, None, Arc::new(SettingsPlanner), default_keys(), metrics.clone()).await.unwrap();
     let service = Arc::new(Service::new(running.cluster, metrics, Tracker::default(), &config).unwrap());
     Listeners { public: super::public(service.clone()), internal: super::internal(service.clone()), service, directory }
 }

@@ -23,7 +23,7 @@ use super::waiters::Waiters;
 use super::{Indexes, KeyRecord, Planner};
 use crate::config::{Config, Node};
 use crate::node::Client;
-use crate::store::{Change, Loaded, Store, StoreError};
+use crate::store::{Change, Lease, Loaded, Location, Store, StoreError};
 use crate::tasks::filter::{TaskFilter, TaskPage};
 use crate::telemetry::Metrics;
 
@@ -52,21 +52,18 @@ pub struct Running {
     pub ended: JoinHandle<Result<(), StoreError>>,
 }
 
-/// Starts. `default_keys` are stored at the first start.
+/// Starts. `default_keys` are stored at the first start; `lease` is there where the store is a shared one.
 ///
 /// # Errors
 /// The store, a configuration that does not fit what the store holds, a node's CA bundle that cannot be used.
 pub async fn start(
     config: &Config,
+    lease: Option<Lease>,
     planner: Arc<dyn Planner>,
     default_keys: Vec<KeyRecord>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Running> {
-    if let Some(parent) = config.store.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
-    }
-    let opened = Store::open(&config.store).with_context(|| format!("opening {}", config.store.display()))?;
-    let (store, Loaded { snapshot, mut values }) = opened;
+    let (store, Loaded { snapshot, mut values }) = open(&config.store, lease).await?;
     let identity = match values.remove(IDENTITY) {
         Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
         None => first(config, &store).await?,
@@ -126,6 +123,20 @@ pub async fn start(
     });
     tokio::spawn(keep_aligned(Arc::downgrade(&cluster), keys_changed));
     Ok(Running { cluster, ended })
+}
+
+async fn open(location: &Location, lease: Option<Lease>) -> anyhow::Result<(Store, Loaded)> {
+    let opened = match (location, lease) {
+        (Location::File(path), _) => {
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+            }
+            Store::open(path)
+        }
+        (Location::Redis(redis), Some(lease)) => Store::open_shared(redis, lease).await,
+        (Location::Redis(_), None) => bail!("a shared store is used by its leader only"),
+    };
+    opened.with_context(|| format!("opening {location}"))
 }
 
 async fn first(config: &Config, store: &Store) -> anyhow::Result<Identity> {

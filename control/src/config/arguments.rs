@@ -40,9 +40,18 @@ pub struct ServeArguments {
     /// Serve the admin API on the public listener too, and so through Envoy.
     #[arg(long, env = "MIROIR_ADMIN_PUBLIC", value_name = "BOOL")]
     pub admin_public: Option<bool>,
-    /// File of the store.
-    #[arg(long, env = "MIROIR_STORE", value_name = "FILE")]
-    pub store: Option<PathBuf>,
+    /// The store: a SQLite file, or `redis://host:port` for several controls.
+    #[arg(long, env = "MIROIR_STORE", value_name = "FILE|URL", hide_env_values = true)]
+    pub store: Option<String>,
+    /// File that holds the password of the Redis.
+    #[arg(long, env = "MIROIR_REDIS_PASSWORD_FILE", value_name = "FILE")]
+    pub redis_password_file: Option<PathBuf>,
+    /// What all keys in the Redis begin with.
+    #[arg(long, env = "MIROIR_REDIS_PREFIX", value_name = "TEXT")]
+    pub redis_prefix: Option<String>,
+    /// How long a silent leader among several controls stays the leader, milliseconds.
+    #[arg(long, env = "MIROIR_LEASE_MS", value_name = "MS")]
+    pub lease_ms: Option<u64>,
     /// Directory for large payloads on their way to the nodes.
     #[arg(long, env = "MIROIR_SPOOL", value_name = "DIR")]
     pub spool: Option<PathBuf>,
@@ -96,7 +105,20 @@ impl ServeArguments {
             file.admin.key_file.clone_from(&self.admin_key_file);
         }
         set(&mut file.admin.public, &self.admin_public);
-        set(&mut file.store.path, &self.store);
+        match &self.store {
+            Some(url) if super::store::is_redis(url) => {
+                file.store.redis_url = Some(url.clone());
+                file.store.path = None;
+            }
+            Some(path) => {
+                file.store.path = Some(path.into());
+                file.store.redis_url = None;
+            }
+            None => {}
+        }
+        set(&mut file.store.redis_password_file, &self.redis_password_file);
+        set(&mut file.store.redis_prefix, &self.redis_prefix);
+        set(&mut file.store.lease_ms, &self.lease_ms);
         set(&mut file.store.spool, &self.spool);
         set(&mut file.listen.api, &self.listen_api);
         set(&mut file.listen.internal, &self.listen_internal);

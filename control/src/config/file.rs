@@ -9,7 +9,7 @@ use miroir_sequencer::Timing;
 use serde::Deserialize;
 
 use super::secret::{read, secret};
-use super::{Config, ConfigError, LogFormat, Node};
+use super::{Config, ConfigError, LogFormat, Node, store};
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
 
@@ -89,6 +89,14 @@ pub struct NodeSection {
 pub struct StoreSection {
     /// SQLite file.
     pub path: Option<PathBuf>,
+    /// URL of a Redis that several controls share; instead of a file.
+    pub redis_url: Option<String>,
+    /// File that holds its password.
+    pub redis_password_file: Option<PathBuf>,
+    /// What all keys in it begin with.
+    pub redis_prefix: Option<String>,
+    /// How long a silent leader stays the leader, milliseconds.
+    pub lease_ms: Option<u64>,
     /// Directory of spooled payloads.
     pub spool: Option<PathBuf>,
 }
@@ -217,9 +225,8 @@ impl File {
         if admin_key.is_some() && admin_key == master_key {
             return Err(ConfigError::value("admin.key", "must not be the master key"));
         }
-        let store = self.store.path.unwrap_or_else(|| PathBuf::from("miroir.sqlite"));
-        let beside = store.parent().map(Path::to_owned).unwrap_or_default();
-        let spool = self.store.spool.unwrap_or_else(|| beside.join("miroir-spool"));
+        let store = store::location(&self.store)?;
+        let spool = self.store.spool.unwrap_or_else(|| store::spool_beside(&store));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
         let advertise = self.envoy.advertise.unwrap_or_else(|| match listen_api.ip() {

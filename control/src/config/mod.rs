@@ -4,6 +4,7 @@
 mod arguments;
 mod file;
 mod secret;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use file::File;
 
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
+use crate::store::Location;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +111,8 @@ pub struct Config {
     pub admin_key: AdminKey,
     /// The admin API is served by the public listener too.
     pub admin_public: bool,
-    /// File of the store.
-    pub store: PathBuf,
+    /// The store.
+    pub store: Location,
     /// Directory for large payloads on their way to the nodes.
     pub spool: PathBuf,
     /// Public API, behind Envoy.

@@ -1,8 +1,11 @@
-//! The durable store: one SQLite file in WAL mode with `synchronous=FULL`. One thread writes; whatever waits when it
-//! is free is written in one transaction (group commit), so that many small writes share one sync of the disk. Reads
-//! of tasks use connections of their own.
+//! The durable store. For one control: one SQLite file in WAL mode with `synchronous=FULL`. One thread writes; whatever
+//! waits when it is free is written in one transaction (group commit), so that many small writes share one sync of the
+//! disk. Reads of tasks use connections of their own. For several controls: a Redis that they share ([`Lease`]).
 
+mod lease;
+mod location;
 mod reader;
+mod remote;
 mod schema;
 mod writer;
 
@@ -12,6 +15,8 @@ use std::sync::Arc;
 
 use miroir_sequencer::{Record, Snapshot};
 
+pub use lease::Lease;
+pub use location::{Location, RedisLocation};
 pub use reader::{Counts, Reader};
 
 /// Why the store failed. When a write fails the process ends: what is not durable must not be acted upon.
@@ -20,6 +25,9 @@ pub enum StoreError {
     /// SQLite's own.
     #[error("store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// Redis's own, or none could be reached.
+    #[error("store: {0}")]
+    Redis(#[from] redis::RedisError),
     /// A transaction failed; all who waited for it are told.
     #[error("store: {0}")]
     Transaction(String),
@@ -60,8 +68,14 @@ pub enum Change {
 /// The open store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: writer::Writer,
+    writer: Backend,
     reader: Arc<Reader>,
+}
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Sqlite(writer::Writer),
+    Redis(remote::Remote),
 }
 
 /// What a start finds in the store.
@@ -83,7 +97,17 @@ impl Store {
         schema::prepare(&mut connection)?;
         let loaded = reader::load(&connection)?;
         let reader = Arc::new(Reader::new(path));
-        Ok((Self { writer: writer::Writer::start(connection), reader }, loaded))
+        Ok((Self { writer: Backend::Sqlite(writer::Writer::start(connection)), reader }, loaded))
+    }
+
+    /// Reads what the Redis holds that `lease` is for. Writes are taken while the lease lasts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_shared(location: &RedisLocation, lease: Lease) -> Result<(Self, Loaded), StoreError> {
+        let directory = tempfile::tempdir().map_err(|error| StoreError::Transaction(error.to_string()))?;
+        let (remote, reader, loaded) = remote::Remote::open(location, lease, directory).await?;
+        Ok((Self { writer: Backend::Redis(remote), reader }, loaded))
     }
 
     /// Makes changes durable, all or none, after all changes handed over earlier.
@@ -91,7 +115,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: nothing may be assumed about these changes.
     pub async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.writer.write(changes).await
+        match &self.writer {
+            Backend::Sqlite(writer) => writer.write(changes).await,
+            Backend::Redis(remote) => remote.write(changes).await,
+        }
     }
 
     /// Reads of tasks.

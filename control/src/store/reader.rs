@@ -107,6 +107,14 @@ impl Reader {
         })
     }
 
+    /// Tasks that concern any of these indexes. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn of_indexes<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<Vec<TaskRow>, StoreError> {
+        self.with(|connection| of_indexes(connection, names))
+    }
+
     /// Tasks by state. Blocks on the disk.
     ///
     /// # Errors
@@ -118,6 +126,22 @@ impl Reader {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// Tasks that concern any of these indexes.
+pub(super) fn of_indexes<'a>(
+    connection: &Connection,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<TaskRow>, StoreError> {
+    let names: Vec<&str> = names.collect();
+    let names = serde_json::Value::from(names).to_string();
+    let mut statement = connection.prepare_cached(
+        "SELECT json FROM tasks WHERE uid IN
+         (SELECT uid FROM task_indexes WHERE name IN (SELECT value FROM json_each(?1)))",
+    )?;
+    let rows = statement.query_map([names], |row| row.get::<_, String>(0))?;
+    rows.map(|json| serde_json::from_str(&json?).map_err(|source| StoreError::Row { kind: "task".to_owned(), source }))
+        .collect()
 }
 
 fn text(value: &str) -> Value {

@@ -2,6 +2,9 @@ use miroir_sequencer::{MetaRow, TaskStatus};
 
 use super::*;
 use crate::tasks::filter::{TaskFilter, TaskPage, page};
+
+#[path = "testing.rs"]
+pub(super) mod testing;
 use miroir_sequencer::TaskRow;
 
 fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> TaskRow {
@@ -21,8 +24,38 @@ fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> Task
     }
 }
 
-async fn filled(directory: &Path) -> Store {
-    let (store, _) = Store::open(&directory.join("s.sqlite")).unwrap();
+/// A place for a store, empty at first.
+enum Place {
+    File(tempfile::TempDir),
+    Redis(testing::Server),
+}
+
+impl Place {
+    fn each() -> [Self; 2] {
+        [Self::File(tempfile::tempdir().unwrap()), Self::Redis(testing::Server::start())]
+    }
+
+    async fn open(&self) -> (Store, Loaded) {
+        match self {
+            Self::File(directory) => Store::open(&directory.path().join("s.sqlite")).unwrap(),
+            Self::Redis(server) => {
+                let location = server.location("one");
+                let lease = Lease::wait_for(&location, "test").await.unwrap();
+                Store::open_shared(&location, lease).await.unwrap()
+            }
+        }
+    }
+
+    /// The process that held the store has ended.
+    async fn left(&self) {
+        if let Self::Redis(server) = self {
+            server.drop_lease("one").await;
+        }
+    }
+}
+
+async fn filled(place: &Place) -> Store {
+    let (store, _) = place.open().await;
     let tasks = [
         task(1, "indexCreation", &["a"], TaskStatus::Succeeded),
         task(2, "documentAdditionOrUpdate", &["a"], TaskStatus::Failed),
@@ -43,9 +76,13 @@ fn uids(store: &Store, query: &str) -> (Vec<u32>, u64) {
 
 #[tokio::test]
 async fn rows_and_values_come_back_after_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("s.sqlite");
-    let (store, loaded) = Store::open(&path).unwrap();
+    for place in Place::each() {
+        come_back(&place).await;
+    }
+}
+
+async fn come_back(place: &Place) {
+    let (store, loaded) = place.open().await;
     assert_eq!(loaded.snapshot, Snapshot::default());
     let meta = MetaRow { term: 3, next_uid: 9, epoch: 4, ..MetaRow::default() };
     store
@@ -57,8 +94,12 @@ async fn rows_and_values_come_back_after_a_restart() {
         ])
         .await
         .unwrap();
+    let task = task(7, "indexCreation", &["a"], TaskStatus::Enqueued);
+    store.write(vec![Change::Records(vec![Record::Task(Box::new(task))])]).await.unwrap();
     drop(store);
-    let (_, loaded) = Store::open(&path).unwrap();
+    place.left().await;
+    let (store, loaded) = place.open().await;
+    assert_eq!(uids(&store, ""), (vec![7], 1));
     assert_eq!(loaded.snapshot.meta, Some(meta));
     assert_eq!(loaded.values.len(), 1);
     assert_eq!(loaded.values["cluster"]["id"], 1);
@@ -66,8 +107,12 @@ async fn rows_and_values_come_back_after_a_restart() {
 
 #[tokio::test]
 async fn filters_select_as_the_engine_does() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = filled(directory.path()).await;
+    for place in Place::each() {
+        select(&filled(&place).await);
+    }
+}
+
+fn select(store: &Store) {
     for (query, expected, total) in [
         ("", vec![4, 3, 2, 1], 4),
         ("reverse=true&from=2", vec![2, 3, 4], 4),
@@ -82,7 +127,7 @@ async fn filters_select_as_the_engine_does() {
         ("batchUids=3,4", vec![4], 1),
         ("canceledBy=1", vec![], 0),
     ] {
-        assert_eq!(uids(&store, query), (expected, total), "{query}");
+        assert_eq!(uids(store, query), (expected, total), "{query}");
     }
     let hidden = TaskPage { filter: TaskFilter::default(), limit: 9, from: None, reverse: false };
     let (tasks, _) = store.reader().page(&hidden, &|task| task.uid == 2, false).unwrap();
@@ -91,8 +136,17 @@ async fn filters_select_as_the_engine_does() {
 
 #[tokio::test]
 async fn a_task_is_replaced_deleted_and_renamed() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = filled(directory.path()).await;
+    for place in Place::each() {
+        let store = filled(&place).await;
+        change(&store).await;
+        // And it is so for the next process too.
+        drop(store);
+        place.left().await;
+        changed(&place.open().await.0);
+    }
+}
+
+async fn change(store: &Store) {
     let done = task(3, "documentAdditionOrUpdate", &["b"], TaskStatus::Succeeded);
     let exchange = vec![("a".to_owned(), "b".to_owned()), ("b".to_owned(), "a".to_owned())];
     store
@@ -103,9 +157,13 @@ async fn a_task_is_replaced_deleted_and_renamed() {
         ])
         .await
         .unwrap();
-    assert_eq!(uids(&store, "statuses=enqueued"), (vec![], 0));
-    assert_eq!(uids(&store, "indexUids=a"), (vec![3], 2));
-    assert_eq!(uids(&store, "indexUids=b"), (vec![2], 2));
+    changed(store);
+}
+
+fn changed(store: &Store) {
+    assert_eq!(uids(store, "statuses=enqueued"), (vec![], 0));
+    assert_eq!(uids(store, "indexUids=a"), (vec![3], 2));
+    assert_eq!(uids(store, "indexUids=b"), (vec![2], 2));
     let (tasks, _) = store.reader().page(&page("uids=3").unwrap(), &|_| true, false).unwrap();
     assert_eq!(tasks[0].index.as_deref(), Some("a"));
     let mut counts = store.reader().counts().unwrap();
@@ -119,4 +177,44 @@ fn a_store_of_a_newer_version_is_left_alone() {
     let path = directory.path().join("s.sqlite");
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn one_control_leads_and_another_one_follows_when_it_is_gone() {
+    let server = testing::Server::start();
+    let location = server.location("two");
+    let first = Lease::wait_for(&location, "first").await.unwrap();
+    let waiting = tokio::spawn({
+        let location = location.clone();
+        async move { Lease::wait_for(&location, "second").await.unwrap() }
+    });
+    let (store, _) = Store::open_shared(&location, first.clone()).await.unwrap();
+    let row = |next_uid| vec![Change::Records(vec![Record::Meta(MetaRow { term: 1, next_uid, epoch: 1 })])];
+    store.write(row(1)).await.unwrap();
+    assert!(!waiting.is_finished());
+    first.release().await;
+    let second = waiting.await.unwrap();
+    // The first does not know yet, and is refused.
+    let refused = store.write(row(2)).await.unwrap_err().to_string();
+    assert!(refused.contains("another control leads"), "{refused}");
+    let (_, loaded) = Store::open_shared(&location, second).await.unwrap();
+    assert_eq!(loaded.snapshot.meta.unwrap().next_uid, 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_renew_its_lease_knows_it() {
+    let server = testing::Server::start();
+    let location = server.location("three");
+    let lease = Lease::wait_for(&location, "first").await.unwrap();
+    server.stop();
+    tokio::time::timeout(std::time::Duration::from_secs(20), lease.lost()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_of_a_newer_version_is_left_alone() {
+    let server = testing::Server::start();
+    let location = server.location("four");
+    server.set("{four}:schema", "99").await;
+    let lease = Lease::wait_for(&location, "first").await.unwrap();
+    assert!(matches!(Store::open_shared(&location, lease).await, Err(StoreError::Newer { found: 99, .. })));
 }

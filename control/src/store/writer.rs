@@ -126,27 +126,22 @@ fn millis(time: u64) -> i64 {
 }
 
 fn rename(transaction: &Transaction<'_>, names: &[(String, String)]) -> Result<(), StoreError> {
-    let mut moved = Vec::new();
-    for (old, new) in names {
-        let mut statement = transaction.prepare_cached("SELECT uid FROM task_indexes WHERE name = ?1")?;
-        let uids = statement.query_map(params![old], |row| row.get::<_, u32>(0))?;
-        moved.push((new, uids.collect::<Result<Vec<_>, _>>()?));
-    }
-    for (old, _) in names {
-        transaction.prepare_cached("DELETE FROM task_indexes WHERE name = ?1")?.execute(params![old])?;
-    }
-    for (new, uids) in moved {
-        for uid in uids {
-            transaction
-                .prepare_cached("INSERT OR IGNORE INTO task_indexes (name, uid) VALUES (?1, ?2)")?
-                .execute(params![new, uid])?;
-            transaction
-                .prepare_cached(
-                    "UPDATE tasks SET json = json_set(json, '$.index', ?1)
-                     WHERE uid = ?2 AND json_extract(json, '$.index') IS NOT NULL",
-                )?
-                .execute(params![new, uid])?;
-        }
+    let concerned = super::reader::of_indexes(transaction, names.iter().map(|(old, _)| old.as_str()))?;
+    for task in concerned.into_iter().filter_map(|task| renamed(task, names)) {
+        transaction.prepare_cached("DELETE FROM task_indexes WHERE uid = ?1")?.execute(params![task.uid])?;
+        put_task(transaction, &task)?;
     }
     Ok(())
+}
+
+/// The task with its indexes' new names; none where it has none of the old ones.
+pub(super) fn renamed(mut task: TaskRow, names: &[(String, String)]) -> Option<TaskRow> {
+    let mut changed = false;
+    for name in task.indexes.iter_mut().chain(task.index.as_mut()) {
+        if let Some((_, new)) = names.iter().find(|(old, _)| old == name) {
+            name.clone_from(new);
+            changed = true;
+        }
+    }
+    changed.then_some(task)
 }

@@ -10,8 +10,8 @@ pub struct Bootstrap {
     pub node_id: String,
     /// Path of the filter's module as this Envoy sees it.
     pub module: String,
-    /// Control's xDS listener, `host:port`.
-    pub control: String,
+    /// The xDS listeners of all controls, `host:port`. Envoy stays with the one that takes it: the leader.
+    pub controls: Vec<String>,
     /// Where clients connect, `host:port`.
     pub listen: String,
     /// Envoy's admin interface, `host:port`.
@@ -33,15 +33,26 @@ impl Bootstrap {
     /// [`BadAddress`] for an address that is not `host:port`.
     pub fn render(&self) -> Result<String, BadAddress> {
         let mut text = TEMPLATE.to_owned();
-        for (name, value) in [("control", &self.control), ("listen", &self.listen), ("admin", &self.admin)] {
-            let bad = || BadAddress { name, value: value.clone() };
-            let (host, port) = value.rsplit_once(':').ok_or_else(bad)?;
-            let port: u16 = port.parse().map_err(|_| bad())?;
-            text = text.replace(&format!("${{{name}_host}}"), &quoted(host.trim_matches(['[', ']'])));
+        for (name, value) in [("listen", &self.listen), ("admin", &self.admin)] {
+            let (host, port) = address(name, value)?;
+            text = text.replace(&format!("${{{name}_host}}"), &host);
             text = text.replace(&format!("${{{name}_port}}"), &port.to_string());
         }
+        let mut endpoints = Vec::new();
+        for control in &self.controls {
+            let (address, port) = address("control", control)?;
+            let socket = format!("{{ address: {address}, port_value: {port} }}");
+            endpoints.push(format!("{{ endpoint: {{ address: {{ socket_address: {socket} }} }} }}"));
+        }
+        let text = text.replace("${controls}", &format!("[{}]", endpoints.join(", ")));
         Ok(text.replace("${node_id}", &quoted(&self.node_id)).replace("${module}", &quoted(&self.module)))
     }
+}
+
+fn address(name: &'static str, value: &str) -> Result<(String, u16), BadAddress> {
+    let bad = || BadAddress { name, value: value.to_owned() };
+    let (host, port) = value.rsplit_once(':').ok_or_else(bad)?;
+    Ok((quoted(host.trim_matches(['[', ']'])), port.parse().map_err(|_| bad())?))
 }
 
 /// A YAML double-quoted scalar is a JSON string.
@@ -57,7 +68,7 @@ mod tests {
         Bootstrap {
             node_id: "envoy-0".into(),
             module: "/etc/miroir/filter.wasm".into(),
-            control: "control:7800".into(),
+            controls: vec!["control-0:7800".into(), "control-1:7800".into()],
             listen: "[::]:7700".into(),
             admin: "127.0.0.1:9901".into(),
         }
@@ -69,12 +80,15 @@ mod tests {
         let comments_removed: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
         assert!(!comments_removed.join("\n").contains("${"));
         assert!(text.contains(r#"socket_address: { address: "::", port_value: 7700 }"#));
+        for control in ["control-0", "control-1"] {
+            assert!(text.contains(&format!(r#"socket_address: {{ address: "{control}", port_value: 7800 }}"#)));
+        }
         assert!(text.contains(r#"module: "/etc/miroir/filter.wasm""#));
     }
 
     #[test]
     fn an_address_without_port_is_refused() {
-        let error = Bootstrap { control: "control".into(), ..bootstrap() }.render().unwrap_err();
+        let error = Bootstrap { controls: vec!["control".into()], ..bootstrap() }.render().unwrap_err();
         assert_eq!(error.to_string(), "control `control` is not HOST:PORT");
     }
 }

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::engine::Engine;
 use super::process::{Part, Process, tail};
 use super::wait::until;
-use super::{parts, ports};
+use super::{parts, ports, shared};
 
 /// Longest wait for a part to come up; machines are slow when many tests run at once.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -43,6 +43,8 @@ pub struct Options {
     pub control_settings: String,
     /// The nodes' program; found by [`Engine::find`] where none is named.
     pub engine: Option<Engine>,
+    /// Controls; more than one share a Redis, which is started too.
+    pub controls: usize,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             listen: None,
             control_settings: String::new(),
             engine: None,
+            controls: 1,
         }
     }
 }
@@ -82,14 +85,19 @@ pub struct Description {
 pub struct Cluster {
     /// Nodes, in order.
     pub nodes: Vec<Process>,
-    /// The control service.
+    /// The control service; the first of several.
     pub control: Process,
+    /// Further controls, which stand by.
+    pub standbys: Vec<Process>,
+    /// The Redis that several controls share.
+    pub redis: Option<Process>,
     /// Envoys, in order.
     pub envoys: Vec<Process>,
     /// Admin interfaces of the Envoys, in order.
     pub envoy_admins: Vec<String>,
     /// Control's internal listener: the admin API and metrics.
     pub internal: String,
+    pub(super) internals: Vec<String>,
     /// Where data and logs are.
     pub dir: PathBuf,
     options: Options,
@@ -107,7 +115,7 @@ impl Cluster {
         let named = options.data_dir.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
         let dir = std::path::absolute(named.context("no directory")?)?;
         std::fs::create_dir_all(&dir)?;
-        let ports = ports::free(options.nodes + 3 + 2 * options.envoys)?;
+        let ports = ports::free(options.nodes + 1 + 3 * options.controls + 2 * options.envoys)?;
         let mut ports = ports.into_iter();
         let mut port = || ports.next().context("too few ports");
 
@@ -116,27 +124,52 @@ impl Cluster {
             nodes.push(Process::start(node(&dir, at, port()?, &engine, &options)?)?);
         }
         let (api, internal, xds) = (port()?, port()?, port()?);
-        let urls: Vec<&str> = nodes.iter().map(|node| node.part.url.as_str()).collect();
-        let config = control_config(&dir, &urls, (api, internal, xds), &options);
-        let mut control = Process::start(control(&dir, api, &config)?)?;
+        let urls: Vec<String> = nodes.iter().map(|node| node.part.url.clone()).collect();
+        let redis = if options.controls > 1 { Some(shared::redis(&dir, port()?).await?) } else { None };
+        let store = shared::store(&dir, redis.as_ref());
+        let config = control_config(&store, &urls, (api, internal, xds), &options);
+        let mut control = Process::start(control(&dir, "control", api, &config)?)?;
         for node in &mut nodes {
             ready(node, "/health").await?;
         }
         ready(&mut control, "/_miroir/ready").await?;
+        let mut internals = vec![format!("http://127.0.0.1:{internal}")];
+        let (mut standbys, mut all_xds) = (Vec::new(), vec![xds]);
+        for at in 1..options.controls {
+            let (api, internal, xds) = (port()?, port()?, port()?);
+            let config = control_config(&store, &urls, (api, internal, xds), &options);
+            let mut standby = Process::start(self::control(&dir, &format!("control-{at}"), api, &config)?)?;
+            ready(&mut standby, "/_miroir/health").await?;
+            standbys.push(standby);
+            internals.push(format!("http://127.0.0.1:{internal}"));
+            all_xds.push(xds);
+        }
 
         let (mut envoys, mut envoy_admins) = (Vec::new(), Vec::new());
         for at in 0..options.envoys {
             let own = format!("127.0.0.1:{}", port()?);
             let listen = options.listen.clone().filter(|_| at == 0).unwrap_or(own);
             let admin = format!("127.0.0.1:{}", port()?);
-            let mut process = Process::start(envoy(&dir, at, &listen, &admin, xds, options.workers)?)?;
+            let mut process = Process::start(envoy(&dir, at, &listen, &admin, &all_xds, options.workers)?)?;
             let live = format!("http://{admin}");
             await_url(&mut process, &format!("{live}/ready")).await?;
             envoy_admins.push(live);
             envoys.push(process);
         }
-        let internal = format!("http://127.0.0.1:{internal}");
-        let cluster = Self { nodes, control, envoys, envoy_admins, internal, dir, options, _temporary: temporary };
+        let internal = internals[0].clone();
+        let cluster = Self {
+            nodes,
+            control,
+            standbys,
+            redis,
+            envoys,
+            envoy_admins,
+            internal,
+            internals,
+            dir,
+            options,
+            _temporary: temporary,
+        };
         cluster.describe()?;
         Ok(cluster)
     }
@@ -255,11 +288,11 @@ pub(super) async fn await_url(process: &mut Process, url: &str) -> anyhow::Resul
     }
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn part(dir: &Path, id: String, url: String, command: Vec<String>) -> Part {
+pub(super) fn part(dir: &Path, id: String, url: String, command: Vec<String>) -> Part {
     let log = dir.join(format!("{id}.log"));
     Part { id, url, pid: None, log, command }
 }
@@ -281,15 +314,13 @@ pub(super) fn node(dir: &Path, at: usize, port: u16, engine: &Engine, options: &
     Ok(part(dir, id, format!("http://{address}"), command))
 }
 
-fn control_config(dir: &Path, urls: &[&str], ports: (u16, u16, u16), options: &Options) -> String {
+fn control_config(store: &str, urls: &[String], ports: (u16, u16, u16), options: &Options) -> String {
     let (api, internal, xds) = ports;
     let key = options.master_key.as_ref().map(|key| format!("master_key = {key:?}\n")).unwrap_or_default();
     let mut config = format!(
-        "[cluster]\nreplication_factor = {}\nshards = {}\n{key}\n[admin]\nkey = {ADMIN_KEY:?}\n\n[store]\npath = {:?}\n\n[listen]\n\
+        "[cluster]\nreplication_factor = {}\nshards = {}\n{key}\n[admin]\nkey = {ADMIN_KEY:?}\n\n[store]\n{store}\n[listen]\n\
          api = \"127.0.0.1:{api}\"\ninternal = \"127.0.0.1:{internal}\"\nxds = \"127.0.0.1:{xds}\"\n",
-        options.replication_factor,
-        options.shards,
-        text(&dir.join("control.sqlite")),
+        options.replication_factor, options.shards,
     );
     for (at, url) in urls.iter().enumerate() {
         config.push_str(&format!("\n[[nodes]]\nid = \"node-{at}\"\nurl = {url:?}\n"));
@@ -298,17 +329,18 @@ fn control_config(dir: &Path, urls: &[&str], ports: (u16, u16, u16), options: &O
     config
 }
 
-fn control(dir: &Path, api: u16, config: &str) -> anyhow::Result<Part> {
-    let file = dir.join("control.toml");
+fn control(dir: &Path, id: &str, api: u16, config: &str) -> anyhow::Result<Part> {
+    let file = dir.join(format!("{id}.toml"));
     std::fs::write(&file, config)?;
     let command = vec![text(&parts::control()?), "serve".to_owned(), "--config".to_owned(), text(&file)];
-    Ok(part(dir, "control".to_owned(), format!("http://127.0.0.1:{api}"), command))
+    Ok(part(dir, id.to_owned(), format!("http://127.0.0.1:{api}"), command))
 }
 
-fn envoy(dir: &Path, at: usize, listen: &str, admin: &str, xds: u16, workers: usize) -> anyhow::Result<Part> {
+fn envoy(dir: &Path, at: usize, listen: &str, admin: &str, xds: &[u16], workers: usize) -> anyhow::Result<Part> {
     let id = format!("envoy-{at}");
     let rendered = Command::new(parts::control()?)
-        .args(["envoy-bootstrap", "--node-id", &id, "--control", &format!("127.0.0.1:{xds}")])
+        .args(["envoy-bootstrap", "--node-id", &id])
+        .args(xds.iter().map(|port| format!("--control=127.0.0.1:{port}")))
         .args(["--listen", listen, "--admin", admin, "--module"])
         .arg(parts::filter()?)
         .output()?;

@@ -11,6 +11,7 @@ pub mod parts;
 pub mod ports;
 pub mod process;
 pub mod scene;
+pub mod shared;
 pub mod single;
 pub mod turn;
 pub mod wait;
