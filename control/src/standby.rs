@@ -27,7 +27,6 @@ impl Switch {
     }
 
     /// What a listener serves with.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new().fallback(answer).with_state(self.clone())
     }

@@ -1,5 +1,6 @@
 //! Several controls that share a Redis: the leader is killed, or stopped and continued, under load.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use miroir_e2e::harness::cluster::{Cluster, Options};
@@ -46,7 +47,7 @@ async fn another_one_leads_and_nothing_is_lost() {
     let killed = Instant::now();
     scene::write(&client, &json!([{"id": 999}])).await.unwrap();
     let pause = killed.elapsed();
-    println!("writes paused for {} ms", pause.as_millis());
+    writeln!(std::io::stdout(), "writes paused for {} ms", pause.as_millis()).unwrap();
     assert_ne!(cluster.leader().await.unwrap(), leader);
 
     // The old one comes back and stands by.

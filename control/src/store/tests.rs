@@ -189,7 +189,7 @@ async fn one_control_leads_and_another_one_follows_when_it_is_gone() {
         async move { Lease::wait_for(&location, "second").await.unwrap() }
     });
     let (store, _) = Store::open_shared(&location, first.clone()).await.unwrap();
-    let row = |next_uid| vec![Change::Records(vec![Record::Meta(MetaRow { term: 1, next_uid, epoch: 1 })])];
+    let row = |next_uid| vec![Change::Records(vec![Record::Meta(MetaRow { next_uid, ..MetaRow::default() })])];
     store.write(row(1)).await.unwrap();
     assert!(!waiting.is_finished());
     first.release().await;
