@@ -45,7 +45,7 @@ pub enum CallResult {
     Answer {
         /// HTTP status of the upstream.
         status: u16,
-        /// Upstream headers without pseudo headers.
+        /// Upstream headers without pseudo headers; those of a success (2xx) may be left out.
         headers: Headers,
         /// Whole body.
         body: Vec<u8>,

@@ -8,12 +8,34 @@ use crate::host::{Host, MetricKind};
 /// The statistics of one worker. Workers that name the same one share it.
 pub struct Metrics {
     ids: HashMap<String, Option<u32>>,
+    /// What each answer counts into, by operation and outcome: names are put together once.
+    requests: HashMap<(&'static str, &'static str), Pair>,
+    /// The same for calls, by node.
+    calls: HashMap<String, Vec<(&'static str, Pair)>>,
+}
+
+/// A counter, and the histogram that goes with it.
+#[derive(Clone, Copy)]
+struct Pair {
+    counter: Option<u32>,
+    histogram: Option<u32>,
+}
+
+impl Pair {
+    fn count(self, host: &impl Host, value: u64) {
+        if let Some(id) = self.counter {
+            host.increment_metric(id, 1);
+        }
+        if let Some(id) = self.histogram {
+            host.record_metric(id, value);
+        }
+    }
 }
 
 impl Metrics {
     /// Registers nothing yet but the gauges that are always there.
     pub fn new(host: &impl Host) -> Self {
-        let mut metrics = Self { ids: HashMap::new() };
+        let mut metrics = Self { ids: HashMap::new(), requests: HashMap::new(), calls: HashMap::new() };
         metrics.id(host, MetricKind::Gauge, "miroir_map_epoch".to_owned());
         metrics
     }
@@ -34,16 +56,31 @@ impl Metrics {
         }
     }
 
+    fn pair(&mut self, host: &impl Host, counter: String, histogram: String) -> Pair {
+        Pair {
+            counter: self.id(host, MetricKind::Counter, counter),
+            histogram: self.id(host, MetricKind::Histogram, histogram),
+        }
+    }
+
     /// A client got its answer.
-    pub fn request(&mut self, host: &impl Host, op: &str, status: u16, took_ms: u64) {
+    pub fn request(&mut self, host: &impl Host, op: &'static str, status: u16, took_ms: u64) {
         let class = match status {
             200..=299 => "2xx",
             400..=499 => "4xx",
             503 => "503",
             _ => "5xx",
         };
-        self.count(host, format!("miroir_requests_total.op.{op}.outcome.{class}"));
-        self.record(host, MetricKind::Histogram, format!("miroir_request_ms.op.{op}"), took_ms);
+        let pair = match self.requests.get(&(op, class)) {
+            Some(pair) => *pair,
+            None => {
+                let counter = format!("miroir_requests_total.op.{op}.outcome.{class}");
+                let pair = self.pair(host, counter, format!("miroir_request_ms.op.{op}"));
+                self.requests.insert((op, class), pair);
+                pair
+            }
+        };
+        pair.count(host, took_ms);
     }
 
     /// A request was passed on.
@@ -57,9 +94,18 @@ impl Metrics {
     }
 
     /// A call to a node or to control ended.
-    pub fn call(&mut self, host: &impl Host, node: &str, outcome: &str, took_ms: u64) {
-        self.count(host, format!("miroir_calls_total.node.{node}.outcome.{outcome}"));
-        self.record(host, MetricKind::Histogram, format!("miroir_call_ms.node.{node}"), took_ms);
+    pub fn call(&mut self, host: &impl Host, node: &str, outcome: &'static str, took_ms: u64) {
+        let known = self.calls.get(node).and_then(|known| known.iter().find(|(name, _)| *name == outcome));
+        let pair = match known {
+            Some((_, pair)) => *pair,
+            None => {
+                let counter = format!("miroir_calls_total.node.{node}.outcome.{outcome}");
+                let pair = self.pair(host, counter, format!("miroir_call_ms.node.{node}"));
+                self.calls.entry(node.to_owned()).or_default().push((outcome, pair));
+                pair
+            }
+        };
+        pair.count(host, took_ms);
     }
 
     /// A map is in force.

@@ -5,6 +5,7 @@
 //! it is asked for; the comment at the call says which. Bytes, not strings, are taken from headers: the SDK panics on
 //! values that are not UTF-8, and clients may send such.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,13 +18,15 @@ use super::{Host, MetricKind};
 /// Envoy.
 pub struct Envoy {
     start: Instant,
+    /// The context that Envoy takes calls to be about.
+    entered: Cell<u32>,
 }
 
 impl Envoy {
     /// Starts the clock.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), entered: Cell::new(0) }
     }
 }
 
@@ -82,9 +85,20 @@ impl Host for Envoy {
         let _ = hostcalls::set_tick_period(Duration::from_millis(period.into()));
     }
 
+    fn begin(&self, context: u32) {
+        self.entered.set(context);
+    }
+
     fn enter(&self, context: u32) -> bool {
+        if self.entered.get() == context {
+            return true;
+        }
         // Safe: a context that has gone is an error, and there is no third status.
-        hostcalls::set_effective_context(context).is_ok()
+        let entered = hostcalls::set_effective_context(context).is_ok();
+        if entered {
+            self.entered.set(context);
+        }
+        entered
     }
 
     fn root_done(&self) {
@@ -159,6 +173,12 @@ impl Host for Envoy {
                 _ => NotSent::NoHealthyHost,
             }
         })
+    }
+
+    fn call_status(&self) -> Option<u16> {
+        // Safe: the callback has brought headers, and its root is entered, so that Envoy has the map.
+        let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten()?;
+        std::str::from_utf8(&status).ok()?.parse().ok()
     }
 
     fn call_headers(&self) -> Headers {

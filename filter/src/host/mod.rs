@@ -28,6 +28,8 @@ pub trait Host {
     fn configuration(&self) -> Option<Vec<u8>>;
     /// Sets how often the timer callback comes.
     fn set_tick_ms(&self, period: u32);
+    /// Says whose callback has begun: the proxy takes what follows to be about this context.
+    fn begin(&self, context: u32);
     /// Chooses the context (a stream, or a root) that the following calls are about; false when it is gone.
     fn enter(&self, context: u32) -> bool;
     /// Says that the entered root context, which answered that it is not done, now is.
@@ -59,7 +61,10 @@ pub trait Host {
     /// # Errors
     /// Nothing was sent.
     fn call(&self, call: &Call) -> Result<u32, NotSent>;
-    /// Headers of the answer to a call; only within its callback, with the root entered that made the call.
+    /// Status of the answer to a call; only within its callback, where that brings headers, and with the root entered
+    /// that made the call.
+    fn call_status(&self) -> Option<u16>;
+    /// Headers of the answer to a call, like its status.
     fn call_headers(&self) -> Headers;
     /// Body of the answer to a call, like its headers; none when there is no memory for it.
     fn call_body(&self, size: usize) -> Option<Vec<u8>>;

@@ -45,7 +45,7 @@ impl<H: Host> Vm<H> {
 
     /// The bell has rung.
     pub fn on_queue_ready(&mut self, root: u32, queue: u32) {
-        self.caller = super::Caller::Root(root);
+        self.called(super::Caller::Root(root));
         self.host.empty_queue(queue);
         self.begin_waiting();
     }

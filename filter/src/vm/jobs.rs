@@ -74,7 +74,7 @@ pub(super) enum Purpose {
 impl<H: Host> Vm<H> {
     /// Starts a machine for a stream: a read at once, a write in the next callback of the root.
     pub(super) fn start(&mut self, work: Work, stream: u32, map: Arc<CompiledMap>, charge: u64, op: &'static str) {
-        let now = self.host.now_ms();
+        let now = self.now;
         self.last_job = self.last_job.wrapping_add(1);
         let id = self.last_job;
         let outlives_stream = matches!(work, Work::Write(_));
@@ -88,7 +88,7 @@ impl<H: Host> Vm<H> {
 
     /// The first step of a job, unless its client has left meanwhile.
     pub(super) fn begin(&mut self, id: u32) {
-        let now = self.host.now_ms();
+        let now = self.now;
         if let Some(job) = self.jobs.get_mut(&id) {
             let actions = job.work.machine().start(now);
             self.run(id, actions);
@@ -108,7 +108,7 @@ impl<H: Host> Vm<H> {
                 Action::Call(call) => {
                     let call_id = call.id;
                     if let Err(result) = self.send(&call, Purpose::Job(id, call_id)) {
-                        let now = self.host.now_ms();
+                        let now = self.now;
                         let Some(job) = self.jobs.get_mut(&id) else { return };
                         queue.extend(job.work.machine().on_result(call_id, result, now));
                     }
@@ -149,7 +149,7 @@ impl<H: Host> Vm<H> {
     /// Sends a call in the name of the root context whose callback runs, or of the newest one. Envoy's owner and the
     /// SDK's have to be the same root, or the end of one would lose the call.
     pub(super) fn send(&mut self, call: &Call, purpose: Purpose) -> Result<(), CallResult> {
-        let now = self.host.now_ms();
+        let now = self.now;
         let (root, stream) = match self.caller {
             Caller::Root(root) => (root, None),
             Caller::Stream(stream) => (self.root, Some(stream)),
@@ -179,19 +179,19 @@ impl<H: Host> Vm<H> {
 
     /// A call has ended.
     pub fn on_call_end(&mut self, caller: Caller, token: u32, header_count: usize, body_size: usize) {
-        self.caller = caller;
+        self.called(caller);
         let Some(sent) = self.sent.remove(&token) else { return };
-        self.host.enter(sent.root);
-        let body = if header_count == 0 { None } else { self.host.call_body(body_size) };
+        let there = self.host.enter(sent.root) && header_count > 0;
+        let body = if there { self.host.call_body(body_size) } else { None };
         let result = match body {
-            Some(body) => outcome::result(self.host.call_headers(), body),
+            Some(body) => outcome::result(self.host.call_status(), body, || self.host.call_headers()),
             None => CallResult::Unknown(Unknown::Broken),
         };
         self.finish_call(sent, result);
     }
 
     fn finish_call(&mut self, sent: Sent, result: CallResult) {
-        let now = self.host.now_ms();
+        let now = self.now;
         self.count_call(&sent.cluster, &result, now.saturating_sub(sent.at));
         match sent.purpose {
             Purpose::Job(id, call) => {
@@ -226,7 +226,7 @@ impl<H: Host> Vm<H> {
 
     /// The client of a job has left.
     pub(super) fn leave(&mut self, id: u32) {
-        let now = self.host.now_ms();
+        let now = self.now;
         if let Some(job) = self.jobs.get_mut(&id) {
             job.stream = None;
             let actions = job.work.machine().on_client_gone(now);

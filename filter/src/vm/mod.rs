@@ -61,6 +61,8 @@ pub struct Vm<H: Host> {
     /// The newest root context.
     root: u32,
     caller: Caller,
+    /// When the callback began that runs.
+    now: u64,
     handover: Handover,
     map: Option<Arc<CompiledMap>>,
     health: SharedHealth,
@@ -89,6 +91,7 @@ impl<H: Host> Vm<H> {
             id,
             root: 0,
             caller: Caller::Root(0),
+            now: 0,
             handover: Handover::default(),
             map: None,
             health: NodeHealth::shared(),
@@ -105,11 +108,19 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// A callback has begun.
+    fn called(&mut self, caller: Caller) {
+        self.caller = caller;
+        let (Caller::Root(context) | Caller::Stream(context)) = caller;
+        self.host.begin(context);
+        self.now = self.host.now_ms();
+    }
+
     /// Takes a configuration, or keeps the map in force when it cannot be read: a worker that refuses a configuration
     /// may lose its filter in Envoy, and the map that it has is better than none. Control learns of it by heartbeat.
     pub fn on_configure(&mut self, root: u32) {
         self.root = root;
-        self.caller = Caller::Root(root);
+        self.called(Caller::Root(root));
         self.host.set_tick_ms(TICK_MS);
         self.move_bell();
         let text = self.host.configuration().unwrap_or_default();
@@ -144,9 +155,9 @@ impl<H: Host> Vm<H> {
         if root != self.root {
             return;
         }
-        self.caller = Caller::Root(root);
+        self.called(Caller::Root(root));
         self.begin_waiting();
-        let now = self.host.now_ms();
+        let now = self.now;
         while let Some((at, job)) = self.wakes.first().copied() {
             if at > now {
                 break;
@@ -169,6 +180,7 @@ impl<H: Host> Vm<H> {
     /// A root context ends; false keeps it until [`Host::root_done`]. A root stays until its calls have ended, because
     /// Envoy would cut them off with it, and the newest one until the worker's requests have.
     pub fn on_done(&mut self, root: u32) -> bool {
+        self.called(Caller::Root(root));
         if self.is_idle(root) {
             return true;
         }
@@ -195,7 +207,7 @@ impl<H: Host> Vm<H> {
 
     /// A root context is gone. The newest one takes the worker with it: a last word to control, and no more.
     pub fn on_root_deleted(&mut self, root: u32) {
-        self.caller = Caller::Root(root);
+        self.called(Caller::Root(root));
         self.draining.retain(|draining| *draining != root);
         if root == self.root {
             self.give_up();

@@ -6,11 +6,14 @@ use miroir_core::call::{CallResult, Headers, NotSent, Unknown, header};
 const UPSTREAM_TIME: &str = "x-envoy-upstream-service-time";
 
 /// Tells an upstream's answer from what Envoy says in its place (Envoy 1.40). Without headers the call broke off after
-/// the answer had begun, or the answer was larger than Envoy takes.
-pub(super) fn result(headers: Headers, body: Vec<u8>) -> CallResult {
-    let Some(status) = header(&headers, ":status").and_then(|status| status.parse::<u16>().ok()) else {
-        return CallResult::Unknown(Unknown::Broken);
-    };
+/// the answer had begun, or the answer was larger than Envoy takes. Headers are fetched only of answers that are no
+/// success: nothing asks for those of others, and they cost as much as a small body.
+pub(super) fn result(status: Option<u16>, body: Vec<u8>, headers: impl FnOnce() -> Headers) -> CallResult {
+    let Some(status) = status else { return CallResult::Unknown(Unknown::Broken) };
+    if matches!(status, 200..=299) {
+        return CallResult::Answer { status, headers: Headers::new(), body };
+    }
+    let headers = headers();
     if matches!(status, 502..=504) && header(&headers, UPSTREAM_TIME).is_none() {
         return proxy_fault(status, &String::from_utf8_lossy(&body));
     }
@@ -52,7 +55,9 @@ mod tests {
     use super::*;
 
     fn ended(pairs: &[(&str, &str)], body: &str) -> CallResult {
-        result(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(), body.into())
+        let headers: Headers = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let status = header(&headers, ":status").and_then(|status| status.parse().ok());
+        result(status, body.into(), || headers)
     }
 
     /// Texts recorded from Envoy 1.40.

@@ -52,15 +52,14 @@ pub(super) struct Gathering {
 impl<H: Host> Vm<H> {
     /// The head of a request; `end`: it has no body.
     pub fn on_request_headers(&mut self, stream: u32, end: bool) -> Step {
-        self.caller = Caller::Stream(stream);
-        self.host.enter(stream);
+        self.called(Caller::Stream(stream));
         let head = Head::read(self.host.request_headers());
         for name in &head.forbidden {
             self.host.remove_request_header(name);
         }
         let cross_origin = head.header("origin").is_some();
         self.streams.insert(stream, Stream { cross_origin, state: State::Passed });
-        let started = self.host.now_ms();
+        let started = self.now;
         if let Some(reply) = cors::preflight(&head.method, &head.headers) {
             return self.stop(stream, reply, "preflight", started);
         }
@@ -101,7 +100,7 @@ impl<H: Host> Vm<H> {
         matched: &Matched,
         end: bool,
     ) -> Step {
-        let started = self.host.now_ms();
+        let started = self.now;
         let index = matched.index().unwrap_or_default();
         let read = WriteHead::read(kind, index, matched.last_segment(), head.query(), head.header("content-type"));
         let write = match read {
@@ -126,7 +125,7 @@ impl<H: Host> Vm<H> {
     }
 
     fn begin_read(&mut self, stream: u32, head: Head, map: Arc<CompiledMap>, matched: Matched, end: bool) -> Step {
-        let started = self.host.now_ms();
+        let started = self.now;
         match read::early(&map, &matched) {
             Some(Decision::Forward(cluster)) => self.forward(&cluster, "control"),
             Some(Decision::Reply(reply)) => self.stop(stream, reply, "health", started),
@@ -145,7 +144,7 @@ impl<H: Host> Vm<H> {
         Step::Continue
     }
 
-    fn stop(&mut self, stream: u32, reply: Reply, op: &str, started: u64) -> Step {
+    fn stop(&mut self, stream: u32, reply: Reply, op: &'static str, started: u64) -> Step {
         self.answer(stream, reply, op, started);
         Step::Pause
     }
@@ -160,7 +159,7 @@ impl<H: Host> Vm<H> {
         end: bool,
         parked_until: Option<u64>,
     ) -> Step {
-        let started = self.host.now_ms();
+        let started = self.now;
         let name = task.name();
         if let Some(encoding) = head.encoding().filter(|_| !end) {
             return self.stop(stream, answers::encoded(encoding), name, started);
@@ -210,17 +209,15 @@ impl<H: Host> Vm<H> {
 
     /// A piece of a request's body has come; it is taken out of Envoy's buffer, which is small.
     pub fn on_request_body(&mut self, stream: u32, size: usize, end: bool) -> Step {
-        self.caller = Caller::Stream(stream);
+        self.called(Caller::Stream(stream));
         match self.streams.get(&stream).map(|stream| &stream.state) {
             Some(State::Passed) => return Step::Continue,
             Some(State::Gathering(_)) => {}
             Some(State::Serving(_) | State::Answered) | None => {
-                self.host.enter(stream);
                 self.host.take_request_body(size);
                 return Step::Pause;
             }
         }
-        self.host.enter(stream);
         let piece = if size == 0 { Some(Vec::new()) } else { self.host.take_request_body(size) };
         let Some(piece) = piece else {
             self.refuse_gathering(stream);
@@ -230,7 +227,11 @@ impl<H: Host> Vm<H> {
             return Step::Pause;
         }
         if let Some(Stream { state: State::Gathering(gathering), .. }) = self.streams.get_mut(&stream) {
-            gathering.body.extend_from_slice(&piece);
+            if end && gathering.body.is_empty() {
+                gathering.body = piece;
+            } else {
+                gathering.body.extend_from_slice(&piece);
+            }
             gathering.complete = end;
         }
         if end {
@@ -294,7 +295,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Answers a stream, once.
-    pub(super) fn answer(&mut self, stream: u32, mut reply: Reply, op: &str, started: u64) {
+    pub(super) fn answer(&mut self, stream: u32, mut reply: Reply, op: &'static str, started: u64) {
         let now = self.host.now_ms();
         let Some(entry) = self.streams.get_mut(&stream) else { return };
         if let State::Gathering(gathering) = &entry.state {
@@ -319,7 +320,7 @@ impl<H: Host> Vm<H> {
     /// An answer of somebody else's goes to the client.
     pub fn on_response_headers(&mut self, stream: u32) {
         let Some(Stream { cross_origin, state: State::Passed }) = self.streams.get(&stream) else { return };
-        self.host.enter(stream);
+        self.host.begin(stream);
         if self.host.response_header("vary").is_none() {
             self.host.set_response_header("vary", cors::VARY);
         }
@@ -330,7 +331,7 @@ impl<H: Host> Vm<H> {
 
     /// A stream is gone: a job goes on by its own rules, everything else is dropped.
     pub fn on_stream_deleted(&mut self, stream: u32) {
-        self.caller = Caller::Stream(stream);
+        self.called(Caller::Stream(stream));
         self.stop_listening(stream);
         let Some(entry) = self.streams.remove(&stream) else { return };
         match entry.state {

@@ -66,6 +66,9 @@ impl Host for Mock {
         Some(self.0.borrow().configuration.clone())
     }
     fn set_tick_ms(&self, _period: u32) {}
+    fn begin(&self, context: u32) {
+        self.0.borrow_mut().entered = context;
+    }
     fn enter(&self, context: u32) -> bool {
         let mut world = self.0.borrow_mut();
         world.entered = context;
@@ -131,6 +134,9 @@ impl Host for Mock {
         world.owners.insert(token, active);
         world.calls.push((token, root, call.clone()));
         Ok(token)
+    }
+    fn call_status(&self) -> Option<u16> {
+        header(&self.0.borrow().ended.0, ":status").and_then(|status| status.parse().ok())
     }
     fn call_headers(&self) -> Headers {
         self.0.borrow().ended.0.clone()
