@@ -3,6 +3,7 @@
 //! connection broke once, since that may have been a race with a closing connection.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::classify::Trouble;
 use super::dispatch::Dispatch;
@@ -32,13 +33,13 @@ impl Wanted<'_> {
         let mut left: Vec<u32> = cover.missing.iter().copied().filter(|shard| self.wants(*shard)).collect();
         for part in &cover.parts {
             // The usual case keeps the cover's own clause: it is built once a map, not once a query.
-            let part = if all { part.clone() } else { self.narrowed(part, map.map.shards) };
+            let part = if all { Arc::clone(part) } else { Arc::new(self.narrowed(part, map.map.shards)) };
             if part.shards.is_empty() {
                 continue;
             }
             let unfit = self.unreadable.contains(&part.node) || self.has_failed(part.node);
             if unfit || dispatch.admit(part.node) == Admission::Suspect {
-                left.extend(part.shards);
+                left.extend_from_slice(&part.shards);
             } else {
                 fit.parts.push(part);
             }
@@ -106,11 +107,12 @@ fn join(left: Cover, right: Cover, shard_count: u32) -> Cover {
     let mut missing = left.missing;
     missing.extend(right.missing);
     missing.sort_unstable();
-    let mut parts: BTreeMap<NodeIndex, CoverPart> = left.parts.into_iter().map(|part| (part.node, part)).collect();
+    let mut parts: BTreeMap<NodeIndex, Arc<CoverPart>> = left.parts.into_iter().map(|part| (part.node, part)).collect();
     for part in right.parts {
         match parts.get_mut(&part.node) {
             Some(there) => {
-                there.shards.extend(part.shards);
+                let there = Arc::make_mut(there);
+                there.shards.extend_from_slice(&part.shards);
                 there.shards.sort_unstable();
                 there.clause = tag::filter_clause(&there.shards, shard_count);
             }

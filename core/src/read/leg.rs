@@ -1,5 +1,7 @@
 //! One query's way over the shards: who was asked for what, what was answered, and who else can be asked.
 
+use std::sync::Arc;
+
 use super::classify::{Refusal, Trouble, Verdict};
 use super::cover::Wanted;
 use super::dispatch::{ContentType, Dispatch};
@@ -18,7 +20,7 @@ pub(super) struct Leg {
     unreadable: Vec<NodeIndex>,
     shards: Vec<u32>,
     /// Everything asked so far, by part number.
-    parts: Vec<CoverPart>,
+    parts: Vec<Arc<CoverPart>>,
     flying: Vec<Flight>,
     /// Shards whose node refused the key. They wait for the nodes that are still being asked: where those refuse it too,
     /// asking further copies would only multiply the load that a wrong key makes.
@@ -204,7 +206,7 @@ impl Leg {
         } else if flight.again {
             self.phase = Phase::Anew;
         } else if forbidden {
-            self.parked.extend(part.shards);
+            self.parked.extend_from_slice(&part.shards);
         } else {
             let cover = self.wanted(&part.shards).repair(dispatch);
             self.launch(dispatch, cover, cost);

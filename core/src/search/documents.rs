@@ -149,8 +149,9 @@ impl Gather for Documents {
         if body.len() > 1 {
             body.push(b',');
         }
-        let filter = self.filter.with(clause);
-        body.extend_from_slice(format!("\"offset\":{offset},\"limit\":{limit},\"filter\":{filter}}}").as_bytes());
+        body.extend_from_slice(format!("\"offset\":{offset},\"limit\":{limit},\"filter\":").as_bytes());
+        self.filter.write(clause, &mut body);
+        body.push(b'}');
         let headers: &[_] =
             if self.rules.ranked == Ranked::SortValues { &[("meili-proxy-search", "true")] } else { &[] };
         let path = format!("/indexes/{}/documents/fetch", self.index);

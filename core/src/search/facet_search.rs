@@ -80,7 +80,9 @@ impl Gather for FacetSearch {
 
     fn request(&self, clause: &str, _part: usize) -> NodeRequest {
         let mut body = self.body.clone();
-        body.extend_from_slice(format!(",\"filter\":{}}}", self.filter.with(clause)).as_bytes());
+        body.extend_from_slice(b",\"filter\":");
+        self.filter.write(clause, &mut body);
+        body.push(b'}');
         let path = format!("/indexes/{}/facet-search", self.index);
         NodeRequest { method: "POST", path, headers: &[], body: Some(body) }
     }

@@ -139,10 +139,16 @@ impl Filter {
         }
     }
 
-    /// The filter for a node that answers for the shards of `clause`.
-    pub fn with(&self, clause: &str) -> String {
-        let clause = serde_json::Value::from(clause);
-        if self.0.is_empty() { format!("[{clause}]") } else { format!("[{},{clause}]", self.0) }
+    /// Writes the filter for a node that answers for the shards of `clause`.
+    pub fn write(&self, clause: &str, out: &mut Vec<u8>) {
+        out.push(b'[');
+        if !self.0.is_empty() {
+            out.extend_from_slice(self.0.as_bytes());
+            out.push(b',');
+        }
+        // A text in memory: nothing of it can fail.
+        let _ = serde_json::to_writer(&mut *out, clause);
+        out.push(b']');
     }
 }
 
@@ -166,7 +172,9 @@ mod tests {
 
     fn with(filter: &str) -> Result<String, NotUnderstood> {
         let query = Query::parse(format!("{{\"filter\":{filter}}}").as_bytes()).unwrap();
-        Filter::of(&query).map(|filter| filter.with("s IN [\"x\"]"))
+        let mut out = Vec::new();
+        Filter::of(&query)?.write("s IN [\"x\"]", &mut out);
+        Ok(String::from_utf8(out).unwrap())
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the filter computes once from a map: who may be read for what, and covers. A cover assigns every shard to one
 //! readable copy; there are as many as replicas, balanced, so that queries spread over all nodes.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::{NodeIndex, ShardMap};
@@ -24,8 +26,8 @@ struct CompiledPlacement {
 /// An assignment of every readable shard to one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
-    /// One part a node, in order of node.
-    pub parts: Vec<CoverPart>,
+    /// One part a node, in order of node; shared, since every query over all shards asks for the same.
+    pub parts: Vec<Arc<CoverPart>>,
     /// Shards without any readable copy.
     pub missing: Vec<u32>,
 }
@@ -151,7 +153,7 @@ fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, shard_count: 
             let node = chunk.first()?.0;
             let shards: Vec<u32> = chunk.iter().map(|(_, shard)| *shard).collect();
             let clause = tag::filter_clause(&shards, shard_count);
-            Some(CoverPart { node, shards, clause })
+            Some(Arc::new(CoverPart { node, shards, clause }))
         })
         .collect();
     Cover { parts, missing }
