@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::filter::{self, Scope};
 use crate::index::Index;
 use crate::index::words::Analysis;
-use crate::index::{geo, key};
+use crate::index::{geo, key, vectors};
 use crate::node::State;
 use crate::task::{Status, Task, Work};
+
+/// Faults of a filter or of a field: unlike those of an id or a key, they fail every task of the batch.
+const WHOLE_BATCH: [&str; 4] =
+    ["invalid_document_filter", "invalid_document_geo_field", "invalid_vector_dimensions", "vector_embedding_error"];
 
 /// What came of one task.
 type Outcome = Result<Map<String, Value>, ErrorBody>;
@@ -235,9 +239,8 @@ fn documents(state: &mut State, uid: &str, tasks: &[Task], at: Timestamp) {
             }
             _ => Ok(Map::new()),
         };
-        // A fault of a filter or of a field, unlike one of an id or a key, fails the whole batch.
         if let Err(error) = &outcome
-            && ["invalid_document_filter", "invalid_document_geo_field"].contains(&error.code.as_str())
+            && WHOLE_BATCH.contains(&error.code.as_str())
         {
             let error = error.clone();
             tasks.iter().for_each(|task| finish(state, task.uid, Err(error.clone())));
@@ -292,17 +295,26 @@ fn add(
     };
     let geo_counts = index.settings.sortable("_geo") || index.settings.features("_geo").is_some();
     let mut ids = Vec::with_capacity(documents.len());
-    for document in &documents {
+    let embedders = index.settings.get("embedders").clone();
+    let mut taken: Vec<vectors::Vectors> = Vec::with_capacity(documents.len());
+    for document in &mut documents {
         let id = key::of(document, &primary_key)?;
         if geo_counts && let Some(message) = geo::complaint(document, &id) {
             return Err(ErrorBody::new("invalid_document_geo_field", format!("Index `{}`: {message}", index.uid)));
         }
+        // Where a document comes twice, what it had before is what its last predecessor left.
+        let before = ids.iter().rposition(|known| *known == id).and_then(|at| taken.get(at));
+        let held = before.or_else(|| index.vectors(index.internal(&id)?));
+        taken.push(
+            vectors::take(document, &embedders, held, &id)
+                .map_err(|error| ErrorBody::new(&error.code, format!("Index `{}`: {}", index.uid, error.message)))?,
+        );
         ids.push(id);
     }
     index.primary_key = Some(primary_key);
     let distinct: BTreeSet<&String> = ids.iter().collect();
     let count = distinct.len();
-    for (id, document) in ids.iter().zip(&documents) {
+    for ((id, document), vectors) in ids.iter().zip(&documents).zip(taken) {
         if skip_creation && index.get(id).is_none() {
             continue;
         }
@@ -311,6 +323,7 @@ fn add(
         } else {
             index.put(id, document, analysis);
         }
+        index.put_vectors(id, vectors);
     }
     Ok(details(json!({"indexedDocuments": count})))
 }

@@ -9,7 +9,7 @@ use super::{body, check_uid, enqueue, may_create};
 use crate::answer::{Answer, Refusal, no_index, ok, refuse};
 use crate::auth::check;
 use crate::filter::{self, Scope};
-use crate::index::{Index, key, paths};
+use crate::index::{Index, key, paths, vectors};
 use crate::node::{Node, Shared};
 use crate::payload;
 use crate::query::sort::{self, By, Criterion};
@@ -183,11 +183,13 @@ pub(super) async fn one(
     let fields = shape::query(query.as_deref(), ONE)?;
     let state = node.state();
     let found = state.indexes.get(&index).ok_or_else(|| no_index(&index))?;
-    let document = found.get(&id).ok_or_else(|| refuse("document_not_found", format!("Document `{id}` not found.")))?;
-    ok(Value::Object(shown(document, &fields)))
+    let internal = found.internal(&id);
+    let internal = internal.ok_or_else(|| refuse("document_not_found", format!("Document `{id}` not found.")))?;
+    ok(Value::Object(shown(found, internal, &fields)))
 }
 
-fn shown(document: &Map<String, Value>, fields: &Map<String, Value>) -> Map<String, Value> {
+fn shown(index: &Index, internal: u32, fields: &Map<String, Value>) -> Map<String, Value> {
+    let Some(document) = index.documents.get(&internal) else { return Map::new() };
     let mut shown = match fields.get("fields").and_then(Value::as_array) {
         Some(names) => {
             let names: Vec<String> = names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
@@ -195,8 +197,10 @@ fn shown(document: &Map<String, Value>, fields: &Map<String, Value>) -> Map<Stri
         }
         None => document.clone(),
     };
-    if fields.get("retrieveVectors") != Some(&Value::Bool(true)) {
-        shown.shift_remove("_vectors");
+    shown.shift_remove(vectors::FIELD);
+    if fields.get("retrieveVectors") == Some(&Value::Bool(true)) {
+        let vectors = vectors::shown(document, index.settings.get("embedders"), index.vectors(internal));
+        shown.insert(vectors::FIELD.to_owned(), vectors);
     }
     shown
 }
@@ -252,16 +256,16 @@ fn answer(node: &Node, index: &str, fields: &Map<String, Value>, proxied: bool) 
     }
     let ids = ids(fields)?;
     let criteria = criteria(found, fields)?;
-    let mut documents: Vec<&Map<String, Value>> = found
+    let mut documents: Vec<(u32, &Map<String, Value>)> = found
         .documents
         .iter()
         .filter(|(internal, _)| {
             ids.as_ref().is_none_or(|ids| ids.iter().any(|id| found.internal(id) == Some(**internal)))
         })
-        .map(|(_, document)| document)
-        .filter(|document| parsed.as_ref().is_none_or(|parsed| filter::matches(parsed, document)))
+        .map(|(internal, document)| (*internal, document))
+        .filter(|(_, document)| parsed.as_ref().is_none_or(|parsed| filter::matches(parsed, document)))
         .collect();
-    documents.sort_by(|left, right| {
+    documents.sort_by(|(_, left), (_, right)| {
         let orders = criteria.iter().map(|by| sort::compare(by, &sort::key(by, left), &sort::key(by, right)));
         orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
     });
@@ -271,11 +275,11 @@ fn answer(node: &Node, index: &str, fields: &Map<String, Value>, proxied: bool) 
     let take = usize::try_from(limit).unwrap_or(usize::MAX);
     let total = documents.len();
     // The engine loses documents whose sort value is an explicit null, and counts them still.
-    documents.retain(|document| criteria.iter().all(|by| !sort::null(by, document)));
+    documents.retain(|(_, document)| criteria.iter().all(|by| !sort::null(by, document)));
     let page = documents.iter().skip(skip).take(take);
     let results: Vec<_> = page
-        .map(|document| {
-            let mut shown = shown(document, fields);
+        .map(|(internal, document)| {
+            let mut shown = shown(found, *internal, fields);
             if proxied {
                 let values: Vec<Value> = criteria.iter().map(|by| sort::weighted(by, document)).collect();
                 shown.insert("_federation".into(), json!({"weightedScoreValues": values}));

@@ -3,6 +3,7 @@
 pub(crate) mod geo;
 pub(crate) mod key;
 pub(crate) mod paths;
+pub(crate) mod vectors;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock;
 use crate::settings::Settings;
+use vectors::Vectors;
 use words::{Analysis, Words};
 
 /// An index.
@@ -28,6 +30,8 @@ pub(crate) struct Index {
     pub(crate) settings: Settings,
     /// Documents by internal id.
     pub(crate) documents: BTreeMap<u32, Map<String, Value>>,
+    /// Vectors by internal id.
+    vectors: HashMap<u32, Vectors>,
     /// Internal ids by document id.
     ids: HashMap<String, u32>,
     /// Field names in the order in which they were first met.
@@ -46,6 +50,7 @@ impl Index {
             primary_key,
             settings: Settings::default(),
             documents: BTreeMap::new(),
+            vectors: HashMap::new(),
             ids: HashMap::new(),
             fields: Vec::new(),
             words: Words::default(),
@@ -65,6 +70,18 @@ impl Index {
     /// The document with this id.
     pub(crate) fn get(&self, id: &str) -> Option<&Map<String, Value>> {
         self.documents.get(self.ids.get(id)?)
+    }
+
+    /// Its vectors.
+    pub(crate) fn vectors(&self, internal: u32) -> Option<&Vectors> {
+        self.vectors.get(&internal)
+    }
+
+    /// Keeps the vectors of a document that is there.
+    pub(crate) fn put_vectors(&mut self, id: &str, vectors: Vectors) {
+        if let Some(internal) = self.internal(id) {
+            self.vectors.insert(internal, vectors);
+        }
     }
 
     /// Whether a selector means a field that some document had.
@@ -118,6 +135,7 @@ impl Index {
     pub(crate) fn remove(&mut self, id: &str) -> bool {
         let Some(internal) = self.ids.remove(id) else { return false };
         self.words.remove(internal);
+        self.vectors.remove(&internal);
         self.documents.remove(&internal);
         true
     }
@@ -127,6 +145,7 @@ impl Index {
         let count = self.documents.len();
         self.documents.clear();
         self.ids.clear();
+        self.vectors.clear();
         self.words = Words::default();
         u64::try_from(count).unwrap_or_default()
     }
@@ -161,13 +180,18 @@ impl Index {
     pub(crate) fn stats(&self, indexing: bool) -> Value {
         let sizes: usize = self.documents.values().map(|document| 8 + document.len() * 16).sum();
         let count = self.documents.len();
+        let all = self.vectors.values().map(|vectors| {
+            let lists = vectors.values().filter_map(|vectors| vectors["embeddings"].as_array());
+            lists.map(Vec::len).sum::<usize>()
+        });
+        let (embeddings, embedded) = all.fold((0, 0), |(sum, with), has| (sum + has, with + usize::from(has > 0)));
         json!({
             "numberOfDocuments": count,
             "rawDocumentDbSize": sizes,
             "avgDocumentSize": sizes.checked_div(count).unwrap_or_default(),
             "isIndexing": indexing,
-            "numberOfEmbeddings": 0,
-            "numberOfEmbeddedDocuments": 0,
+            "numberOfEmbeddings": embeddings,
+            "numberOfEmbeddedDocuments": embedded,
             "fieldDistribution": self.field_distribution(),
         })
     }
