@@ -185,7 +185,7 @@ impl Client {
     }
 
     /// The indexes of a node; settings are read of those that `wanted` says.
-    pub(crate) async fn found_indexes(
+    pub async fn found_indexes(
         &self,
         node: &str,
         wanted: impl Fn(&str) -> bool,

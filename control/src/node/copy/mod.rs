@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// Forgets documents that were kept.
-    pub(crate) fn drop_page(&self, page: PageId) {
+    pub fn drop_page(&self, page: PageId) {
         self.pages.drop_page(page);
     }
 }
