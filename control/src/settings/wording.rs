@@ -1,5 +1,6 @@
 //! The engine's words for what is wrong with a JSON value (Meilisearch 1.50, observed on its answers).
 
+use miroir_core::error::expected_one_of;
 use serde_json::Value;
 
 /// The kind of a value, with its article.
@@ -37,12 +38,12 @@ pub(super) fn missing(place: &str, field: &str) -> String {
 
 /// "Unknown field `b` inside `.a`: did you mean …".
 pub(super) fn unknown_field<'a>(place: &str, field: &str, accepted: impl Iterator<Item = &'a str> + Clone) -> String {
-    format!("Unknown field `{field}`{}: {}", located(" inside", place), expected(field, accepted))
+    format!("Unknown field `{field}`{}: {}", located(" inside", place), expected_one_of(field, accepted))
 }
 
 /// "Unknown value `b` at `.a`: did you mean …".
 pub(super) fn unknown_value<'a>(place: &str, value: &str, accepted: impl Iterator<Item = &'a str> + Clone) -> String {
-    format!("Unknown value `{value}`{}: {}", located(" at", place), expected(value, accepted))
+    format!("Unknown value `{value}`{}: {}", located(" at", place), expected_one_of(value, accepted))
 }
 
 /// "Immutable field `a`: expected one of …".
@@ -60,23 +61,5 @@ fn list<'a>(accepted: impl Iterator<Item = &'a str>) -> String {
 
 /// "did you mean `a`? expected one of `a`, `b`".
 pub(crate) fn unknown_of(found: &str, accepted: &[&str]) -> String {
-    expected(found, accepted.iter().copied())
-}
-
-fn expected<'a>(found: &str, accepted: impl Iterator<Item = &'a str> + Clone) -> String {
-    let typos = match found.len() {
-        0..=3 => 0,
-        4..=7 => 1,
-        8..=12 => 2,
-        13..=17 => 3,
-        18..=24 => 4,
-        _ => 5,
-    };
-    let nearest = accepted
-        .clone()
-        .map(|name| (strsim::damerau_levenshtein(found, name), name))
-        .filter(|(distance, _)| typos > 0 && *distance <= typos)
-        .min_by_key(|(distance, _)| *distance);
-    let hint = nearest.map(|(_, name)| format!("did you mean `{name}`? ")).unwrap_or_default();
-    format!("{hint}expected one of {}", list(accepted))
+    expected_one_of(found, accepted.iter().copied())
 }

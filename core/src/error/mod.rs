@@ -1,11 +1,13 @@
 //! Errors in Meilisearch's own shape. One table holds code, type and status; the link follows from the code.
 
 mod codes;
+mod wording;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::Reply;
 use codes::CODES;
+pub use wording::expected_one_of;
 
 /// Class of an error, as the engine names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::ErrorBody;
+use crate::error::{ErrorBody, expected_one_of};
 use crate::search::hide_in_filter;
 
 /// Reads `{"filter": …}` and returns the filter's JSON text. Syntax within the filter is the nodes' to judge; what is
@@ -25,7 +25,8 @@ pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
         ));
     };
     if let Some(unknown) = fields.keys().find(|name| *name != "filter") {
-        return Err(ErrorBody::new("bad_request", format!("Unknown field `{unknown}`: expected one of `filter`")));
+        let expected = expected_one_of(unknown, ["filter"].into_iter());
+        return Err(ErrorBody::new("bad_request", format!("Unknown field `{unknown}`: {expected}")));
     }
     let Some(filter) = fields.get("filter") else {
         return Err(ErrorBody::new("missing_document_filter", "Missing field `filter`"));

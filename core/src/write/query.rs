@@ -1,6 +1,6 @@
 //! Query strings of writes: reading the client's as the engine does, and writing the nodes'.
 
-use crate::error::ErrorBody;
+use crate::error::{ErrorBody, expected_one_of};
 
 /// Decodes one name or value of a query string: `+` is a space, `%XX` a byte, ill-formed UTF-8 becomes U+FFFD, as in
 /// the engine (`serde_urlencoded`).
@@ -78,11 +78,8 @@ pub(super) fn read(query: Option<&str>, accepted: &[&str]) -> Result<Parameters,
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name), decode(value));
         if !accepted.contains(&name.as_str()) {
-            let expected = accepted.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            return Err(ErrorBody::new(
-                "bad_request",
-                format!("Unknown parameter `{name}`: expected one of {expected}"),
-            ));
+            let expected = expected_one_of(&name, accepted.iter().copied());
+            return Err(ErrorBody::new("bad_request", format!("Unknown parameter `{name}`: {expected}")));
         }
         match name.as_str() {
             "primaryKey" => parameters.primary_key = Some(value),

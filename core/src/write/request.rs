@@ -106,7 +106,7 @@ fn essence(content_type: &str) -> String {
 }
 
 fn document_format(content_type: Option<&str>, delimiter: Option<u8>) -> Result<Format, ErrorBody> {
-    let sent = content_type.filter(|sent| !sent.is_empty()).ok_or_else(|| missing_type(DOCUMENT_TYPES))?;
+    let sent = content_type.ok_or_else(|| missing_type(DOCUMENT_TYPES))?;
     let format = match essence(sent).as_str() {
         "application/json" => Format::Json,
         "application/x-ndjson" => Format::Ndjson,
@@ -127,7 +127,7 @@ fn document_format(content_type: Option<&str>, delimiter: Option<u8>) -> Result<
 }
 
 fn require_json(content_type: Option<&str>) -> Result<(), ErrorBody> {
-    match content_type.filter(|sent| !sent.is_empty()) {
+    match content_type {
         None => Err(missing_type(JSON_TYPE)),
         Some(sent) if essence(sent) == "application/json" => Ok(()),
         Some(sent) => Err(invalid_type(sent, JSON_TYPE)),
