@@ -12,6 +12,10 @@ use crate::shardmap::{CompiledMap, NodeIndex};
 const PASSED: &[&str] =
     &["authorization", "x-request-id", "traceparent", "tracestate", "user-agent", "x-meilisearch-client"];
 
+/// How late an event of this process itself may come. A timeout that comes later shows that the process was stopped, or
+/// that its clock jumped, and nothing about the node: its answer may lie in the socket.
+pub(super) const SLACK_MS: u64 = 1_000;
+
 /// Body type of a request to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContentType {
@@ -75,6 +79,23 @@ impl Dispatch<'_> {
         let on_trial = self.admissions.get(&node) == Some(&Admission::Trial);
         let hurried = if on_trial { has_alternative() } else { self.is_suspect(node) };
         if hurried { full.min(TRIAL_TIMEOUT_MS) } else { full }
+    }
+
+    /// Whether what was due at that time comes so late that this process must have slept.
+    pub(super) fn has_overslept(&self, due_ms: u64) -> bool {
+        self.now_ms > due_ms.saturating_add(SLACK_MS)
+    }
+
+    /// Gives the request the time of one try, since its own has passed without it.
+    pub(super) fn put_off_deadline(&mut self) {
+        self.deadline_ms = self.deadline_ms.max(self.now_ms.saturating_add(self.map.map.limits.read_timeout_ms));
+    }
+
+    /// A node's trial has shown nothing.
+    pub(super) fn learn_nothing(&self, node: NodeIndex) {
+        if let Ok(mut health) = self.health.try_borrow_mut() {
+            health.undecided(self.node_id(node));
+        }
     }
 
     /// Sends a request; `timeout_ms` is not 0.

@@ -28,6 +28,8 @@ pub(super) struct Leg {
     answered: usize,
     lost: Vec<u32>,
     troubles: Vec<(NodeIndex, Trouble)>,
+    /// Nodes of which a timeout that came too late has been overlooked; the next counts.
+    pardoned: Vec<NodeIndex>,
     /// A node has answered properly.
     any_good: bool,
     refused: Option<(NodeIndex, Refusal)>,
@@ -60,6 +62,8 @@ enum Cost {
 struct Flight {
     call: CallId,
     part: usize,
+    /// When its timeout is due.
+    due_ms: u64,
     /// The part has been accepted once already ([`Gather::again`]).
     again: bool,
 }
@@ -109,6 +113,7 @@ impl Leg {
             answered: 0,
             lost: Vec::new(),
             troubles: Vec::new(),
+            pardoned: Vec::new(),
             any_good: false,
             refused: None,
             phase: Phase::Asking,
@@ -177,6 +182,15 @@ impl Leg {
         let Some(at) = self.flying.iter().position(|flight| flight.call == call) else { return };
         let flight = self.flying.swap_remove(at);
         let Some(part) = self.parts.get(flight.part).cloned() else { return };
+        if verdict == Verdict::Trouble(Trouble::Timeout)
+            && dispatch.has_overslept(flight.due_ms)
+            && !self.pardoned.contains(&part.node)
+        {
+            self.pardoned.push(part.node);
+            dispatch.learn_nothing(part.node);
+            dispatch.put_off_deadline();
+            return self.ask_in_place(dispatch, &part.shards, &flight, Cost::Free);
+        }
         let trouble = match verdict {
             Verdict::Refused(refusal) => {
                 dispatch.learn_success(part.node);
@@ -201,16 +215,37 @@ impl Leg {
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         let forbidden = matches!(trouble, Trouble::Forbidden(_));
         self.troubles.push((part.node, trouble));
-        if self.phase != Phase::Asking {
-            self.give_up(&part.shards, flight.again);
-        } else if flight.again {
-            self.phase = Phase::Anew;
-        } else if forbidden {
+        if forbidden && self.phase == Phase::Asking && !flight.again {
             self.parked.extend_from_slice(&part.shards);
         } else {
-            let cover = self.wanted(&part.shards).repair(dispatch);
+            self.ask_in_place(dispatch, &part.shards, &flight, cost);
+        }
+    }
+
+    /// Asks for the shards of a call that came to nothing.
+    fn ask_in_place(&mut self, dispatch: &mut Dispatch<'_>, shards: &[u32], flight: &Flight, cost: Cost) {
+        if self.phase != Phase::Asking {
+            self.give_up(shards, flight.again);
+        } else if flight.again {
+            self.phase = Phase::Anew;
+        } else {
+            let cover = self.wanted(shards).repair(dispatch);
             self.launch(dispatch, cover, cost);
         }
+    }
+
+    /// A node has looked at the client's key, whatever came of it.
+    pub(super) fn was_heard(&self) -> bool {
+        self.any_good || self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Overloaded(_)))
+    }
+
+    /// Nodes that have not failed and could look at the client's key, the fittest first.
+    pub(super) fn judges(&self, dispatch: &Dispatch<'_>) -> Vec<NodeIndex> {
+        let nodes = (0..).zip(&dispatch.map.map.nodes).filter(|(_, node)| node.readable).map(|(node, _)| node);
+        let mut judges: Vec<NodeIndex> =
+            nodes.filter(|node| self.troubles.iter().all(|(failed, _)| failed != node)).collect();
+        judges.sort_by_key(|node| dispatch.is_suspect(*node));
+        judges
     }
 
     /// What is to be done now. `partial`: an answer without some shards is wanted rather than none.
@@ -231,8 +266,9 @@ impl Leg {
             let parked = std::mem::take(&mut self.parked);
             self.ask_elsewhere(dispatch, parked);
         }
-        // Where a node refused the key or had no index, the answers of the others tell whose fault that is.
-        let wait = partial || self.troubles.iter().any(|(_, trouble)| trouble.denial().is_some());
+        // Where a node refused the key or had no index, the answers of the others tell whose fault that is; and none
+        // but a node can tell whether the client may know that shards are lost.
+        let wait = partial || !self.was_heard() || self.troubles.iter().any(|(_, trouble)| trouble.denial().is_some());
         if !self.flying.is_empty() && (self.lost.is_empty() || wait) {
             return Standing::Open;
         }
@@ -292,7 +328,8 @@ impl Leg {
             }
             let request = self.gather.request(&part.clause, number);
             let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
-            self.flying.push(Flight { call, part: number, again: true });
+            let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
+            self.flying.push(Flight { call, part: number, due_ms, again: true });
         }
     }
 
@@ -309,7 +346,8 @@ impl Leg {
             let number = self.parts.len();
             let request = self.gather.request(&part.clause, number);
             let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
-            self.flying.push(Flight { call, part: number, again: false });
+            let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
+            self.flying.push(Flight { call, part: number, due_ms, again: false });
             self.parts.push(part);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::classify::{Refusal, Trouble, Verdict, classify};
-use super::dispatch::{ContentType, Dispatch, passed};
+use super::dispatch::{ContentType, Dispatch, SLACK_MS, passed};
 use super::leg::{Leg, Standing};
 use super::plan::Planned;
 use super::{Decision, ReadRequest, reply};
@@ -38,14 +38,18 @@ pub struct ReadMachine {
     next_call: u32,
     started_ms: u64,
     deadline_ms: u64,
+    /// The deadline has been put off once, because nobody woke the machine when it came.
+    overslept: bool,
     done: bool,
 }
 
-/// The client's own request under way to the node that refused the rewritten one.
+/// The client's own request under way to one node, for what that says against it.
 struct Replay {
     call: CallId,
-    /// The refusal of the rewritten request, where the node does not refuse the client's.
+    /// The answer where the node has nothing to say.
     fallback: Reply,
+    /// Only a refused key counts: the node cannot answer the request, for want of shards.
+    keys_only: bool,
 }
 
 impl fmt::Debug for ReadMachine {
@@ -87,81 +91,106 @@ impl ReadMachine {
             next_call: 0,
             started_ms: 0,
             deadline_ms: u64::MAX,
+            overslept: false,
             done: false,
         }))
     }
 
-    /// Runs one step over the legs, then sees what they make together.
-    fn step(&mut self, now_ms: u64, event: impl FnOnce(&mut [Leg], &mut Dispatch<'_>)) -> Vec<Action> {
-        let Self { map, health, legs, passed, admissions, next_call, .. } = self;
+    /// Lets the legs send calls; adds these to `actions`, and a wake-up where the deadline has been put off.
+    fn dispatching<T>(
+        &mut self,
+        now_ms: u64,
+        actions: &mut Vec<Action>,
+        work: impl FnOnce(&mut [Leg], &mut Dispatch<'_>) -> T,
+    ) -> T {
         let mut dispatch = Dispatch {
-            map,
-            health,
-            passed,
+            map: &self.map,
+            health: &self.health,
+            passed: &self.passed,
             now_ms,
             deadline_ms: self.deadline_ms,
-            admissions,
-            next_call,
-            actions: Vec::new(),
+            admissions: &mut self.admissions,
+            next_call: &mut self.next_call,
+            actions: std::mem::take(actions),
         };
-        event(legs, &mut dispatch);
-        let conclusion = if self.replay.is_some() {
-            None
-        } else {
-            let replan = |position: usize| {
-                let planned = (self.planner)(map, &self.matched, &self.request)?;
-                planned.legs.into_iter().nth(position).map(|leg| leg.gather)
-            };
-            conclude(legs, &mut dispatch, self.partial, &replan)
-        };
-        let mut actions = std::mem::take(&mut dispatch.actions);
-        match conclusion {
-            None => {}
-            Some(Conclusion::Page) => {
-                let page = self.page(now_ms);
-                actions.extend(self.end(page));
-            }
-            Some(Conclusion::Failed(reply)) => actions.extend(self.end(reply)),
-            Some(Conclusion::Denied(position, node, refusal)) => {
-                let request = self.multi.clone();
-                actions.extend(self.refuse(now_ms, position, node, &refusal, request));
-            }
-            Some(Conclusion::Refused(position, node, refusal)) => {
-                let own = || self.legs.get(position).and_then(|leg| leg.gather.replay());
-                let request = self.multi.clone().or_else(own);
-                actions.extend(self.refuse(now_ms, position, node, &refusal, request));
-            }
+        let result = work(&mut self.legs, &mut dispatch);
+        *actions = dispatch.actions;
+        if dispatch.deadline_ms != self.deadline_ms {
+            self.deadline_ms = dispatch.deadline_ms;
+            actions.push(Action::WakeAt(self.deadline_ms));
         }
+        result
+    }
+
+    /// Runs one step over the legs, then sees what they make together.
+    fn step(&mut self, now_ms: u64, event: impl FnOnce(&mut [Leg], &mut Dispatch<'_>)) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.dispatching(now_ms, &mut actions, event);
+        if self.replay.is_some() {
+            return actions;
+        }
+        let (map, planner, partial) = (Arc::clone(&self.map), self.planner, self.partial);
+        let (matched, request) = (self.matched.clone(), std::mem::take(&mut self.request));
+        let replan = |position: usize| {
+            let planned = planner(&map, &matched, &request)?;
+            planned.legs.into_iter().nth(position).map(|leg| leg.gather)
+        };
+        let conclusion =
+            self.dispatching(now_ms, &mut actions, |legs, dispatch| conclude(legs, dispatch, partial, &replan));
+        self.request = request;
+        actions.extend(self.conclude(now_ms, conclusion));
         actions
     }
 
-    /// Relays a refusal, or first lets the node judge the client's own request, so that the message is about that.
-    fn refuse(
+    fn conclude(&mut self, now_ms: u64, conclusion: Option<Conclusion>) -> Vec<Action> {
+        let own = |machine: &Self, position: usize| {
+            machine.multi.clone().or_else(|| machine.legs.get(position).and_then(|leg| leg.gather.replay()))
+        };
+        match conclusion {
+            None => Vec::new(),
+            Some(Conclusion::Page) => {
+                let page = self.page(now_ms);
+                self.end(page)
+            }
+            Some(Conclusion::Failed(reply)) => self.end(reply),
+            Some(Conclusion::Unheard(position, nodes, fallback)) => {
+                // A request for nobody's shards is the client's own where it is for one node.
+                let asked = |leg: &Leg| leg.gather.request("", 0);
+                let request = own(self, position).or_else(|| self.legs.get(position).map(asked));
+                self.ask_for_refusal(now_ms, &nodes, request, fallback, true)
+            }
+            Some(Conclusion::Denied(position, node, refusal)) => {
+                let fallback = reply::relayed(&refusal, self.multi.is_some().then_some(position));
+                self.ask_for_refusal(now_ms, &[node], self.multi.clone(), fallback, false)
+            }
+            Some(Conclusion::Refused(position, node, refusal)) => {
+                let fallback = reply::relayed(&refusal, self.multi.is_some().then_some(position));
+                let request = own(self, position);
+                self.ask_for_refusal(now_ms, &[node], request, fallback, false)
+            }
+        }
+    }
+
+    /// Lets the first of the nodes judge the client's own request, so that the message is about that. `fallback` is the
+    /// answer where there is nobody to ask, or no time.
+    fn ask_for_refusal(
         &mut self,
         now_ms: u64,
-        position: usize,
-        node: NodeIndex,
-        refusal: &Refusal,
+        nodes: &[NodeIndex],
         request: Option<NodeRequest>,
+        fallback: Reply,
+        keys_only: bool,
     ) -> Vec<Action> {
-        let fallback = reply::relayed(refusal, self.multi.is_some().then_some(position));
-        let Self { map, health, passed, admissions, next_call, .. } = self;
-        let mut dispatch = Dispatch {
-            map,
-            health,
-            passed,
-            now_ms,
-            deadline_ms: self.deadline_ms,
-            admissions,
-            next_call,
-            actions: Vec::new(),
-        };
-        let timeout_ms = dispatch.timeout_ms(node, || false);
-        let Some(request) = request.filter(|_| timeout_ms > 0) else { return self.end(fallback) };
-        let call = dispatch.send(node, request, &ContentType::Json, timeout_ms);
-        let actions = dispatch.actions;
+        let mut actions = Vec::new();
+        let call = self.dispatching(now_ms, &mut actions, |_, dispatch| {
+            let node = *nodes.first()?;
+            let timeout_ms = dispatch.timeout_ms(node, || keys_only);
+            let request = request.filter(|_| timeout_ms > 0)?;
+            Some(dispatch.send(node, request, &ContentType::Json, timeout_ms))
+        });
+        let Some(call) = call else { return self.end(fallback) };
         self.legs.iter_mut().for_each(Leg::close);
-        self.replay = Some(Replay { call, fallback });
+        self.replay = Some(Replay { call, fallback, keys_only });
         actions
     }
 
@@ -207,6 +236,8 @@ impl ReadMachine {
 enum Conclusion {
     Page,
     Failed(Reply),
+    /// Shards without an answer, and no node has said whether the client may ask at all. These might.
+    Unheard(usize, Vec<NodeIndex>, Reply),
     Denied(usize, NodeIndex, Refusal),
     Refused(usize, NodeIndex, Refusal),
 }
@@ -226,7 +257,10 @@ fn conclude(
                 Standing::Open => complete = false,
                 Standing::Refused(node, refusal) => return Some(Conclusion::Refused(position, node, refusal)),
                 Standing::Denied(node, refusal) => return Some(Conclusion::Denied(position, node, refusal)),
-                Standing::Failed(reply) => return Some(Conclusion::Failed(reply)),
+                Standing::Failed(reply) if leg.was_heard() => return Some(Conclusion::Failed(reply)),
+                Standing::Failed(reply) => {
+                    return Some(Conclusion::Unheard(position, leg.judges(dispatch), reply));
+                }
                 Standing::Restart => match replan(position) {
                     Some(gather) => {
                         leg.restart(dispatch, gather);
@@ -267,9 +301,8 @@ impl Machine for ReadMachine {
                 }
             }),
             Some(replay) => self.end(match verdict {
-                Verdict::Refused(refusal) | Verdict::Trouble(Trouble::Forbidden(refusal)) => {
-                    reply::relayed(&refusal, None)
-                }
+                Verdict::Trouble(Trouble::Forbidden(refusal)) => reply::relayed(&refusal, None),
+                Verdict::Refused(refusal) if !replay.keys_only => reply::relayed(&refusal, None),
                 _ => replay.fallback,
             }),
         }
@@ -280,6 +313,11 @@ impl Machine for ReadMachine {
             return Vec::new();
         }
         if now_ms < self.deadline_ms {
+            return vec![Action::WakeAt(self.deadline_ms)];
+        }
+        if now_ms > self.deadline_ms.saturating_add(SLACK_MS) && !std::mem::replace(&mut self.overslept, true) {
+            // This process has been stopped, or held up: answers may be there and have not been handed over yet.
+            self.deadline_ms = now_ms.saturating_add(self.map.map.limits.read_timeout_ms);
             return vec![Action::WakeAt(self.deadline_ms)];
         }
         if let Some(replay) = self.replay.take() {

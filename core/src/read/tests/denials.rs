@@ -189,3 +189,37 @@ fn a_query_whose_shards_are_lost_fails_the_whole() {
     assert_eq!(drive.error().0, 503);
     assert!(drive.error().1.message.contains("of index `b`"));
 }
+
+#[test]
+fn who_may_not_ask_does_not_hear_of_lost_shards() {
+    // All copies of some shards are gone; the nodes that live judge the key.
+    let mut map = shard_map(3, 1, 6);
+    map.stale.push(StaleMark { placement: 0, shard: 0, node: 0 });
+    let ask = || Drive::search(map.clone(), &healthy(), &[], "");
+    let mut drive = ask();
+    drive.end("n1", forbidden);
+    drive.end_all(forbidden);
+    assert_eq!(drive.error().1.code, "invalid_api_key");
+    let mut drive = ask();
+    drive.end("n1", ok);
+    assert_eq!(drive.error().0, 503);
+}
+
+#[test]
+fn a_node_without_the_shard_is_asked_about_the_key() {
+    let mut map = shard_map(2, 1, 1);
+    map.stale.push(StaleMark { placement: 0, shard: 0, node: 0 });
+    let ask = || Drive::search(map.clone(), &healthy(), &[], "");
+    let mut drive = ask();
+    assert_eq!(drive.asking().len(), 1);
+    drive.end_all(forbidden);
+    assert_eq!(drive.error().1.code, "invalid_api_key");
+    for other in [ok, no_index, dead, hung] {
+        let mut drive = ask();
+        drive.end_all(other);
+        assert_eq!(drive.error().0, 503);
+    }
+    let mut drive = ask();
+    drive.end_all(|_| engine_error(404, "document_not_found", "Document `1` not found."));
+    assert_eq!(drive.error().0, 503);
+}

@@ -1,5 +1,6 @@
 //! A scripted driver for the read machine: it holds the calls that the machine made, and answers them as a test says.
 
+mod asleep;
 mod denials;
 mod entry;
 mod failover;
