@@ -12,6 +12,8 @@ pub const WIRE_VERSION: u32 = 1;
 
 /// `POST` path of [`Begin`] → [`BeginAnswer`].
 pub const BEGIN_PATH: &str = "/internal/v1/begin";
+/// `POST` path of [`Authorise`] → 204, or the engine's error with its status.
+pub const AUTHORISE_PATH: &str = "/internal/v1/authorise";
 /// `POST` path of [`Commit`] → [`CommitAnswer`].
 pub const COMMIT_PATH: &str = "/internal/v1/commit";
 /// `POST` path of [`Abort`] → 204.
@@ -107,6 +109,18 @@ pub struct Begin {
     /// A fault in the payload that the engine reports as a failed task: nothing will be dispatched, control records
     /// a failed task (after it has authorised the request and created the index as the engine would).
     pub fault: Option<crate::error::ErrorBody>,
+}
+
+/// Asks whether a client may write at all, before it is told what is wrong with its payload: the engine looks at the key
+/// first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorise {
+    /// Index uid.
+    pub index: String,
+    /// What the write would do.
+    pub kind: WriteKind,
+    /// The client's `Authorization` header, verbatim.
+    pub authorization: Option<String>,
 }
 
 /// Where the primary key of a [`Begin`] comes from.

@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use miroir_core::error::ErrorBody;
 use miroir_core::wire::{
-    ABANDON_PATH, ABORT_PATH, Abandon, Abort, BEGIN_PATH, BULK_PREFIX, Begin, BeginAnswer, COMMIT_PATH, Commit,
-    ControlReply, HEARTBEAT_PATH, Heartbeat, HeartbeatAnswer, RENEW_PATH, Renew, WIRE_VERSION, WriteKind,
+    ABANDON_PATH, ABORT_PATH, AUTHORISE_PATH, Abandon, Abort, Authorise, BEGIN_PATH, BULK_PREFIX, Begin, BeginAnswer,
+    COMMIT_PATH, Commit, ControlReply, HEARTBEAT_PATH, Heartbeat, HeartbeatAnswer, RENEW_PATH, Renew, WIRE_VERSION,
+    WriteKind,
 };
 use miroir_sequencer::Event;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,7 @@ const MAX_MESSAGE: usize = 8 << 20;
 pub fn router(service: Arc<Service>) -> Router {
     let messages = Router::new()
         .route(BEGIN_PATH, post(begin))
+        .route(AUTHORISE_PATH, post(judge))
         .route(COMMIT_PATH, post(commit))
         .route(ABORT_PATH, post(abort))
         .route(ABANDON_PATH, post(abandon))
@@ -65,6 +67,19 @@ pub(crate) async fn authorised_begin(cluster: &Cluster, begin: Begin) -> Result<
     let caller = authorise(cluster, begin.authorization.as_deref(), action(begin.kind), Some(&begin.index))?;
     let may_create = caller.may_create(&begin.index);
     cluster.begin(begin, caller.key_uid.map(|uid| uid.to_string()), may_create).await
+}
+
+/// Whether a client may make a write that is refused for another reason.
+async fn judge(State(service): State<Arc<Service>>, body: Bytes) -> Response {
+    let asked: Authorise = match read(&body) {
+        Ok(asked) => asked,
+        Err(error) => return reply::error(&error),
+    };
+    let header = asked.authorization.as_deref();
+    match authorise(&*service.cluster, header, action(asked.kind), Some(&asked.index)) {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => reply::error(&error),
+    }
 }
 
 /// An error as the answer for the client, wrapped so that the filter passes it on.

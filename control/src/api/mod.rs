@@ -9,8 +9,8 @@ pub mod reply;
 
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::http::Uri;
+use axum::extract::{Request, State};
+use axum::http::{Uri, header};
 use axum::response::Response;
 use axum::{Router, middleware};
 use miroir_core::route::{self, Route};
@@ -19,6 +19,7 @@ pub use heartbeats::Heartbeats;
 pub use internal::router as internal;
 
 use crate::admin::{self, AdminKey};
+use crate::auth::authorise;
 use crate::cluster::{Cluster, Handle};
 use crate::config::Config;
 use crate::telemetry::Metrics;
@@ -65,6 +66,7 @@ impl Service {
 /// The public router.
 pub fn public(service: Arc<Service>) -> Router {
     let handle: Handle = service.cluster.clone();
+    let authority = handle.clone();
     let admin = if service.admin_public { admin::router(service.clone()) } else { Router::new() };
     let routes = Router::new()
         .merge(admin)
@@ -76,19 +78,29 @@ pub fn public(service: Arc<Service>) -> Router {
         .merge(stats::router(handle))
         .merge(operators::probes(service));
     // The engine takes slashes lightly; routes are matched after that.
-    Router::new().fallback_service(routes).layer(middleware::map_request(tidy)).layer(middleware::map_request(known))
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::map_request(tidy))
+        .layer(middleware::map_request_with_state(authority, known))
 }
 
 /// Answers what is no route of the engine's API (404, or 405 with `allow`, without body; it knows no `HEAD`), and
-/// what a cluster does not serve.
-async fn known(request: Request) -> Result<Request, Response> {
+/// what a cluster does not serve, for those who could use it.
+async fn known(State(handle): State<Handle>, request: Request) -> Result<Request, Response> {
     let path = request.uri().path();
     if path.starts_with("/_miroir/") {
         return Ok(request);
     }
     let route = route::route(request.method().as_str(), path);
     let refusal = match &route {
-        Route::Found(matched) => matched.refusal(),
+        Route::Found(matched) => match matched.refusal() {
+            Some(refusal) => {
+                let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+                let denied = authorise(&*handle, header, matched.rule.action, matched.index()).err();
+                Some(denied.map_or(refusal, |error| error.reply()))
+            }
+            None => None,
+        },
         other => other.dead_end(),
     };
     match refusal {

@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use miroir_core::call::{Action, Call, CallId, CallResult, Machine, NotSent, Reply, Unknown};
 use miroir_core::error::ErrorBody;
-use miroir_core::wire::{ABANDON_PATH, ABORT_PATH, BEGIN_PATH, COMMIT_PATH, RENEW_PATH};
+use miroir_core::wire::{ABANDON_PATH, ABORT_PATH, AUTHORISE_PATH, BEGIN_PATH, COMMIT_PATH, RENEW_PATH};
 use miroir_core::write::WriteMachine;
 use miroir_sequencer::Event;
 use serde::Serialize;
@@ -127,6 +127,8 @@ async fn ask_control(call: &Call, service: &Service) -> CallResult {
             cluster.tell(Event::Abandon(abandon));
             nothing()
         }),
+        // The bulk entry has looked at the key already.
+        AUTHORISE_PATH => Ok(nothing()),
         _ => Ok(CallResult::Answer { status: 404, headers: Vec::new(), body: Vec::new() }),
     };
     result.unwrap_or_else(|broken| broken)

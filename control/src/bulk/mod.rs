@@ -137,10 +137,8 @@ async fn write(service: &Arc<Service>, mut setup: WriteSetup, spooled: spool::Sp
     let reply = match tokio::task::block_in_place(|| spooled.read()) {
         Ok(body) => {
             setup.body = body;
-            match tokio::task::block_in_place(|| WriteMachine::new(setup)) {
-                Ok(machine) => driver::run(machine, service.clone()).await,
-                Err(error) => error.reply(),
-            }
+            let machine = tokio::task::block_in_place(|| WriteMachine::new(setup));
+            driver::run(machine, service.clone()).await
         }
         Err(error) => ErrorBody::new("io_error", error.to_string()).reply(),
     };

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::content::{Content, Split};
 use super::parts::Parts;
 use super::{WriteHead, reply};
-use crate::call::{Action, Call, CallId, CallResult, Headers, Machine, Reply};
+use crate::call::{Action, Call, CallId, CallResult, Headers, Machine, Reply, Unknown};
 use crate::error::ErrorBody;
 use crate::hash;
 use crate::wire::{ABANDON_PATH, ABORT_PATH, Abandon, Abort, KeySource, WriteKind};
@@ -68,6 +68,8 @@ pub struct WriteSetup {
 pub struct WriteMachine {
     setup: WriteSetup,
     content: Content,
+    /// What the engine refuses at once about the request, once it has accepted the key.
+    refusal: Option<ErrorBody>,
     split: Option<Split>,
     digest: String,
     state: State,
@@ -80,6 +82,11 @@ pub struct WriteMachine {
 #[derive(Debug)]
 enum State {
     Fresh,
+    /// Waits for control's word about the key of a request that is refused in any case.
+    Judging {
+        call: CallId,
+        sent_at: u64,
+    },
     /// Waits for a grant.
     Begun {
         call: CallId,
@@ -116,20 +123,23 @@ struct Ticket {
 }
 
 impl WriteMachine {
-    /// Prepares a write.
-    ///
-    /// # Errors
-    /// The engine's own answer to a body that cannot be read at all; nothing is written then.
-    pub fn new(mut setup: WriteSetup) -> Result<Self, ErrorBody> {
+    /// Prepares a write. A body that cannot be read at all gets the engine's own answer in the end, and nothing is
+    /// written then.
+    #[must_use]
+    pub fn new(mut setup: WriteSetup) -> Self {
         let body = std::mem::take(&mut setup.body);
         let content_type = setup.content_type.as_deref().unwrap_or_default();
         let method = method_of(setup.head.kind);
         let digest =
             hash::digest128(&[method.as_bytes(), setup.path.as_bytes(), content_type.as_bytes(), body.as_slice()]);
-        let content = setup.head.content(body)?;
-        Ok(Self {
+        let (content, refusal) = match setup.head.content(body) {
+            Ok(content) => (content, None),
+            Err(refusal) => (Content::All, Some(refusal)),
+        };
+        Self {
             setup,
             content,
+            refusal,
             split: None,
             digest,
             state: State::Fresh,
@@ -137,7 +147,7 @@ impl WriteMachine {
             last_call: 0,
             resplits: 0,
             client_is_here: true,
-        })
+        }
     }
 
     /// The message by which a worker that is about to vanish tells control what it knows (F4, F5); none where control
@@ -196,6 +206,9 @@ impl Machine for WriteMachine {
         if !matches!(self.state, State::Fresh) {
             return Vec::new();
         }
+        if self.refusal.is_some() {
+            return self.judge(now_ms);
+        }
         let setup = &self.setup;
         let asked = setup.head.parameters.primary_key.clone().map(|key| (key, KeySource::Parameter));
         let mapped = || setup.index.as_ref().and_then(|(_, key)| key.clone()).map(|key| (key, KeySource::Map));
@@ -205,12 +218,13 @@ impl Machine for WriteMachine {
 
     fn on_result(&mut self, id: CallId, result: CallResult, now_ms: u64) -> Vec<Action> {
         match self.state {
+            State::Judging { call, .. } if call == id => self.on_judged(result),
             State::Begun { call, sent_at } if call == id => self.on_begin_answer(result, sent_at, now_ms),
             State::Renewing { call, sent_at } if call == id => self.on_renew_answer(result, sent_at, now_ms),
             State::Committing { call: Some(call), at, pause, .. } if call == id => {
                 self.on_commit_answer(result, at, pause, now_ms)
             }
-            State::Fresh | State::Begun { .. } | State::Ended => Vec::new(),
+            State::Fresh | State::Judging { .. } | State::Begun { .. } | State::Ended => Vec::new(),
             // A node's answer counts also while control is being asked for something else: a later report has it.
             State::Dispatched | State::Renewing { .. } | State::Committing { .. } => {
                 let known = self.ticket.as_mut().is_some_and(|ticket| ticket.parts.ended(id, &result));
@@ -222,6 +236,9 @@ impl Machine for WriteMachine {
     fn on_wake(&mut self, now_ms: u64) -> Vec<Action> {
         let lost = |sent_at: u64, timeout: u64| now_ms >= sent_at.saturating_add(timeout).saturating_add(LOST_AFTER_MS);
         match self.state {
+            State::Judging { sent_at, .. } if lost(sent_at, CONTROL_TIMEOUT_MS) => {
+                self.on_judged(CallResult::Unknown(Unknown::Timeout))
+            }
             State::Begun { sent_at, .. } if lost(sent_at, BEGIN_TIMEOUT_MS) => {
                 self.end_unsent("control did not grant a ticket in time")
             }

@@ -77,15 +77,12 @@ impl<H: Host> Vm<H> {
             }
         };
         match matched.rule.serve {
-            Serve::Control => {
+            // Control looks at the key before it refuses, as the engine does.
+            Serve::Control | Serve::Refuse(_) => {
                 let cluster = map.map.control_cluster.clone();
                 self.forward(&cluster, "control")
             }
             Serve::Filter => self.stop(stream, answers::filter_state(map.map.epoch), "filter", started),
-            Serve::Refuse(_) => {
-                let reply = matched.refusal().unwrap_or_else(answers::not_found);
-                self.stop(stream, reply, "refused", started)
-            }
             Serve::Write(kind) => self.begin_write(stream, head, map, kind, &matched, end),
             Serve::Read(_) => self.begin_read(stream, head, map, matched, end),
         }
@@ -103,9 +100,11 @@ impl<H: Host> Vm<H> {
         let started = self.now;
         let index = matched.index().unwrap_or_default();
         let read = WriteHead::read(kind, index, matched.last_segment(), head.query(), head.header("content-type"));
-        let write = match read {
-            Ok(write) => write,
-            Err(error) => return self.stop(stream, error.reply(), "refused", started),
+        let Ok(write) = read else {
+            // Control looks at the key first, as the engine does, and then finds the same fault.
+            self.host.set_request_header(":path", &format!("{BULK_PREFIX}{}", head.path));
+            let cluster = map.map.control_internal_cluster.clone();
+            return self.forward(&cluster, "bulk");
         };
         let large = |length: u64| length > map.map.limits.split_in_filter_bytes;
         if write.carries_documents() && !end {
@@ -251,7 +250,7 @@ impl<H: Host> Vm<H> {
         let Gathering { head, task, map, body, charge, started, .. } = *gathering;
         let name = task.name();
         let work = match task {
-            Task::Write(write) => self.write(head, write, body, &map),
+            Task::Write(write) => Ok(self.write(head, write, body, &map)),
             Task::Read(matched) => {
                 let request = ReadRequest { path: head.path, headers: head.headers, body };
                 match read::decide(&map, &self.health, &matched, request) {
@@ -271,7 +270,7 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    fn write(&mut self, head: Head, write: WriteHead, body: Vec<u8>, map: &Arc<CompiledMap>) -> Result<Work, Reply> {
+    fn write(&mut self, head: Head, write: WriteHead, body: Vec<u8>, map: &Arc<CompiledMap>) -> Work {
         let mapped = map.map.indexes.get(&write.index);
         let geo = mapped.is_some_and(|index| index.view.geo);
         let index = mapped.map(|index| (index.incarnation, index.primary_key.clone()));
@@ -291,7 +290,7 @@ impl<H: Host> Vm<H> {
             geo,
             control_cluster: map.map.control_internal_cluster.clone(),
         };
-        WriteMachine::new(setup).map(|machine| Work::Write(Box::new(machine))).map_err(|error| error.reply())
+        Work::Write(Box::new(WriteMachine::new(setup)))
     }
 
     /// Answers a stream, once.

@@ -273,10 +273,7 @@ impl World {
         self.note(|| format!("client {client} write {write} by vm {vm}: {kind:?} {index} {body} {id:?}"));
         self.writes.insert(write, Write { client, idempotency, ..Write::default() });
         self.clients[client].waits_for = Some(write);
-        match WriteMachine::new(setup) {
-            Ok(machine) => self.run_machine(vm, machine, write),
-            Err(error) => self.breaks(format!("a fair request was refused: {error:?}")),
-        }
+        self.run_machine(vm, WriteMachine::new(setup), write);
         // A second try of the very same request, through another VM, while the first is under way.
         if self.writes[&write].idempotency.is_some() && self.net.random.chance(500) {
             self.repeat(vm, write, kind, index, id, query, content_type, body);
@@ -316,9 +313,7 @@ impl World {
             control_cluster: "internal".into(),
             trace: Vec::new(),
         };
-        if let Ok(machine) = WriteMachine::new(setup) {
-            self.run_machine(other, machine, write);
-        }
+        self.run_machine(other, WriteMachine::new(setup), write);
     }
 
     fn run_machine(&mut self, vm: usize, machine: WriteMachine, write: u64) {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::split::Target;
 use crate::wire::{
-    BEGIN_PATH, Begin, BeginAnswer, COMMIT_PATH, Commit, CommitAnswer, Grant, GrantPart, RENEW_PATH, Renew,
-    RenewAnswer, WIRE_VERSION,
+    AUTHORISE_PATH, Authorise, BEGIN_PATH, Begin, BeginAnswer, COMMIT_PATH, Commit, CommitAnswer, Grant, GrantPart,
+    RENEW_PATH, Renew, RenewAnswer, WIRE_VERSION,
 };
 use crate::write::content::refusal;
 use crate::write::parts::is_late;
@@ -23,7 +23,10 @@ impl WriteMachine {
                     (fault, received) = (Some(error), count);
                     None
                 }
-                Err(error) => return self.end(error.reply()),
+                Err(error) => {
+                    self.refusal = Some(error);
+                    return self.judge(now_ms);
+                }
             },
         };
         let setup = &self.setup;
@@ -60,6 +63,29 @@ impl WriteMachine {
         self.state = State::Begun { call: call.id, sent_at: now_ms };
         let lost_at = now_ms.saturating_add(BEGIN_TIMEOUT_MS).saturating_add(LOST_AFTER_MS);
         vec![Action::Call(call), Action::WakeAt(lost_at)]
+    }
+
+    /// Asks whether the client may write at all, since only then it is told what is wrong.
+    pub(super) fn judge(&mut self, now_ms: u64) -> Vec<Action> {
+        let head = &self.setup.head;
+        let authorization = self.setup.authorization.clone();
+        let message = Authorise { index: head.index.clone(), kind: head.kind, authorization };
+        let call = self.control_call(AUTHORISE_PATH, &message, CONTROL_TIMEOUT_MS);
+        self.state = State::Judging { call: call.id, sent_at: now_ms };
+        let lost_at = now_ms.saturating_add(CONTROL_TIMEOUT_MS).saturating_add(LOST_AFTER_MS);
+        vec![Action::Call(call), Action::WakeAt(lost_at)]
+    }
+
+    /// Refuses the key, or else the request. Where control does not answer, the request is as wrong.
+    pub(super) fn on_judged(&mut self, result: CallResult) -> Vec<Action> {
+        let denied = match result {
+            CallResult::Answer { status: 401 | 403, body, .. } => serde_json::from_slice::<ErrorBody>(&body).ok(),
+            _ => None,
+        };
+        match denied.or_else(|| self.refusal.take()) {
+            Some(error) => self.end(error.reply()),
+            None => self.end_unsent("the request cannot be judged"),
+        }
     }
 
     pub(super) fn on_begin_answer(&mut self, result: CallResult, sent_at: u64, now_ms: u64) -> Vec<Action> {

@@ -43,7 +43,7 @@ const DOCUMENTS: &str = r#"[{"id":1},{"id":2},{"id":3},{"id":4},{"id":5}]"#;
 
 impl Run {
     fn new(setup: WriteSetup) -> Self {
-        let machine = WriteMachine::new(setup).unwrap();
+        let machine = WriteMachine::new(setup);
         let mut run =
             Self { machine, now: 1_000, open: vec![], notices: vec![], reply: None, done: false, wakes: vec![] };
         let actions = run.machine.start(run.now);
