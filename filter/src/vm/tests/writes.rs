@@ -93,15 +93,28 @@ fn a_hung_node_costs_the_soft_limit() {
 }
 
 #[test]
-fn faults_of_the_head_need_no_body() {
+fn faults_of_the_head_are_told_by_control_once_it_has_looked_at_the_key() {
     let mut bench = Bench::new();
     let json = [("content-type", "application/json"), ("content-length", "2")];
-    bench.head(10, "POST", "/indexes/m/documents?nope=1", &json, false);
-    assert_eq!(bench.status(10), 400);
-    bench.head(11, "POST", PATH, &[("content-length", "2")], false);
-    assert_eq!(bench.status(11), 415);
+    for (stream, path, headers) in [(10, "/indexes/m/documents?nope=1", &json[..]), (11, PATH, &json[1..])] {
+        assert_eq!(bench.head(stream, "POST", path, headers, false), Step::Continue);
+        let target = bench.request_header(stream, ":path").unwrap();
+        assert_eq!(target, format!("/internal/v1/bulk{path}"));
+        assert_eq!(bench.request_header(stream, "x-miroir-cluster").as_deref(), Some("internal"));
+        assert_eq!(bench.body(stream, "[]", true), Step::Continue);
+    }
     assert!(bench.open().is_empty());
-    assert_eq!(bench.body(11, "[]", true), Step::Pause, "the rest of an answered request goes nowhere");
+}
+
+#[test]
+fn faults_of_the_body_wait_for_the_word_about_the_key() {
+    let mut bench = Bench::new();
+    let headers = [("content-type", "application/json"), ("content-length", "1")];
+    bench.head(10, "POST", PATH, &headers, false);
+    bench.body(10, "[", true);
+    let (_, _, call) = bench.call(AUTHORISE_PATH);
+    let asked: Authorise = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!((asked.kind, asked.index.as_str()), (WriteKind::Replace, "m"));
 }
 
 #[test]
