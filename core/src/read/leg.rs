@@ -1,5 +1,7 @@
 //! One query's way over the shards: who was asked for what, what was answered, and who else can be asked.
 
+mod denial;
+
 use std::sync::Arc;
 
 use super::classify::{Refusal, Trouble, Verdict};
@@ -234,20 +236,6 @@ impl Leg {
         }
     }
 
-    /// A node has looked at the client's key, whatever came of it.
-    pub(super) fn was_heard(&self) -> bool {
-        self.any_good || self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Overloaded(_)))
-    }
-
-    /// Nodes that have not failed and could look at the client's key, the fittest first.
-    pub(super) fn judges(&self, dispatch: &Dispatch<'_>) -> Vec<NodeIndex> {
-        let nodes = (0..).zip(&dispatch.map.map.nodes).filter(|(_, node)| node.readable).map(|(node, _)| node);
-        let mut judges: Vec<NodeIndex> =
-            nodes.filter(|node| self.troubles.iter().all(|(failed, _)| failed != node)).collect();
-        judges.sort_by_key(|node| dispatch.is_suspect(*node));
-        judges
-    }
-
     /// What is to be done now. `partial`: an answer without some shards is wanted rather than none.
     pub(super) fn advance(&mut self, dispatch: &mut Dispatch<'_>, partial: bool) -> Standing {
         if self.phase == Phase::Complete {
@@ -367,28 +355,6 @@ impl Leg {
     fn lose(&mut self, shards: &[u32]) {
         self.lost.extend_from_slice(shards);
         self.lost.sort_unstable();
-    }
-
-    /// Two nodes that refuse the key are right, whatever others say (F28).
-    fn agreed_denial(&self) -> Option<(NodeIndex, Refusal)> {
-        let mut refusers = self.troubles.iter().filter_map(|(node, trouble)| match trouble {
-            Trouble::Forbidden(refusal) => Some((*node, refusal)),
-            _ => None,
-        });
-        let (first, _) = refusers.next()?;
-        refusers.find(|(node, _)| *node != first).map(|(node, refusal)| (node, refusal.clone()))
-    }
-
-    /// One node's refusal of the key, or its lack of the index, is believed where no node that could be asked says
-    /// otherwise.
-    fn lone_denial(&self) -> Option<(NodeIndex, Refusal)> {
-        if self.any_good {
-            return None;
-        }
-        let forbidden = self.troubles.iter().find(|(_, trouble)| matches!(trouble, Trouble::Forbidden(_)));
-        let missing_everywhere = self.troubles.iter().all(|(_, trouble)| trouble.denial().is_some());
-        let (node, trouble) = forbidden.or_else(|| self.troubles.first().filter(|_| missing_everywhere))?;
-        Some((*node, trouble.denial()?.clone()))
     }
 
     fn failure(&self, dispatch: &Dispatch<'_>) -> Reply {

@@ -26,7 +26,7 @@ pub(super) type Planner = fn(&CompiledMap, &Matched, &ReadRequest) -> Option<Pla
 pub struct ReadMachine {
     map: Arc<CompiledMap>,
     health: SharedHealth,
-    matched: Matched,
+    matched: Arc<Matched>,
     request: ReadRequest,
     planner: Planner,
     passed: Headers,
@@ -79,7 +79,7 @@ impl ReadMachine {
         Decision::Machine(Box::new(Self {
             map: Arc::clone(map),
             health: SharedHealth::clone(health),
-            matched: matched.clone(),
+            matched: Arc::new(matched.clone()),
             passed: passed(&request.headers),
             request,
             planner,
@@ -130,7 +130,7 @@ impl ReadMachine {
             return actions;
         }
         let (map, planner, partial) = (Arc::clone(&self.map), self.planner, self.partial);
-        let (matched, request) = (self.matched.clone(), std::mem::take(&mut self.request));
+        let (matched, request) = (Arc::clone(&self.matched), std::mem::take(&mut self.request));
         let replan = |position: usize| {
             let planned = planner(&map, &matched, &request)?;
             planned.legs.into_iter().nth(position).map(|leg| leg.gather)
