@@ -2,9 +2,16 @@
 //! made from these types, and `miroirctl` reads answers with them, so that the three cannot differ.
 
 mod explain;
+mod jobs;
 mod layout;
 mod status;
+mod verify;
 
 pub use explain::{ExplainedAnswer, ExplainedCall, Explanation, Question};
+pub use jobs::{
+    AcceptLoss, Amount, Done, Job, JobKind, JobList, JobState, Loss, Move, NewNode, NodeLoad, Outcome, Plan, Repair,
+    ReplaceNode, ReplicationFactor, Throttle,
+};
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
 pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status};
+pub use verify::{Finding, Replica, Verification, Verify};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::jobs::Job;
 use crate::layout::CopyState;
 
 /// The cluster in one word.
@@ -55,6 +56,8 @@ pub struct Status {
     pub down_shards: Vec<ShardName>,
     /// All nodes, in order of id.
     pub nodes: Vec<Node>,
+    /// Jobs that are not over.
+    pub jobs: Vec<Job>,
     /// Uids of all indexes.
     pub indexes: Vec<String>,
     /// Tasks that are enqueued or processing.
@@ -105,6 +108,9 @@ pub struct Node {
     pub weight: Option<f64>,
     /// Replicas of a shard are kept in different zones.
     pub zone: Option<String>,
+    /// `active`: it holds its share; `joining`: known, and without shards until it has been added; `draining`: being
+    /// emptied, or empty.
+    pub member: String,
     /// `ready`; `starting`, `fencing` and `catching_up` pass by themselves; `down`: not reachable; `rebuild`: it came
     /// back with another disk and is being filled.
     pub phase: String,

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
-use miroir_admin::{Explanation, Layout, NodeList, Question, Status};
+use miroir_admin::{Explanation, Finding, Layout, NodeList, Question, Status, Verification, Verify};
 use miroir_core::error::ErrorBody;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +21,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(nodes))
         .routes(routes!(shards))
         .routes(routes!(question))
+        .routes(routes!(verify, verification))
+        .routes(routes!(findings))
 }
 
 /// An answer: 200 with JSON, or an error in the engine's shape.
@@ -52,13 +54,13 @@ async fn status(State(service): State<Arc<Service>>) -> Response {
 /// All nodes.
 #[utoipa::path(get, path = "/_miroir/nodes", tag = "nodes", responses((status = 200, body = NodeList)))]
 async fn nodes(State(service): State<Arc<Service>>) -> Response {
-    answer(look(&service).await.map(|look| NodeList { nodes: view::nodes(&service, &look) }))
+    answer(look(&service).await.map(|look| NodeList { nodes: view::nodes(&look) }))
 }
 
 /// Which copy of which shard is where.
 #[utoipa::path(get, path = "/_miroir/shards", tag = "shards", responses((status = 200, body = Layout)))]
 async fn shards(State(service): State<Arc<Service>>) -> Response {
-    answer(look(&service).await.map(|look| view::layout(&service, &look)))
+    answer(look(&service).await.map(|look| view::layout(&look)))
 }
 
 /// How a search is carried out.
@@ -80,4 +82,36 @@ async fn question(State(service): State<Arc<Service>>, asked: Result<Json<Questi
     };
     let cluster = &service.cluster;
     answer(explain::explain(cluster.client().clone(), cluster.map(), question).await)
+}
+
+/// Compares all replicas.
+///
+/// Document by document, and settings; in the background. Answers with the comparison under way, the new one or the one
+/// that was under way already. Nothing is changed.
+#[utoipa::path(post, path = "/_miroir/verify", tag = "repair", request_body = Verify,
+    responses((status = 200, body = Verification), (status = 404, description = "No such index.")))]
+async fn verify(State(service): State<Arc<Service>>, asked: Result<Json<Verify>, JsonRejection>) -> Response {
+    match body(asked) {
+        Ok(asked) => answer(service.verifications.start(service.cluster.clone(), asked.index).await),
+        Err(error) => reply::error(&error),
+    }
+}
+
+fn last(service: &Service) -> Result<Verification, ErrorBody> {
+    let none = || ErrorBody::new("document_not_found", "Nothing has been compared since control was started.");
+    service.verifications.last().ok_or_else(none)
+}
+
+/// The last comparison of replicas, or the one under way.
+#[utoipa::path(get, path = "/_miroir/verify", tag = "repair",
+    responses((status = 200, body = Verification), (status = 404, description = "There was none.")))]
+async fn verification(State(service): State<Arc<Service>>) -> Response {
+    answer(last(&service))
+}
+
+/// Replicas that differed in the last comparison.
+#[utoipa::path(get, path = "/_miroir/findings", tag = "repair",
+    responses((status = 200, body = Vec<Finding>), (status = 404, description = "Nothing has been compared.")))]
+async fn findings(State(service): State<Arc<Service>>) -> Response {
+    answer(last(&service).map(|last| last.findings))
 }

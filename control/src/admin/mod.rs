@@ -5,10 +5,13 @@
 //! `docs/openapi.json` is printed from these handlers.
 
 mod cluster;
+mod convert;
 mod explain;
+mod jobs;
 mod key;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use key::AdminKey;
+pub(crate) use verify::Verifications;
 pub(crate) use view::{down, shards};
 
 use crate::api::Service;
@@ -37,7 +41,7 @@ use crate::api::Service;
 struct Document;
 
 fn routes() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(cluster::routes())
+    OpenApiRouter::with_openapi(Document::openapi()).merge(cluster::routes()).merge(jobs::routes())
 }
 
 /// The admin API's OpenAPI document.

@@ -7,6 +7,7 @@ use miroir_admin::{
 };
 use miroir_sequencer as sequencer;
 
+use super::convert;
 use crate::api::Service;
 use crate::cluster::{Look, Runtime};
 
@@ -16,6 +17,19 @@ fn state(copy: sequencer::CopyState) -> CopyState {
         sequencer::CopyState::Stale => CopyState::Stale,
         sequencer::CopyState::Dual => CopyState::Dual,
         sequencer::CopyState::Retiring => CopyState::Retiring,
+    }
+}
+
+fn member<'a>(look: &'a Look, id: &str) -> Option<&'a sequencer::MemberView> {
+    look.members.iter().find(|member| member.id == id)
+}
+
+fn membership(state: sequencer::MemberState) -> &'static str {
+    match state {
+        sequencer::MemberState::Active => "active",
+        sequencer::MemberState::Joining => "joining",
+        sequencer::MemberState::Draining => "draining",
+        sequencer::MemberState::Removed => "removed",
     }
 }
 
@@ -35,16 +49,17 @@ pub(crate) fn shards(look: &Look) -> Vec<Shard> {
 }
 
 /// Which copy is where.
-pub(super) fn layout(service: &Service, look: &Look) -> Layout {
+pub(super) fn layout(look: &Look) -> Layout {
     let nodes = look
         .nodes
         .iter()
+        .filter(|node| member(look, &node.id).is_some())
         .map(|node| {
-            let configured = service.cluster.member(&node.id);
+            let member = member(look, &node.id);
             LayoutNode {
                 id: node.id.clone(),
-                weight: configured.as_ref().map_or(1.0, |node| node.weight),
-                zone: configured.and_then(|node| node.zone),
+                weight: member.map_or(1.0, |member| member.weight),
+                zone: member.and_then(|member| member.zone.clone()),
                 ready: node.phase == "ready",
             }
         })
@@ -79,18 +94,19 @@ pub(crate) fn down(shards: &[Shard]) -> Vec<ShardName> {
 }
 
 /// The nodes.
-pub(super) fn nodes(service: &Service, look: &Look) -> Vec<Node> {
+pub(super) fn nodes(look: &Look) -> Vec<Node> {
     let mut copies: BTreeMap<&str, BTreeMap<CopyState, u32>> = BTreeMap::new();
     for row in &look.copies {
         *copies.entry(row.node.as_str()).or_default().entry(state(row.state)).or_default() += 1;
     }
     let view = |node: &sequencer::NodeStatus| {
-        let configured = service.cluster.member(&node.id);
+        let member = member(look, &node.id);
         Node {
             id: node.id.clone(),
-            url: configured.as_ref().map(|node| node.url.as_str().trim_end_matches('/').to_owned()),
-            weight: configured.as_ref().map(|node| node.weight),
-            zone: configured.and_then(|node| node.zone),
+            url: member.map(|member| member.url.trim_end_matches('/').to_owned()),
+            weight: member.map(|member| member.weight),
+            zone: member.and_then(|member| member.zone.clone()),
+            member: member.map_or("removed", |member| membership(member.state)).to_owned(),
             phase: node.phase.to_owned(),
             version: node.version.clone(),
             incarnation: node.incarnation,
@@ -100,7 +116,7 @@ pub(super) fn nodes(service: &Service, look: &Look) -> Vec<Node> {
             copies: copies.get(node.id.as_str()).cloned().unwrap_or_default(),
         }
     };
-    look.nodes.iter().map(view).collect()
+    look.nodes.iter().filter(|node| member(look, &node.id).is_some()).map(view).collect()
 }
 
 /// How everything is.
@@ -108,7 +124,7 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
     let cluster = &service.cluster;
     let shards = shards(look);
     let coverage = coverage(&shards, look.map.replication_factor);
-    let nodes = nodes(service, look);
+    let nodes = nodes(look);
     let envoys: BTreeMap<String, Envoy> = service.tracker.envoys().into_iter().map(envoy).collect();
     let filters = service.heartbeats.view();
     let (condition, reasons) = judge(coverage, &nodes, &envoys, &filters);
@@ -123,6 +139,7 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
         coverage,
         down_shards: down(&shards),
         nodes,
+        jobs: look.jobs.iter().filter(|job| !job.state.is_over()).cloned().map(convert::job).collect(),
         indexes: cluster.indexes().keys().cloned().collect(),
         open_tasks: cluster.open_tasks(),
         waiting_requests: cluster.waiting(),

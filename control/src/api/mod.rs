@@ -18,7 +18,7 @@ use miroir_core::route::{self, Route};
 pub use heartbeats::Heartbeats;
 pub use internal::router as internal;
 
-use crate::admin::{self, AdminKey};
+use crate::admin::{self, AdminKey, Verifications};
 use crate::auth::authorise;
 use crate::cluster::{Cluster, Handle};
 use crate::config::Config;
@@ -41,6 +41,8 @@ pub struct Service {
     pub(crate) admin_key: AdminKey,
     /// The admin API is served by the public listener too.
     pub(crate) admin_public: bool,
+    /// Comparisons of replicas.
+    pub(crate) verifications: Verifications,
     /// Large payloads under way.
     pub bulk: crate::bulk::Bulk,
 }
@@ -57,9 +59,16 @@ impl Service {
         config: &Config,
     ) -> std::io::Result<Self> {
         let bulk = crate::bulk::Bulk::new(config)?;
-        let admin_key = config.admin_key.clone();
-        let heartbeats = Heartbeats::default();
-        Ok(Self { cluster, metrics, tracker, heartbeats, admin_key, admin_public: config.admin_public, bulk })
+        Ok(Self {
+            cluster,
+            metrics,
+            tracker,
+            heartbeats: Heartbeats::default(),
+            admin_key: config.admin_key.clone(),
+            admin_public: config.admin_public,
+            verifications: Verifications::default(),
+            bulk,
+        })
     }
 }
 

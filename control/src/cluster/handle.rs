@@ -173,11 +173,6 @@ impl Cluster {
         &self.store
     }
 
-    /// A member.
-    pub(crate) fn member(&self, id: &str) -> Option<Node> {
-        self.shared.members.borrow().iter().find(|node| node.id == id).cloned()
-    }
-
     /// Follows where members are.
     pub(crate) fn member_changes(&self) -> watch::Receiver<Members> {
         self.shared.members.subscribe()

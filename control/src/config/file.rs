@@ -199,7 +199,7 @@ impl File {
     /// # Errors
     /// [`ConfigError::Value`] names the key.
     pub fn check(self) -> Result<Config, ConfigError> {
-        let mut nodes = self.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+        let mut nodes = self.nodes.iter().map(Node::check).collect::<Result<Vec<_>, _>>()?;
         nodes.sort_by(|left, right| left.id.cmp(&right.id));
         if nodes.is_empty() {
             return Err(ConfigError::value("nodes", "a cluster needs at least one node"));
@@ -261,23 +261,6 @@ impl File {
             log_filter: self.log.filter.unwrap_or_else(|| "info".to_owned()),
         })
     }
-}
-
-fn node(section: &NodeSection) -> Result<Node, ConfigError> {
-    let key = |field: &str| format!("nodes.{}.{field}", section.id);
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if section.id.is_empty() || section.id.len() > 40 || !section.id.bytes().all(plain) {
-        return Err(ConfigError::value("nodes.id", format!("`{}` is not 1 to 40 of a-z, 0-9 and -", section.id)));
-    }
-    let url = reqwest::Url::parse(&section.url)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/")
-        .ok_or_else(|| ConfigError::value(key("url"), format!("`{}` is not http(s)://host:port", section.url)))?;
-    let weight = section.weight.unwrap_or(1.0);
-    if !weight.is_finite() || weight <= 0.0 {
-        return Err(ConfigError::value(key("weight"), "must be a positive number"));
-    }
-    Ok(Node { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
 }
 
 fn limits(section: &LimitsSection) -> Limits {

@@ -13,7 +13,7 @@ use miroir_core::shardmap::{Limits, Policies};
 use miroir_sequencer::Timing;
 
 pub use arguments::ServeArguments;
-pub use file::File;
+pub use file::{File, NodeSection};
 
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
@@ -70,6 +70,27 @@ pub struct Node {
 }
 
 impl Node {
+    /// Checks what was written of a node.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key.
+    pub fn check(section: &NodeSection) -> Result<Self, ConfigError> {
+        let key = |field: &str| format!("nodes.{}.{field}", section.id);
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if section.id.is_empty() || section.id.len() > 40 || !section.id.bytes().all(plain) {
+            return Err(ConfigError::value("nodes.id", format!("`{}` is not 1 to 40 of a-z, 0-9 and -", section.id)));
+        }
+        let url = reqwest::Url::parse(&section.url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/")
+            .ok_or_else(|| ConfigError::value(key("url"), format!("`{}` is not http(s)://host:port", section.url)))?;
+        let weight = section.weight.unwrap_or(1.0);
+        if !weight.is_finite() || weight <= 0.0 {
+            return Err(ConfigError::value(key("weight"), "must be a positive number"));
+        }
+        Ok(Self { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
+    }
+
     /// Envoy's cluster for reads.
     #[must_use]
     pub fn cluster(&self) -> String {
