@@ -47,13 +47,24 @@ fn parts(profile_arguments: &[&str], profile_dir: &str) -> anyhow::Result<Vec<(&
     let module = wasm::build_filter()?;
     let envoy = envoy::find()?;
     let mut build = cargo();
-    build.args(["build", "--locked", "--package", "miroir-control", "--package", "miroir-standin", "--bins"]);
-    step("building control and the stand-in node", build.args(profile_arguments))?;
+    build.args([
+        "build",
+        "--locked",
+        "--package",
+        "miroir-control",
+        "--package",
+        "miroirctl",
+        "--package",
+        "miroir-standin",
+        "--bins",
+    ]);
+    step("building control, its tool and the stand-in node", build.args(profile_arguments))?;
     let built = root().join("target").join(profile_dir);
     Ok(vec![
         ("MIROIR_WASM", module),
         ("MIROIR_ENVOY", envoy),
         ("MIROIR_CONTROL", built.join("miroir-control")),
+        ("MIROIR_CTL", built.join("miroirctl")),
         ("MIROIR_STANDIN", built.join("miroir-standin")),
     ])
 }

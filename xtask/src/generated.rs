@@ -9,6 +9,7 @@ fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(vec![
         ("docs/compatibility.md", miroir_core::route::compatibility()),
         ("docs/openapi.json", printed("miroir-control", &["openapi"])?),
+        ("docs/miroirctl.md", printed("miroirctl", &["reference"])?),
     ])
 }
 

@@ -13,5 +13,6 @@ pub mod process;
 pub mod scene;
 pub mod shared;
 pub mod single;
+pub mod tool;
 pub mod turn;
 pub mod wait;

@@ -69,3 +69,11 @@ pub fn standin() -> anyhow::Result<PathBuf> {
         "run `cargo build --package miroir-standin`",
     )
 }
+
+/// The operator's tool.
+///
+/// # Errors
+/// When it has not been built.
+pub fn tool() -> anyhow::Result<PathBuf> {
+    find("MIROIR_CTL", &["target/debug/miroirctl", "target/release/miroirctl"], "run `cargo build --package miroirctl`")
+}

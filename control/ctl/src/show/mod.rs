@@ -1,0 +1,13 @@
+//! Answers as text. Pure: each takes an answer and makes a text.
+
+mod explain;
+mod jobs;
+mod shards;
+mod status;
+mod verify;
+
+pub use explain::explain;
+pub use jobs::{job_line, jobs, loss, plan};
+pub use shards::grid;
+pub use status::{nodes, status};
+pub use verify::verification;

@@ -1,0 +1,139 @@
+//! `status` and `node list`.
+
+use miroir_admin::{Condition, CopyState, Node, Status};
+
+use crate::output::{Colour, Paint, count, ranges, table};
+use crate::show::job_line;
+
+/// How the cluster is.
+pub fn status(status: &Status, paint: Paint) -> String {
+    let colour = match status.condition {
+        Condition::Fine => Colour::Good,
+        Condition::Degraded => Colour::Care,
+        Condition::Down => Colour::Bad,
+    };
+    let mut text = format!(
+        "{}  cluster {}, Miroir {}, epoch {}\n",
+        paint.text(colour, status.condition.name()),
+        status.cluster,
+        status.version,
+        status.epoch
+    );
+    for reason in &status.reasons {
+        text.push_str(&format!("  - {reason}\n"));
+    }
+    let coverage = &status.coverage;
+    text.push_str(&format!(
+        "\nshards   {} of {} with {} copies, {} with fewer, {} down\n",
+        coverage.full, coverage.total, status.replication_factor, coverage.reduced, coverage.down
+    ));
+    let down: Vec<u32> = status.down_shards.iter().map(|name| name.shard).collect();
+    if !down.is_empty() {
+        text.push_str(&format!("down     {}\n", paint.text(Colour::Bad, &ranges(&down))));
+    }
+    let open = u64::try_from(status.open_tasks).unwrap_or(u64::MAX);
+    text.push_str(&format!("indexes  {}, open tasks {}\n", status.indexes.len(), count(open)));
+    let behind = status.filters.iter().filter(|filter| filter.epoch < status.epoch).count();
+    text.push_str(&format!(
+        "envoys   {}, filter workers {} ({} behind)\n",
+        status.envoys.len(),
+        status.filters.len(),
+        behind
+    ));
+    for job in &status.jobs {
+        text.push_str(&format!("moving   {}\n", job_line(job)));
+    }
+    if !status.late_writes_fenced {
+        text.push_str("note     no master key: a write that a hung node carries out late cannot be kept out\n");
+    }
+    text.push('\n');
+    text.push_str(&nodes(&status.nodes));
+    text
+}
+
+/// A table of nodes.
+pub fn nodes(nodes: &[Node]) -> String {
+    let copies = |node: &Node, state: CopyState| node.copies.get(&state).copied().unwrap_or_default().to_string();
+    let row = |node: &Node| {
+        vec![
+            node.id.clone(),
+            node.member.clone(),
+            node.phase.clone(),
+            copies(node, CopyState::InSync),
+            copies(node, CopyState::Stale),
+            copies(node, CopyState::Dual),
+            copies(node, CopyState::Retiring),
+            node.weight.map(|weight| weight.to_string()).unwrap_or_default(),
+            node.zone.clone().unwrap_or_default(),
+            node.version.clone().unwrap_or_default(),
+            node.url.clone().unwrap_or_default(),
+        ]
+    };
+    let head =
+        ["node", "member", "phase", "in sync", "stale", "filling", "leaving", "weight", "zone", "version", "url"];
+    table(&head, &["in sync", "stale", "filling", "leaving", "weight"], nodes.iter().map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miroir_admin::{Coverage, ShardName};
+
+    fn node(id: &str, phase: &str, stale: u32) -> Node {
+        Node {
+            id: id.into(),
+            url: Some(format!("http://{id}:7700")),
+            weight: Some(1.0),
+            zone: None,
+            member: "active".into(),
+            phase: phase.into(),
+            version: Some("1.50.0".into()),
+            incarnation: 1,
+            generation: 1,
+            open_tasks: 0,
+            journal: 0,
+            copies: [(CopyState::InSync, 4 - stale), (CopyState::Stale, stale)].into(),
+        }
+    }
+
+    fn sample() -> Status {
+        Status {
+            cluster: "c0ffee00".into(),
+            version: "0.1.0".into(),
+            epoch: 7,
+            shard_count: 4,
+            replication_factor: 2,
+            condition: Condition::Down,
+            reasons: vec!["1 of 4 shards have no usable copy".into()],
+            coverage: Coverage { total: 4, full: 2, reduced: 1, down: 1 },
+            down_shards: vec![ShardName { placement: 0, shard: 3 }],
+            nodes: vec![node("node-0", "ready", 1), node("node-1", "down", 0)],
+            jobs: vec![],
+            indexes: vec!["films".into()],
+            open_tasks: 1234,
+            waiting_requests: 0,
+            late_writes_fenced: true,
+            envoys: Default::default(),
+            filters: vec![],
+        }
+    }
+
+    #[test]
+    fn a_status_in_text() {
+        assert_eq!(
+            status(&sample(), Paint::default()),
+            "\
+down  cluster c0ffee00, Miroir 0.1.0, epoch 7
+  - 1 of 4 shards have no usable copy
+
+shards   2 of 4 with 2 copies, 1 with fewer, 1 down
+down     3
+indexes  1, open tasks 1,234
+envoys   0, filter workers 0 (0 behind)
+
+NODE    MEMBER  PHASE  IN SYNC  STALE  FILLING  LEAVING  WEIGHT  ZONE  VERSION  URL
+node-0  active  ready        3      1        0        0       1        1.50.0   http://node-0:7700
+node-1  active  down         4      0        0        0       1        1.50.0   http://node-1:7700"
+        );
+    }
+}
