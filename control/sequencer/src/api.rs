@@ -123,6 +123,8 @@ pub enum Event {
         /// asked again later).
         steps: Result<Vec<NodeStep>, String>,
     },
+    /// Asks for something of the copies themselves. No answer: [`crate::Sequencer::syncs`] shows what came of it.
+    Sync(SyncCommand),
     /// An operator accepts the loss of what the in-sync copy of these shards has and this node's copy has not: the
     /// node's copy counts as in sync from now on (F8). Answered by [`Effect::LossAccepted`].
     AcceptLoss {

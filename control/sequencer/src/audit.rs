@@ -63,8 +63,11 @@ impl Sequencer {
         let incarnation = self.nodes[n].row.incarnation;
         let id = self.nodes[n].row.id.clone();
         let Some(ticket) = self.tickets.get_mut(&uid).filter(|ticket| ticket.row.term == term) else { return false };
-        let TicketWork::Write(work) = &ticket.row.work else { return false };
-        let (index, clears) = (work.index.clone(), work.kind == WriteKind::DeleteAll);
+        let (index, clears) = match &ticket.row.work {
+            TicketWork::Write(work) => (work.index.clone(), work.kind == WriteKind::DeleteAll),
+            TicketWork::Page(work) => (work.index.clone(), false),
+            _ => return false,
+        };
         let part = ticket.row.parts.iter_mut().find(|part| part.node == id && part.incarnation == incarnation);
         let Some(part) = part else { return false };
         if clears {
@@ -80,6 +83,7 @@ impl Sequencer {
                 self.nodes[n].open.insert(task.uid, uid);
                 self.touch_ticket(uid);
                 self.todo.insert(Todo::Settle(uid));
+                self.todo.insert(Todo::Judge(uid));
             }
             (None, Some(_)) => self.part_deviates(n, uid, "audit_late", "a write that had been given up"),
         }
@@ -91,7 +95,9 @@ impl Sequencer {
         let Some(uid) = self.nodes[n].open.get(&task.uid).copied() else { return };
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let expected = self.metadata(ticket.row.term, uid);
-        if matches!(ticket.row.work, TicketWork::Write(_)) && task.metadata.as_deref() != Some(expected.as_str()) {
+        if matches!(ticket.row.work, TicketWork::Write(_) | TicketWork::Page(_))
+            && task.metadata.as_deref() != Some(expected.as_str())
+        {
             self.nodes[n].open.remove(&task.uid);
             let claimed = task.uid;
             self.end_parts(uid, n, |part| (part.task == Some(claimed)).then_some(PartEnd::Lost));

@@ -93,6 +93,8 @@ impl Sequencer {
         let until = waiting.until;
         let mut ticket = self.new_ticket(uid, TicketWork::Write(Box::new(work)));
         ticket.locks = vec![(waiting.begin.index.clone(), locked)];
+        ticket.keys = waiting.begin.keys.clone();
+        ticket.skips_creation = waiting.begin.skip_creation;
         ticket.waiting = Some(waiting);
         if self.locks.enter(uid, &ticket.locks) {
             self.todo.insert(Todo::Grant(uid));

@@ -52,6 +52,12 @@ impl Sequencer {
             if part.end.is_some() || part.task.is_some() {
                 continue;
             }
+            let accepted = matches!(word.outcome, PartOutcome::Accepted { .. });
+            if ticket.resent && !accepted {
+                // It may be the first commit again, that speaks of what was sent before: only a probe can tell.
+                part.said.get_or_insert(PartOutcome::Unknown);
+                continue;
+            }
             part.said = Some(word.outcome.clone());
             let node = &mut self.nodes[n];
             match &word.outcome {
@@ -194,6 +200,7 @@ impl Sequencer {
     pub(crate) fn on_heartbeat(&mut self, heartbeat: &Heartbeat) {
         let epoch = heartbeat.epoch.min(heartbeat.oldest_epoch);
         self.vms.insert(heartbeat.vm.clone(), Vm { epoch, heard: self.now });
+        self.vm_heard(&heartbeat.vm, epoch);
         self.check_adoption();
     }
 

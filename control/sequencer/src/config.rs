@@ -111,6 +111,11 @@ pub struct Timing {
     pub idempotency: u64,
     /// Life of tombstones of aborted attempts.
     pub tombstone: u64,
+    /// How long a VM that is not heard may still read by an old map: until then it keeps retiring copies from being
+    /// deleted (F6).
+    pub vm_grace: u64,
+    /// Longest time that a read goes on with the map with which it began.
+    pub longest_read: u64,
 }
 
 impl Default for Timing {
@@ -132,6 +137,8 @@ impl Default for Timing {
             lag: 300_000,
             idempotency: 24 * 3_600_000,
             tombstone: 60_000,
+            vm_grace: 24 * 3_600_000,
+            longest_read: 35_000,
         }
     }
 }

@@ -60,7 +60,12 @@ impl Sequencer {
         let Some(at) = copies.iter().position(|copy| copy.node == node) else { return true };
         let copy = copies[at];
         if copy.state != CopyState::InSync {
-            return copy.state == CopyState::Stale;
+            if copy.state == CopyState::Dual {
+                self.break_sync((placement, shard, node), why);
+            }
+            // What else it may have done or not is not known any more.
+            self.syncs.missed.remove(&(placement, shard, node));
+            return matches!(copy.state, CopyState::Stale | CopyState::Dual);
         }
         let others = copies.iter().filter(|other| other.node != node && self.is_good(other)).count();
         let id = self.nodes[node].row.id.clone();
@@ -74,6 +79,8 @@ impl Sequencer {
             copy.incarnation = incarnation;
         }
         self.out.copies.insert((placement, shard));
+        self.syncs.missed.remove(&(placement, shard, node));
+        self.todo.insert(Todo::Scan);
         let epoch = self.touch_map();
         self.unread.insert((placement, shard), epoch);
         self.alert("copy_stale", Some(node), format!("shard {shard} on {id}: {why}"));
@@ -90,7 +97,7 @@ impl Sequencer {
                 let holds = self
                     .shard_copies(placement as u16, shard)
                     .iter()
-                    .any(|copy| copy.node == node && copy.state == CopyState::InSync && self.is_good(copy));
+                    .any(|copy| copy.node == node && (copy.state != CopyState::InSync || self.is_good(copy)));
                 if holds {
                     self.mark_stale(placement as u16, shard, node, why);
                 }
@@ -104,6 +111,9 @@ impl Sequencer {
         let id = self.nodes[node].row.id.clone();
         self.alert("index_differs", Some(node), format!("index {uid} on {id}: {why}"));
         self.mark_all_stale(node, &format!("index {uid} {why}"));
+        self.nodes[node].row.drifted = true;
+        self.out.nodes.insert(node);
+        self.todo.insert(Todo::Node(node));
     }
 
     /// The operator gives up what only other copies have (F8).

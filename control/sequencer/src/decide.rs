@@ -52,7 +52,7 @@ impl Sequencer {
                 if self.planted.unknown_stays_in_sync && !tally.has.is_empty() {
                     continue;
                 }
-                self.mark_stale(placement, *shard, n, &format!("missed ticket {uid}"));
+                self.mark_stale_for(uid, placement, *shard, n, &format!("missed ticket {uid}"));
                 missed.insert(n);
             }
         }

@@ -39,7 +39,10 @@ impl Sequencer {
         if ticket.live != Live::Queued || !self.locks.holds(uid) {
             return;
         }
-        let Some(waiting) = ticket.waiting.clone() else { return self.start_index_ticket(uid) };
+        let Some(waiting) = ticket.waiting.clone() else {
+            let page = matches!(ticket.row.work, TicketWork::Page(_));
+            return if page { self.grant_page(uid) } else { self.start_index_ticket(uid) };
+        };
         match self.verdict(&waiting) {
             Verdict::Go { reserve } => self.grant_on_nodes(uid, waiting, reserve),
             Verdict::Reply(reply) => self.refuse(uid, waiting, reply),
@@ -165,6 +168,7 @@ impl Sequencer {
         }
         self.at(deadline, Timer::Ticket(uid));
         self.touch_ticket(uid);
+        self.sync_granted(uid);
         let answer = self.grant_answer(uid, None);
         self.emit(Effect::Begun { request: waiting.request, answer });
     }

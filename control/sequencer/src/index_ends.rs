@@ -205,6 +205,10 @@ impl Sequencer {
                 }
             }
         }
+        self.syncs.index_changes += 1;
+        if !matches!(operation, IndexOperation::Settings { .. } | IndexOperation::Update { .. }) {
+            self.forget_missed(&uids_of(&operation));
+        }
         for index in uids_of(&operation) {
             self.out.indexes.insert(index.clone());
             self.readmit_parked(&index);
@@ -226,6 +230,7 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let TicketWork::Index(work) = &ticket.row.work else { return };
         let (operation, before) = (work.operation.clone(), work.before.clone());
+        self.syncs.index_changes += 1;
         for index in uids_of(&operation) {
             let old = before.iter().find(|row| row.uid == index);
             match (old, self.indexes.get_mut(&index)) {

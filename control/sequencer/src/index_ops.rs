@@ -131,7 +131,7 @@ impl Sequencer {
                     && other.live == Live::Decided
                     && uids_of(&work.operation).iter().any(|index| indexes.contains(index))
             }
-            TicketWork::Cancel(_) => false,
+            TicketWork::Cancel(_) | TicketWork::Page(_) | TicketWork::Reconcile(_) => false,
         })
     }
 
@@ -196,6 +196,7 @@ impl Sequencer {
             self.todo.insert(Todo::Node(n));
         }
         let now = self.now;
+        self.sync_index_granted(uid, &uids);
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         ticket.ops.remove(&op);
         ticket.row.parts = parts;

@@ -69,7 +69,11 @@ impl Sequencer {
                 // Its key was refused, so it did nothing; a new one is needed.
                 self.set_waiting(n);
                 let above = self.nodes[n].live;
-                self.request_fence(n, above);
+                if self.nodes[n].reach == Reach::Up {
+                    self.request_fence(n, above);
+                } else {
+                    self.lose(n, "it has lost the keys that it was just given");
+                }
             }
             Err(NodeFault::NotSent) => {
                 self.set_waiting(n);
@@ -151,7 +155,7 @@ impl Sequencer {
         let tickets: Vec<u32> = self.tickets.keys().copied().collect();
         for uid in tickets {
             let Some(ticket) = self.tickets.get_mut(&uid) else { continue };
-            if !matches!(ticket.row.work, TicketWork::Index(_)) {
+            if !matches!(ticket.row.work, TicketWork::Index(_) | TicketWork::Reconcile(_)) {
                 continue;
             }
             let mut changed = false;

@@ -91,6 +91,8 @@ pub struct Sequencer {
     stamp: u64,
     /// Place of the next journal entry.
     journal_order: u64,
+    /// Moves and repair.
+    syncs: sync::Syncs,
     timers: BTreeSet<(u64, Timer)>,
     wake: Option<u64>,
     todo: BTreeSet<Todo>,
@@ -138,7 +140,8 @@ impl Sequencer {
             Event::Planned { op, plan } => self.on_planned(op, plan),
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
-            Event::Reconciled { .. } => {}
+            Event::Reconciled { op, steps } => self.on_reconciled(op, steps),
+            Event::Sync(command) => self.on_sync_command(command),
             Event::AcceptLoss { request, node, placement, shards } => {
                 self.on_accept_loss(request, &node, placement, &shards);
             }
@@ -177,6 +180,9 @@ impl Sequencer {
                 Timer::Parked => self.parked_timer(),
                 Timer::Sweep => self.sweep(),
                 Timer::Adoption => self.check_adoption(),
+                Timer::Sync(place) => drop(self.todo.insert(Todo::Sync(place))),
+                Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),
+                Timer::Scan => drop(self.todo.insert(Todo::Scan)),
             }
         }
     }
@@ -185,9 +191,21 @@ impl Sequencer {
         while let Some(todo) = self.todo.pop_first() {
             match todo {
                 Todo::Grant(uid) => self.try_grant(uid),
-                Todo::Settle(uid) => self.settle(uid),
-                Todo::Judge(uid) => self.judge(uid),
+                Todo::Settle(uid) => {
+                    self.settle(uid);
+                    self.sync_ticket(uid);
+                }
+                Todo::Judge(uid) => {
+                    self.judge(uid);
+                    self.sync_ticket(uid);
+                }
                 Todo::Node(node) => self.step_node(node),
+                Todo::Sync(place) => {
+                    self.drive_hold(place);
+                    self.drive_sync(place);
+                }
+                Todo::Retire(place) => self.drive_retire(place),
+                Todo::Scan => self.scan_syncs(),
             }
         }
     }

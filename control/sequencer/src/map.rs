@@ -43,7 +43,7 @@ impl Sequencer {
         for (placement, shards) in (0u16..).zip(&self.copies) {
             let mut owners = Vec::with_capacity(shards.len());
             for (shard, copies) in (0u32..).zip(shards) {
-                let listed = copies.iter().filter(|copy| matches!(copy.state, CopyState::InSync | CopyState::Stale));
+                let listed = copies.iter().filter(|copy| copy.state != CopyState::Retiring);
                 owners.push(listed.clone().filter_map(|copy| position(copy.node)).collect());
                 let unread = listed.filter(|copy| !self.is_read((placement, shard), copies, copy));
                 stale

@@ -14,7 +14,14 @@ impl Sequencer {
             Some(Op::Keys(node)) => self.keys_answered(node, op, result),
             Some(Op::Step { node, ticket, step }) => self.step_answered(node, op, ticket, step, result),
             Some(Op::Cancel(ticket)) => self.cancel_answered(ticket, op),
-            Some(Op::Plan(_) | Op::Verify(_)) | None => {}
+            Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
+            Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
+            Some(Op::Count(place)) => self.counted_shard(place, op, &result),
+            Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_)) | None => {
+                if let Ok(NodeAnswer::Page { page, .. }) = result {
+                    self.emit(Effect::DropPage(page));
+                }
+            }
         }
     }
 
@@ -34,6 +41,8 @@ impl Sequencer {
                 self.step_fence(n);
                 self.pump_journal(n);
                 self.check_drained(n);
+                self.step_rebuild(n);
+                self.todo.insert(Todo::Scan);
             }
         }
         if self.nodes[n].reach == Reach::Up || matches!(self.nodes[n].reach, Reach::Joining(Join::Fence | Join::Replay))
@@ -94,7 +103,9 @@ impl Sequencer {
         self.nodes[n].reach = Reach::Joining(Join::Replay);
         self.nodes[n].backoff = self.config.timing.reconnect.0;
         if self.nodes[n].row.rebuild {
-            self.nodes[n].journal.clear();
+            for entry in self.nodes[n].journal.drain(..) {
+                self.out.extra.push(Record::JournalGone(entry.node, entry.ticket, entry.step));
+            }
         }
         self.todo.insert(Todo::Node(n));
     }
@@ -119,6 +130,7 @@ impl Sequencer {
     pub(crate) fn lose(&mut self, n: N, why: &str) {
         let first = self.config.timing.reconnect.0;
         let longest = self.config.timing.reconnect.1;
+        self.break_syncs_to(n, why);
         let node = &mut self.nodes[n];
         let was_up = node.reach == Reach::Up || node.starting;
         let retry = self.now + node.backoff.max(first);
@@ -184,6 +196,9 @@ impl Sequencer {
 
     /// Whatever was on the node's disk does not count any more.
     pub(crate) fn forget_disk(&mut self, n: N) {
+        self.break_syncs_to(n, "the disk is another one");
+        self.retired_with_disk(n);
+        self.syncs.missed.retain(|(.., node), _| *node != n);
         let node = &mut self.nodes[n];
         node.row.incarnation += 1;
         node.row.rebuild = true;
@@ -195,7 +210,10 @@ impl Sequencer {
         node.doubtful.clear();
         node.owes.clear();
         (node.drain, node.owed) = (0, 0);
-        node.journal.clear();
+        // What it was to be told is part of what a node without anything is told.
+        for entry in node.journal.drain(..) {
+            self.out.extra.push(Record::JournalGone(entry.node, entry.ticket, entry.step));
+        }
         node.journal_op = None;
         let id = node.row.id.clone();
         self.out.nodes.insert(n);

@@ -16,6 +16,8 @@ pub(crate) struct Out {
     pub(crate) map: bool,
     pub(crate) nodes: BTreeSet<N>,
     pub(crate) copies: BTreeSet<(u16, u32)>,
+    pub(crate) syncs: BTreeSet<crate::sync::Place>,
+    pub(crate) retires: BTreeSet<crate::sync::Place>,
     pub(crate) indexes: BTreeSet<String>,
     pub(crate) tickets: BTreeSet<u32>,
     pub(crate) idempotency: BTreeSet<String>,
@@ -57,6 +59,18 @@ impl Sequencer {
         records.extend(out.nodes.iter().map(|node| Record::Node(self.nodes[*node].row.clone())));
         for (placement, shard) in &out.copies {
             records.extend(self.copy_rows(*placement, *shard).map(Record::Copy));
+        }
+        for place in &out.syncs {
+            records.push(match self.syncs.rows.get(place) {
+                Some(row) => Record::Sync(row.clone()),
+                None => Record::SyncGone(place.0, place.1, self.nodes[place.2].row.id.clone()),
+            });
+        }
+        for place in &out.retires {
+            records.push(match self.syncs.retires.get(place) {
+                Some(retire) => Record::Retire(retire.row.clone()),
+                None => Record::RetireGone(place.0, place.1, self.nodes[place.2].row.id.clone()),
+            });
         }
         for uid in std::mem::take(&mut out.indexes) {
             records.push(match self.indexes.get(&uid) {

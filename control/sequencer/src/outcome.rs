@@ -25,6 +25,10 @@ impl Sequencer {
     pub(crate) fn checked_end(&self, n: N, uid: u32, task: &NodeTask, end: PartEnd) -> PartEnd {
         let PartEnd::Succeeded { indexed, .. } = end else { return end };
         let Some(ticket) = self.tickets.get(&uid) else { return end };
+        if let TicketWork::Page(work) = &ticket.row.work {
+            let short = work.documents > 0 && indexed != Some(work.documents) && !self.is_absorbed(n, uid, task.uid);
+            return if short && !self.planted.count_check_off { PartEnd::Failed { error: None } } else { end };
+        }
         let TicketWork::Write(work) = &ticket.row.work else { return end };
         if !matches!(work.kind, WriteKind::Replace | WriteKind::Update) || self.planted.count_check_off {
             return end;
@@ -45,6 +49,7 @@ impl Sequencer {
     pub(crate) fn is_absorbed(&self, n: N, uid: u32, task: u32) -> bool {
         let index = match self.tickets.get(&uid).map(|ticket| &ticket.row.work) {
             Some(TicketWork::Write(work)) => &work.index,
+            Some(TicketWork::Page(work)) => &work.index,
             _ => return false,
         };
         self.nodes[n].cleared.get(index).is_some_and(|clear| *clear > task)
@@ -66,6 +71,8 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return };
         match ticket.row.work {
             TicketWork::Index(_) => return self.judge_index(uid),
+            TicketWork::Page(_) => return self.judge_page(uid),
+            TicketWork::Reconcile(_) => return self.judge_reconcile(uid),
             TicketWork::Cancel(_) => return,
             TicketWork::Write(_) => {}
         }
@@ -111,11 +118,18 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return Verdict::NotApplied };
         let over = ticket.live == Live::Over;
         let (mut applied, mut deviating, mut pending, mut away) = (false, Vec::new(), Vec::new(), Vec::new());
-        for copy in self.shard_copies(placement, shard).iter().filter(|copy| self.is_good(copy)) {
+        for copy in self.shard_copies(placement, shard) {
             let node = &self.nodes[copy.node];
             let row = &node.row;
             let part = ticket.row.parts.iter().find(|part| part.node == row.id && part.shards.contains(&shard));
             let Some(part) = part else { continue };
+            if self.is_closing((placement, shard, copy.node)) && part.end.is_none() {
+                // It is about to be read: whoever is told of this write must find it there.
+                pending.push(copy.node);
+            }
+            if !self.is_good(copy) {
+                continue;
+            }
             match &part.end {
                 Some(PartEnd::Succeeded { .. }) => applied = true,
                 Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
@@ -129,7 +143,8 @@ impl Sequencer {
                 deviating.append(&mut pending);
             }
             for n in deviating {
-                self.mark_stale(placement, shard, n, &format!("did not do what another replica did of ticket {uid}"));
+                let why = format!("did not do what another replica did of ticket {uid}");
+                self.mark_stale_for(uid, placement, shard, n, &why);
             }
             // Whoever reads a copy that has not got this write must have learned not to: also where the copy was
             // given up by an earlier ticket.
@@ -248,7 +263,9 @@ impl Sequencer {
     fn counted(&self, uid: u32, all: bool) -> Option<u64> {
         let ticket = self.tickets.get(&uid)?;
         let TicketWork::Write(work) = &ticket.row.work else { return None };
-        let ended = ticket.row.parts.iter().filter_map(|part| match &part.end {
+        // What a copy got by being repaired has no task of its own.
+        let counted = ticket.row.parts.iter().filter(|part| part.task.is_some());
+        let ended = counted.filter_map(|part| match &part.end {
             Some(PartEnd::Succeeded { indexed, deleted }) => Some((part, *indexed, *deleted)),
             _ => None,
         });

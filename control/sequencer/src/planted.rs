@@ -26,6 +26,18 @@ pub struct Planted {
     pub blind_resend: bool,
     /// The tasks are read right after the keys were replaced (F1's `quiet`).
     pub no_quiet: bool,
+    /// A page is written with the keys that a ticket touched since it was read (F20, F21).
+    pub page_keeps_touched: bool,
+    /// A copy is taken for equal as soon as its pages are written, without a comparison.
+    pub flip_without_compare: bool,
+    /// A retiring copy is deleted before the VMs have adopted the map without it (F6).
+    pub deletes_before_adoption: bool,
+    /// A copy that has become stale goes on being read as a source (F22).
+    pub stale_source: bool,
+    /// Documents are read by offset: one is skipped.
+    pub skips_keys: bool,
+    /// A partial update of a document that the copy does not have yet counts as the whole document (F21).
+    pub update_makes_clean: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
 }

@@ -51,7 +51,9 @@ impl Sequencer {
         }
         let (probe, parts) = (ticket.probe, ticket.row.parts.clone());
         let mut waits = false;
-        let open: Vec<&PartRow> = parts.iter().filter(|part| self.known(part) == Known::Open).collect();
+        let placement = self.placement_of(&ticket.row);
+        let waited = |part: &&PartRow| self.known(part) == Known::Open && !self.is_only_filled(placement, part);
+        let open: Vec<&PartRow> = parts.iter().filter(waited).collect();
         for part in open {
             let Some(n) = self.node_at(&part.node) else { continue };
             if self.nodes[n].read_done < probe {
@@ -86,7 +88,8 @@ impl Sequencer {
     /// Writes down what became certain.
     fn end_settled_parts(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };
-        if !matches!(ticket.row.work, TicketWork::Write(_)) || matches!(ticket.live, Live::Queued | Live::Granted) {
+        let documents = matches!(ticket.row.work, TicketWork::Write(_) | TicketWork::Page(_));
+        if !documents || matches!(ticket.live, Live::Queued | Live::Granted) {
             return;
         }
         let open = ticket.row.parts.iter().filter(|part| part.end.is_none() && self.known(part) == Known::Absent);
@@ -129,7 +132,8 @@ impl Sequencer {
     /// been fenced, so that a late arrival is recognised (F1). See to the fence.
     fn settle_late(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };
-        if !matches!(ticket.live, Live::Decided | Live::Over) || !matches!(ticket.row.work, TicketWork::Write(_)) {
+        let documents = matches!(ticket.row.work, TicketWork::Write(_) | TicketWork::Page(_));
+        if !matches!(ticket.live, Live::Decided | Live::Over) || !documents {
             return;
         }
         let open = ticket.row.parts.iter().filter(|part| self.known(part) == Known::Open);

@@ -15,6 +15,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
     meta.term += 1;
     let nodes: Vec<Node> = members.into_iter().map(|row| new_node(row, &config.timing)).collect();
     let copies = copies(&config, &snapshot.copies, &nodes);
+    let (syncs, retires, vms) = (snapshot.syncs, snapshot.retires, snapshot.vms);
     let mut sequencer = Sequencer {
         planted,
         now,
@@ -40,6 +41,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         next_op: 0,
         stamp: 0,
         journal_order: 0,
+        syncs: Default::default(),
         timers: Default::default(),
         wake: None,
         todo: Default::default(),
@@ -47,6 +49,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         out: Default::default(),
         config,
     };
+    sequencer.take_syncs_back(syncs, retires, vms);
     let mut journal = snapshot.journal;
     journal.sort_by_key(|entry| entry.order);
     sequencer.journal_order = journal.last().map_or(0, |entry| entry.order + 1);
@@ -115,7 +118,9 @@ fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy
     for row in sorted {
         let shard = copies[usize::from(row.placement)].get_mut(row.shard as usize);
         if let (Some(shard), Some(node)) = (shard, at(&row.node)) {
-            shard.push(Copy { node, incarnation: row.incarnation, state: row.state });
+            // What tickets touched while it was being filled is known no more: it starts over.
+            let state = if row.state == CopyState::Dual { CopyState::Stale } else { row.state };
+            shard.push(Copy { node, incarnation: row.incarnation, state });
         }
     }
     copies
@@ -129,6 +134,8 @@ impl Sequencer {
         ticket.live = match (row.stage, &row.work) {
             (Stage::Queued, _) => Live::Queued,
             (Stage::Granted, TicketWork::Write(_)) => Live::Settling { resolve: true },
+            // Its copy is not written any more; the node will tell what became of it.
+            (Stage::Granted, TicketWork::Page(_)) => Live::Decided,
             (Stage::Granted, _) => Live::Granted,
             (Stage::Decided, _) => Live::Decided,
             (Stage::Over, _) => Live::Over,
@@ -219,6 +226,7 @@ impl Sequencer {
     /// Forgets what is too old, now and then.
     pub(crate) fn sweep(&mut self) {
         let now = self.now;
+        self.sweep_vms();
         self.tombstones.retain(|_, until| *until > now);
         let old: Vec<String> =
             self.idempotency.values().filter(|row| row.until_ms <= now).map(|row| row.scope.clone()).collect();

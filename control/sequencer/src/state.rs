@@ -6,6 +6,7 @@ use miroir_core::wire;
 
 use crate::api::*;
 use crate::locks::Wanted;
+use crate::sync::Place;
 
 /// Position of a node in the configuration.
 pub(crate) type N = usize;
@@ -152,6 +153,10 @@ pub(crate) struct Ticket {
     pub(crate) adopting: bool,
     /// Swap: queues are empty and filters know.
     pub(crate) announced: Option<u64>,
+    /// Canonical keys that a write names; none where they are not known.
+    pub(crate) keys: Option<Vec<String>>,
+    /// `skipCreation` (or not known): it does nothing where there is no document.
+    pub(crate) skips_creation: bool,
 }
 
 /// What a ticket waits for.
@@ -195,10 +200,22 @@ pub(crate) enum Op {
     Inspect(N),
     Read(N),
     Keys(N),
-    Step { node: N, ticket: u32, step: u32 },
+    Step {
+        node: N,
+        ticket: u32,
+        step: u32,
+    },
     Cancel(u32),
     Plan(u32),
     Verify(u32),
+    Reconcile(N),
+    /// Reads of a sync, by its run.
+    Sync(Place, u64),
+    Page {
+        ticket: u32,
+        place: Place,
+    },
+    Count(Place),
 }
 
 /// Work left to do within one event.
@@ -212,6 +229,12 @@ pub(crate) enum Todo {
     Judge(u32),
     /// Its node changed: whatever it may do now.
     Node(N),
+    /// A sync goes on, if it can.
+    Sync(Place),
+    /// A retirement goes on, if it can.
+    Retire(Place),
+    /// Syncs may be started.
+    Scan,
 }
 
 /// Timers; what they mean is looked up when they fire.
@@ -222,4 +245,7 @@ pub(crate) enum Timer {
     Parked,
     Sweep,
     Adoption,
+    Sync(Place),
+    Retire(Place),
+    Scan,
 }

@@ -42,6 +42,8 @@ impl Sequencer {
             verified: false,
             adopting: false,
             announced: None,
+            keys: None,
+            skips_creation: true,
         }
     }
 
@@ -49,6 +51,7 @@ impl Sequencer {
     pub(crate) fn placement_of(&self, row: &TicketRow) -> u16 {
         match &row.work {
             TicketWork::Write(work) => self.indexes.get(&work.index).map_or(0, |index| index.placement),
+            TicketWork::Page(work) => work.placement,
             _ => 0,
         }
     }
@@ -98,6 +101,7 @@ impl Sequencer {
     /// Removes a ticket that leaves nothing behind.
     pub(crate) fn drop_ticket(&mut self, uid: u32) {
         self.release(uid);
+        self.sync_forgets(uid);
         let Some(ticket) = self.tickets.remove(&uid) else { return };
         self.touch_ticket(uid);
         for node in &mut self.nodes {

@@ -44,6 +44,10 @@ pub enum TicketWork {
     Index(Box<IndexWork>),
     /// Cancels tasks.
     Cancel(CancelWork),
+    /// Writes documents of one copy of a shard to another one, or deletes those of a copy: control's own.
+    Page(PageWork),
+    /// Tells this node what it lacks of its indexes.
+    Reconcile(NodeId),
 }
 
 /// A write of documents.
@@ -73,6 +77,23 @@ pub struct WriteWork {
     pub original_filter: Option<String>,
     /// Key of the idempotency row.
     pub idempotency: Option<String>,
+}
+
+/// A page of a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageWork {
+    /// Placement.
+    pub placement: u16,
+    /// Shard.
+    pub shard: u32,
+    /// Index uid.
+    pub index: String,
+    /// Incarnation of the index.
+    pub incarnation: u64,
+    /// Node that is written.
+    pub node: NodeId,
+    /// Documents in it; 0 for a deletion.
+    pub documents: u64,
 }
 
 /// An operation on indexes.

@@ -74,6 +74,35 @@ impl Default for SyncLimits {
     }
 }
 
+/// What can be asked of copies, one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncCommand {
+    /// Fill a copy on a node, whether it was an owner or not.
+    Begin {
+        /// Placement.
+        placement: u16,
+        /// Shard.
+        shard: u32,
+        /// Node that gets the copy.
+        to: NodeId,
+        /// Node that gives up its own.
+        leaving: Option<NodeId>,
+    },
+    /// Give a sync up before its flip.
+    Cancel {
+        /// Placement.
+        placement: u16,
+        /// Shard.
+        shard: u32,
+        /// Node that was to get the copy.
+        to: NodeId,
+    },
+    /// How fast from now on.
+    Limits(SyncLimits),
+    /// Delete retiring copies without waiting for VMs that are silent.
+    ForceRetirements,
+}
+
 /// A sync as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SyncStatus {

@@ -73,7 +73,7 @@ impl World {
         let succeeded =
             |ticket: u32| self.control.tasks.get(&ticket).is_some_and(|task| task.status == TaskStatus::Succeeded);
         let denied = self.denied();
-        for entry in self.log.iter().filter(|entry| entry.index == index) {
+        for entry in self.log.iter().filter(|entry| entry.index == index && !entry.page) {
             let Some(ticket) = entry.ticket else { continue };
             let change = match &entry.work {
                 Work::Add { replace, documents, .. } => {
@@ -182,12 +182,13 @@ impl World {
         if !open.is_empty() && down.is_empty() {
             self.breaks(format!("tasks never ended: {open:?}"));
         }
+        self.check_repaired();
         self.check_copies();
         self.check_idempotency();
         self.check_order();
     }
 
-    fn good_copies(&self, shard: u32) -> Vec<usize> {
+    pub fn good_copies(&self, shard: u32) -> Vec<usize> {
         let Some(sequencer) = &self.control.sequencer else { return Vec::new() };
         let status = sequencer.nodes();
         let good = sequencer.copies().into_iter().filter(|copy| {
@@ -241,7 +242,7 @@ impl World {
     /// Invariant 15: one idempotency key, one ticket.
     fn check_idempotency(&mut self) {
         let mut tickets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-        for entry in &self.log {
+        for entry in self.log.iter().filter(|entry| !entry.page) {
             let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
             for write in documents.iter().flat_map(|(_, _, fields)| fields.values()) {
                 tickets.entry(write.clone()).or_default().insert(ticket);

@@ -29,6 +29,8 @@ pub enum Fault {
     Swap,
     Cancel,
     HollowQueue(usize),
+    /// Somebody moves a copy, gives a move up, or changes the pace.
+    Move,
     /// Somebody writes to a node directly, or a request of an earlier time turns up.
     Stray(usize),
 }
@@ -87,6 +89,7 @@ impl World {
             "operation" => (Fault::Operation, None),
             "swap" => (Fault::Swap, None),
             "cancel" => (Fault::Cancel, None),
+            "move" => (Fault::Move, None),
             "hollow" => (Fault::HollowQueue(node), None),
             "stray" => (Fault::Stray(node), None),
             _ => return,
@@ -121,6 +124,7 @@ impl World {
                 self.index_operation(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
             }
             Fault::Cancel => self.some_cancel(),
+            Fault::Move => self.some_move(),
             Fault::Stray(node) => self.stray(node),
             Fault::HollowQueue(node) => {
                 for task in self.nodes[node].disk.tasks.iter_mut().filter(|task| !task.view.status.is_over()) {
@@ -281,6 +285,7 @@ impl World {
     pub fn heal(&mut self) {
         self.note(|| "## heal".to_owned());
         self.faults_until = 0;
+        self.sync_command(miroir_sequencer::SyncCommand::Limits(Default::default()));
         self.net.cuts.clear();
         (self.net.drop, self.net.slow) = (0, 0);
         self.swarm.task_fault = 0;

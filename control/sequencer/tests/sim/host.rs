@@ -63,7 +63,7 @@ impl World {
                             let work = engine.parse_step(step);
                             let index = step.task_index.clone();
                             let uid = engine.enqueue(work.clone(), index.clone(), &step.task_type, None, now);
-                            self.logged(node, None, index.unwrap_or_default(), work);
+                            self.logged(node, None, index.unwrap_or_default(), work, false);
                             NodeAnswer::Enqueued { uid }
                         } else {
                             NodeAnswer::Refused { status: 403, error: None }
@@ -72,10 +72,10 @@ impl World {
                     NodeAction::ListKeys { .. }
                     | NodeAction::Digests { .. }
                     | NodeAction::FetchPage { .. }
-                    | NodeAction::PutPage { .. }
-                    | NodeAction::DeleteKeys { .. }
-                    | NodeAction::DeleteShard { .. }
-                    | NodeAction::CountShard { .. } => NodeAnswer::Refused { status: 400, error: None },
+                    | NodeAction::CountShard { .. } => self.read_copy(node, &action),
+                    NodeAction::PutPage { .. } | NodeAction::DeleteKeys { .. } | NodeAction::DeleteShard { .. } => {
+                        return self.write_copy(node, caller, action);
+                    }
                     NodeAction::Cancel { key, uids } => {
                         if engine.authorised(fencing, key.as_deref()) {
                             NodeAnswer::Enqueued { uid: engine.cancel(uids, now) }
@@ -114,15 +114,19 @@ impl World {
         }
         self.note(|| format!("node {node} enqueues {uid}: ticket {ticket:?} {index} {work:?}"));
         let _ = generation;
-        self.logged(node, ticket, index, work);
+        let page = matches!(caller, Caller::Control { .. });
+        self.logged(node, ticket, index, work, page);
         self.schedule_work(node);
+        if page {
+            return self.answer_action(node, caller, Ok(NodeAnswer::Enqueued { uid }));
+        }
         let body = format!(r#"{{"taskUid":{uid},"status":"enqueued"}}"#).into_bytes();
         self.answer_write(node, caller, 202, body);
     }
 
-    fn logged(&mut self, node: usize, ticket: Option<u32>, index: String, work: Work) {
+    fn logged(&mut self, node: usize, ticket: Option<u32>, index: String, work: Work, page: bool) {
         let history = self.nodes[node].disk.history;
-        self.log.push(Enqueued { node, history, ticket, index, work });
+        self.log.push(Enqueued { node, history, ticket, index, work, page });
     }
 
     pub fn schedule_work(&mut self, node: usize) {
@@ -149,7 +153,7 @@ impl World {
         self.net.send(Party::Node(node), to, Event::WriteAnswer { caller, result });
     }
 
-    fn answer_action(&mut self, node: usize, caller: Caller, result: Result<NodeAnswer, NodeFault>) {
+    pub fn answer_action(&mut self, node: usize, caller: Caller, result: Result<NodeAnswer, NodeFault>) {
         self.net.send(Party::Node(node), Party::Control, Event::NodeAnswer { caller, result });
     }
 }

@@ -11,6 +11,7 @@ mod host;
 mod network;
 mod planted;
 mod random;
+mod repair;
 mod shell;
 mod swarm;
 mod vm;

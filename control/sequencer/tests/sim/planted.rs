@@ -70,6 +70,49 @@ fn an_unnoticed_restored_snapshot_is_found() {
     finds("restored snapshot unnoticed", planted, |seed| rough(seed, &["restore-node", "wipe-node"]));
 }
 
+/// Moves and repair under load: copies go stale, keys are few and touched all the time.
+fn restless(seed: u64, kinds: &[&'static str]) -> Swarm {
+    Swarm { writes: 60, pause: 700, drop: 0, slow: seed % 20, kinds: kinds.to_vec(), ..Swarm::calm() }
+}
+
+#[test]
+fn a_page_with_a_touched_key_is_found() {
+    // The comparison that follows would make it good again: the rule is to stand alone.
+    let planted = Planted { page_keeps_touched: true, flip_without_compare: true, ..Planted::default() };
+    finds("page with a touched key", planted, |seed| restless(seed, &["move", "kill-node", "stop-node"]));
+}
+
+#[test]
+fn a_flip_without_a_comparison_is_found() {
+    let planted = Planted { flip_without_compare: true, ..Planted::default() };
+    finds("flip without compare", planted, |seed| restless(seed, &["move", "kill-node", "stop-node"]));
+}
+
+#[test]
+fn the_deletion_of_a_copy_that_is_still_read_is_found() {
+    let planted = Planted { deletes_before_adoption: true, ..Planted::default() };
+    finds("deletion before adoption", planted, |seed| restless(seed, &["move", "cut", "stop-vm"]));
+}
+
+#[test]
+fn a_stale_source_is_found() {
+    let planted = Planted { stale_source: true, ..Planted::default() };
+    let mixture = |seed| Swarm { hollow: 60, ..restless(seed, &["move", "kill-node", "stop-node", "hollow"]) };
+    finds("stale source", planted, mixture);
+}
+
+#[test]
+fn keys_skipped_by_an_offset_are_found() {
+    let planted = Planted { skips_keys: true, flip_without_compare: true, ..Planted::default() };
+    finds("offset paging", planted, |seed| restless(seed, &["move", "wipe-node"]));
+}
+
+#[test]
+fn a_partial_update_taken_for_a_whole_document_is_found() {
+    let planted = Planted { update_makes_clean: true, ..Planted::default() };
+    finds("partial update before its base", planted, |seed| restless(seed, &["move", "wipe-node", "kill-node"]));
+}
+
 #[test]
 fn an_acknowledged_map_taken_as_adopted_is_found() {
     let planted = Planted { adoption_ignored: true, ..Planted::default() };

@@ -1,6 +1,6 @@
 //! Control's shell: carries out effects on a store that survives, and can be killed between any two of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use miroir_core::call::{CallId, CallResult, Unknown};
@@ -38,6 +38,8 @@ pub struct Shell {
     pub backlog: Vec<miroir_sequencer::Event>,
     /// Answers to operations count once, be it the answer or the timeout.
     pub open_ops: BTreeMap<OpId, usize>,
+    /// Pages that it keeps.
+    pub pages: BTreeSet<PageId>,
 }
 
 impl World {
@@ -58,7 +60,7 @@ impl World {
             control_internal_cluster: "internal".into(),
             limits: Default::default(),
             policies: Default::default(),
-            timing: Timing { lag: 20_000, ..Timing::default() },
+            timing: Timing { lag: 20_000, vm_grace: 60_000, longest_read: 5_000, ..Timing::default() },
         }
     }
 
@@ -72,6 +74,7 @@ impl World {
         self.control.instance += 1;
         self.control.wake = None;
         self.control.open_ops.clear();
+        self.control.pages.clear();
         self.control.backlog.clear();
         let (sequencer, effects) = Sequencer::with_planted(self.config(), snapshot, self.net.now, self.planted);
         self.control.sequencer = Some(sequencer);
@@ -105,6 +108,9 @@ impl World {
             && self.control.open_ops.remove(op).is_none()
         {
             return;
+        }
+        if let miroir_sequencer::Event::Node { result: Ok(NodeAnswer::Page { page, .. }), .. } = &event {
+            self.control.pages.insert(*page);
         }
         let now = self.net.now;
         let Some(sequencer) = self.control.sequencer.as_mut() else { return };
@@ -151,12 +157,17 @@ impl World {
                 self.reply(request, &answer);
             }
             Effect::Renewed { request, answer } => self.reply(request, &answer),
-            Effect::Reconcile { .. } | Effect::DropPage(_) => {}
             Effect::Admin { .. } => {}
             Effect::Measure { op, .. } => {
                 let event = miroir_sequencer::Event::Measured { op, nodes: Vec::new() };
                 self.net.after(1, Event::Caller { instance, event: Box::new(event) });
             }
+            Effect::Reconcile { op, node, indexes } => {
+                let Some(node) = self.nodes.iter().position(|engine| engine.id == node) else { return };
+                let delay = self.net.random.between(1, 50);
+                self.net.after(delay, Event::LookAt { instance, op, node, indexes });
+            }
+            Effect::DropPage(page) => drop(self.control.pages.remove(&page)),
             Effect::Accepted { .. } | Effect::LossAccepted { .. } | Effect::TaskChanged { .. } => {}
             Effect::Plan { op, operation, current } => {
                 let event = miroir_sequencer::Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) };
@@ -204,6 +215,7 @@ impl World {
     }
 
     fn persist(&mut self, records: Vec<Record>) {
+        self.check_planned(&records);
         for record in records {
             if let Record::Task(task) = &record {
                 self.see_task(task);
@@ -322,7 +334,7 @@ impl World {
     }
 }
 
-fn step(task_type: &str, index: Option<&str>, body: Option<String>) -> NodeStep {
+pub fn step(task_type: &str, index: Option<&str>, body: Option<String>) -> NodeStep {
     NodeStep {
         method: "POST".into(),
         path: "/".into(),

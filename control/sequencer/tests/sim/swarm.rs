@@ -25,7 +25,7 @@ pub struct Swarm {
     pub reads: bool,
 }
 
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "kill-node",
     "stop-node",
     "wipe-node",
@@ -38,6 +38,7 @@ pub const KINDS: [&str; 12] = [
     "operation",
     "cancel",
     "hollow",
+    "move",
 ];
 
 impl Swarm {

@@ -102,6 +102,13 @@ pub enum Event {
         instance: u64,
         event: Box<miroir_sequencer::Event>,
     },
+    /// Control looks at a node to see what it lacks.
+    LookAt {
+        instance: u64,
+        op: OpId,
+        node: usize,
+        indexes: Vec<IndexRow>,
+    },
     Client {
         client: usize,
     },
@@ -123,6 +130,8 @@ pub struct Enqueued {
     pub ticket: Option<u32>,
     pub index: String,
     pub work: Work,
+    /// Control's own: no client wrote it.
+    pub page: bool,
 }
 
 pub struct World {
@@ -140,6 +149,9 @@ pub struct World {
     pub vms: Vec<Vm>,
     pub clients: Vec<crate::vm::Client>,
     pub log: Vec<Enqueued>,
+    /// Documents as nodes showed them, by the page that control knows them by.
+    pub pages: BTreeMap<PageId, Vec<(String, u32, miroir_sequencer::invariants::Document)>>,
+    pub next_page: u64,
     pub writes: BTreeMap<u64, crate::vm::Write>,
     pub next_write: u64,
     pub next_history: u64,
@@ -179,6 +191,8 @@ impl World {
             vms: (0..2).map(Vm::new).collect(),
             clients: (0..3).map(|_| crate::vm::Client { left: swarm.writes, ..Default::default() }).collect(),
             log: Vec::new(),
+            pages: BTreeMap::new(),
+            next_page: 1,
             writes: BTreeMap::new(),
             next_write: 1,
             next_history: 1,
@@ -277,6 +291,7 @@ impl World {
                 }
             }
             Event::Caller { instance, event } => self.control_event(instance, *event),
+            Event::LookAt { instance, op, node, indexes } => self.look_at(instance, op, node, &indexes),
             Event::Client { client } => self.client_writes(client),
             Event::ClientLeaves { vm, boot, machine } => self.vm_event(vm, boot, crate::vm::Input::Gone { machine }),
             Event::Read => self.read(),

@@ -1,0 +1,290 @@
+//! One sync from its start to the flip: what it does next, given all that is known (protocol 1.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{Op, Reach, Timer, Todo};
+use crate::sync::{Check, IndexRun, Place, Reading, Step};
+
+/// Longest reading of a shard, in milliseconds.
+const READ: u64 = 120_000;
+/// Pages in the queue of `to` beyond which it is waited for.
+const MOST_PAGES: usize = 4;
+/// Failures in a row after which the sync starts over.
+const PATIENCE: u32 = 5;
+/// How often a key may be set aside before the lock is held for it.
+const HOT: u32 = 6;
+/// Most hot keys in one page.
+const MOST_HOT: usize = 50;
+
+impl Sequencer {
+    /// Goes on with a sync as far as it can. Called after everything that may matter to it.
+    pub(crate) fn drive_sync(&mut self, place: Place) {
+        if !self.syncs.runs.contains_key(&place) || !self.check_run(place) {
+            return;
+        }
+        self.match_indexes(place);
+        let Some(run) = self.syncs.runs.get(&place) else { return };
+        if !matches!(run.step, Step::Idle) || !run.before.is_empty() {
+            return;
+        }
+        if run.pause > self.now {
+            let pause = run.pause;
+            return self.at(pause, Timer::Sync(place));
+        }
+        let busy = |index: &&String| run.indexes.get(*index).is_some_and(|index| !index.is_done());
+        let Some(index) = run.indexes.keys().find(busy).cloned() else { return self.close(place) };
+        if let Some(run) = self.syncs.runs.get_mut(&place)
+            && std::mem::take(&mut run.closing)
+        {
+            // Tasks need not wait for it yet.
+            self.todo.extend(run.open.iter().copied().map(Todo::Judge));
+        }
+        if !self.syncs.limits.paused {
+            self.work_on(place, index);
+        }
+    }
+
+    /// Whether it may go on: its node in contact, its source good. Breaks it, or changes the source, otherwise.
+    fn check_run(&mut self, place: Place) -> bool {
+        let to = &self.nodes[place.2];
+        if to.reach != Reach::Up || to.row.rebuild {
+            self.break_sync(place, "its node is not in contact");
+            return false;
+        }
+        let Some(run) = self.syncs.runs.get(&place) else { return false };
+        let from = run.from;
+        let copies = self.shard_copies(place.0, place.1);
+        let good = copies.iter().any(|copy| copy.node == from && self.is_good(copy));
+        if (!good && !self.planted.stale_source) || self.nodes[from].reach != Reach::Up {
+            // What it showed may be what it deviated in: all is compared with another one (F22).
+            self.break_sync(place, "the copy that it is filled from is not in sync, or out of reach");
+            return false;
+        }
+        let id = self.nodes[from].row.id.clone();
+        let finished = |uid: &u32| {
+            let ticket = self.tickets.get(uid);
+            ticket.is_none_or(|ticket| !super::tickets::is_write_unfinished(ticket, &id, place.1))
+        };
+        let over: Vec<u32> = run.before.iter().filter(|uid| finished(uid)).copied().collect();
+        if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.before.retain(|uid| !over.contains(uid));
+        }
+        true
+    }
+
+    /// Indexes may have been created, deleted or swapped since the last look (F24).
+    fn match_indexes(&mut self, place: Place) {
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        let of = |row: &&IndexRow| row.placement == place.0;
+        run.indexes.retain(|uid, _| self.indexes.get(uid).filter(of).is_some());
+        for row in self.indexes.values().filter(of) {
+            let index = run.indexes.entry(row.uid.clone());
+            // One that was created since then has got every write.
+            let index = index.or_insert_with(|| IndexRun::new(row.incarnation, Check::none()));
+            if index.incarnation != row.incarnation {
+                let whole = index.whole;
+                *index = IndexRun::new(row.incarnation, Check::All);
+                index.whole = whole;
+            }
+        }
+    }
+
+    fn work_on(&mut self, place: Place, uid: String) {
+        let Some(row) = self.indexes.get(&uid) else { return };
+        let primary_key = row.primary_key.clone();
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        let (from, to, pages) = (run.from, place.2, run.pages.len());
+        let Some(index) = run.indexes.get_mut(&uid) else { return };
+        let Some(primary_key) = primary_key else {
+            // Without a key no write has succeeded: what there is, only an aborted one can have left.
+            if pages == 0 {
+                self.clear_copy(place, uid);
+            }
+            return;
+        };
+        if pages >= MOST_PAGES {
+            return;
+        }
+        if !index.copy.is_empty() || !index.remove.is_empty() {
+            if self.syncs.next_page > self.now {
+                let at = self.syncs.next_page;
+                return self.at(at, Timer::Sync(place));
+            }
+            let hot = |key: &&String| index.delays.get(*key).is_some_and(|times| *times >= HOT);
+            let hot: Vec<String> = index.copy.iter().chain(&index.remove).filter(hot).take(MOST_HOT).cloned().collect();
+            if !hot.is_empty() {
+                return self.hold_for(place, &uid, hot);
+            }
+            if index.copy.is_empty() {
+                return self.remove_extra(place, &uid);
+            }
+            let keys: Vec<String> = index.copy.iter().take(run.page_keys).cloned().collect();
+            let floor = self.floor_of(from, (place.0, place.1), &uid);
+            let action = NodeAction::FetchPage { index: uid.clone(), primary_key, keys: keys.clone() };
+            return self.read_for(place, from, action, Reading::Fetch { index: uid, keys, floor });
+        }
+        if pages > 0 {
+            return;
+        }
+        // A new round: what both have finished now, they show.
+        let shard = (place.0, place.1);
+        let floor = self.floor_of(from, shard, &uid).min(self.floor_of(to, shard, &uid));
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        let Some(index) = run.indexes.get_mut(&uid) else { return };
+        if index.whole > floor {
+            // Anything may be on its way.
+            return self.sync_again(place, 50);
+        }
+        let check = std::mem::take(&mut index.check);
+        let matters = |key: &String| matches!(&check, Check::Keys(keys) if keys.contains(key));
+        index.touched.retain(|key, touch| touch.last > floor || matters(key));
+        if let Check::Keys(keys) = &check {
+            index.delays.retain(|key, _| keys.contains(key));
+        }
+        let keys = match &check {
+            Check::All => None,
+            Check::Keys(keys) => Some(keys.iter().cloned().collect()),
+        };
+        let action = NodeAction::Digests { index: uid.clone(), primary_key, shard: place.1, keys };
+        self.read_for(place, to, action, Reading::To { index: uid, check, floor });
+    }
+
+    fn read_for(&mut self, place: Place, n: crate::state::N, action: NodeAction, reading: Reading) {
+        let Some(run) = self.syncs.runs.get(&place) else { return };
+        let id = run.id;
+        let op = self.op(Op::Sync(place, id));
+        if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.step = Step::Reading(op, reading);
+        }
+        let node = self.nodes[n].row.id.clone();
+        self.emit(Effect::Node { op, node, action, timeout_ms: READ });
+    }
+
+    /// A node answered a sync.
+    pub(crate) fn sync_read(&mut self, place: Place, id: u64, op: OpId, result: Result<NodeAnswer, NodeFault>) {
+        let run = self.syncs.runs.get_mut(&place).filter(|run| run.id == id);
+        let reading = run.and_then(|run| match std::mem::replace(&mut run.step, Step::Idle) {
+            Step::Reading(asked, reading) if asked == op => Some(reading),
+            other => {
+                run.step = other;
+                None
+            }
+        });
+        let Some(reading) = reading else {
+            if let Ok(NodeAnswer::Page { page, .. }) = result {
+                self.emit(Effect::DropPage(page));
+            }
+            return;
+        };
+        match (reading, result) {
+            (Reading::To { index, check, floor }, Ok(NodeAnswer::Digests(to))) => {
+                self.read_source(place, index, check, floor, to.into_iter().collect());
+            }
+            (Reading::From { index, check, floor, to }, Ok(NodeAnswer::Digests(from))) => {
+                let from = from.into_iter().map(|(key, hash)| (key, Some(hash))).collect();
+                self.end_round(place, &index, check, floor, &to, &from);
+            }
+            (Reading::From { index, check, floor, to }, Ok(NodeAnswer::Keys(from))) => {
+                let from = from.into_iter().map(|key| (key, None)).collect();
+                self.end_round(place, &index, check, floor, &to, &from);
+            }
+            (Reading::Fetch { index, keys, floor }, Ok(NodeAnswer::Page { page, keys: found, bytes })) => {
+                self.page_fetched(place, index, keys, floor, (page, found, bytes));
+            }
+            (Reading::To { index, check, .. } | Reading::From { index, check, .. }, result) => {
+                self.check_again(place, &index, check);
+                self.read_failed(place, &result);
+            }
+            (_, result) => self.read_failed(place, &result),
+        }
+        self.todo.insert(Todo::Sync(place));
+    }
+
+    fn check_again(&mut self, place: Place, index: &str, check: Check) {
+        if let Some(index) = self.syncs.runs.get_mut(&place).and_then(|run| run.indexes.get_mut(index)) {
+            index.check.join(check);
+        }
+    }
+
+    /// Once the target has shown what it has, the source is asked: for keys alone where the target has nothing.
+    fn read_source(&mut self, place: Place, uid: String, check: Check, floor: u32, to: BTreeMap<String, u128>) {
+        let key = self.indexes.get(&uid).and_then(|row| row.primary_key.clone());
+        let (Some(primary_key), Some(run)) = (key, self.syncs.runs.get_mut(&place)) else { return };
+        run.fails = 0;
+        let (from, index) = (run.from, uid.clone());
+        let action = match &check {
+            Check::All if to.is_empty() => NodeAction::ListKeys { index, primary_key, shard: place.1 },
+            Check::All => NodeAction::Digests { index, primary_key, shard: place.1, keys: None },
+            Check::Keys(keys) => {
+                let keys = Some(keys.iter().cloned().collect());
+                NodeAction::Digests { index, primary_key, shard: place.1, keys }
+            }
+        };
+        self.read_for(place, from, action, Reading::From { index: uid, check, floor, to });
+    }
+
+    /// Both sides have been read: what differs is written, what may have changed meanwhile is looked at again.
+    fn end_round(
+        &mut self,
+        place: Place,
+        uid: &str,
+        check: Check,
+        floor: u32,
+        to: &BTreeMap<String, u128>,
+        from: &BTreeMap<String, Option<u128>>,
+    ) {
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        run.fails = 0;
+        let Some(index) = run.indexes.get_mut(uid) else { return };
+        if index.whole > floor {
+            return index.check.join(check);
+        }
+        super::round::compare(index, floor, to, from);
+        let hot = |key: &&String| index.delays.get(*key).is_some_and(|times| *times >= HOT);
+        // Hot keys cannot be compared without the lock: they are written under it, whatever they are.
+        let hot: BTreeSet<String> = match &index.check {
+            Check::Keys(keys) => keys.iter().filter(hot).cloned().collect(),
+            Check::All => BTreeSet::new(),
+        };
+        if let Check::Keys(keys) = &mut index.check {
+            keys.retain(|key| !hot.contains(key));
+        }
+        index.copy.extend(hot);
+        if self.planted.flip_without_compare {
+            index.check = Check::none();
+        }
+    }
+
+    fn read_failed(&mut self, place: Place, result: &Result<NodeAnswer, NodeFault>) {
+        let why = match result {
+            Ok(NodeAnswer::Refused { status, .. }) => format!("a node refused to be read ({status})"),
+            Ok(_) => "a node answered something else".to_owned(),
+            Err(_) => "a node could not be read".to_owned(),
+        };
+        self.sync_failed(place, &why);
+    }
+
+    /// Something did not work; after a few times the sync starts over.
+    pub(crate) fn sync_failed(&mut self, place: Place, why: &str) {
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        run.fails += 1;
+        let fails = run.fails;
+        if fails >= PATIENCE {
+            return self.break_sync(place, why);
+        }
+        self.sync_again(place, 100 << fails);
+    }
+
+    /// Looks again after some milliseconds.
+    pub(crate) fn sync_again(&mut self, place: Place, pause: u64) {
+        let at = self.now + pause;
+        if pause == 0 {
+            self.todo.insert(Todo::Sync(place));
+        } else if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.pause = at;
+            self.at(at, Timer::Sync(place));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The end of a sync: what is still in the target's queue has to count first, then the map flips in one transaction
+//! (protocol 1.2, step 5).
+
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{Live, N, Todo};
+use crate::sync::Place;
+
+impl Sequencer {
+    /// All indexes are equal: the copy flips as soon as nobody can miss by it what he has been told to be there.
+    pub(crate) fn close(&mut self, place: Place) {
+        let (placement, shard, to) = place;
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        if !run.pages.is_empty() {
+            return;
+        }
+        // From now on tasks wait for this copy as well, so that what comes before the flip gets fewer.
+        run.closing = true;
+        let open: Vec<u32> = run.open.iter().copied().collect();
+        let id = self.nodes[to].row.id.clone();
+        let told = |uid: &u32| {
+            let Some(ticket) = self.tickets.get(uid) else { return false };
+            let part = ticket.row.parts.iter().find(|part| part.node == id && part.shards.contains(&shard));
+            match part {
+                // Reported as done, and not done here.
+                Some(PartRow { end: None, .. }) => ticket.live == Live::Over,
+                Some(PartRow { end: Some(PartEnd::Succeeded { .. }), .. }) => false,
+                // To be compared when the others have ended.
+                _ => matches!(ticket.live, Live::Decided | Live::Over),
+            }
+        };
+        if open.iter().any(told) {
+            return;
+        }
+        let operating = self.tickets.values().any(|ticket| match &ticket.row.work {
+            TicketWork::Index(_) => matches!(ticket.live, Live::Granted | Live::Decided),
+            _ => false,
+        });
+        if operating || !self.nodes[to].journal.is_empty() || self.nodes[to].row.away {
+            return self.sync_again(place, 50);
+        }
+        self.flip(placement, shard, to);
+    }
+
+    fn flip(&mut self, placement: u16, shard: u32, to: N) {
+        let place = (placement, shard, to);
+        let leaving = self.syncs.rows.get(&place).and_then(|row| row.leaving.clone());
+        let leaving = leaving.and_then(|id| self.node_at(&id)).filter(|n| *n != to);
+        let incarnation = self.nodes[to].row.incarnation;
+        let Some(copies) = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(shard as usize))
+        else {
+            return;
+        };
+        let Some(at) = copies.iter().position(|copy| copy.node == to) else { return };
+        let mut copy = copies.remove(at);
+        (copy.state, copy.incarnation) = (CopyState::InSync, incarnation);
+        // It takes the place of the one that leaves, or its own again.
+        let at = leaving.and_then(|n| copies.iter().position(|copy| copy.node == n)).unwrap_or(at);
+        copies.insert(at, copy);
+        self.out.copies.insert((placement, shard));
+        if let Some(run) = self.syncs.runs.remove(&place) {
+            self.inherit(place, run.from);
+        }
+        self.syncs.trouble.remove(&place);
+        self.touch_map();
+        if let Some(leaving) = leaving {
+            let gone = (placement, shard, leaving);
+            if self.shard_copies(placement, shard).iter().any(|copy| copy.node == leaving) {
+                self.retire(gone);
+            }
+        }
+        let row = self.syncs.rows.remove(&place);
+        self.out.syncs.insert(place);
+        let id = self.nodes[to].row.id.clone();
+        let documents = row.map_or(0, |row| row.documents);
+        self.alert("sync_done", Some(to), format!("shard {shard} on {id} is in sync, {documents} documents written"));
+        self.sync_ended(place, SyncEnd::Flipped);
+        // Open tickets count this copy as well now.
+        let parts: Vec<u32> = self.nodes[to].parts.iter().copied().collect();
+        self.todo.extend(parts.into_iter().map(Todo::Judge));
+        self.todo.insert(Todo::Scan);
+    }
+
+    /// What the source did of tickets that are not over, the copy has as well now, whatever it did of them itself: it
+    /// must not go stale for them again, and must speak for them when the source is gone.
+    fn inherit(&mut self, (placement, shard, to): Place, from: N) {
+        let (to_id, from_id) = (self.nodes[to].row.id.clone(), self.nodes[from].row.id.clone());
+        let concerned = |part: &&PartRow, id: &str| part.node == id && part.shards.contains(&shard);
+        let done = |part: &PartRow| matches!(part.end, Some(PartEnd::Succeeded { .. }));
+        let inherited: Vec<u32> = self
+            .tickets
+            .values()
+            .filter(|ticket| {
+                let parts = &ticket.row.parts;
+                let ours = parts.iter().find(|part| concerned(part, &to_id));
+                matches!(ticket.row.work, TicketWork::Write(_))
+                    && self.touches_shard(ticket, placement, shard)
+                    && parts.iter().find(|part| concerned(part, &from_id)).is_some_and(done)
+                    && ours.is_none_or(|part| part.end.is_some() && !done(part))
+            })
+            .map(|ticket| ticket.row.uid)
+            .collect();
+        for uid in inherited {
+            let mut part = self.new_part(to, vec![shard]);
+            part.end = Some(PartEnd::Succeeded { indexed: None, deleted: None });
+            let Some(ticket) = self.tickets.get_mut(&uid) else { continue };
+            for old in ticket.row.parts.iter_mut().filter(|part| part.node == to_id) {
+                old.shards.retain(|other| *other != shard);
+            }
+            ticket.row.parts.push(part);
+            self.touch_ticket(uid);
+        }
+    }
+
+    /// Tells those who asked for a sync that it is over.
+    pub(crate) fn sync_ended(&mut self, place: Place, how: SyncEnd) {
+        let _ = (place, how);
+    }
+}
