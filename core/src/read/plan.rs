@@ -98,11 +98,7 @@ impl Planner<'_> {
                 let judged = gathers.first().and_then(|gather| gather.replay()).unwrap_or(whole);
                 Planned { legs: gathers.into_iter().filter_map(leg).collect(), multi: Some(judged) }
             }
-            MultiPlan::Federated => {
-                let message = "`POST /multi-search` with `federation` is not supported by Miroir.";
-                let refusal = ErrorBody::new("feature_not_enabled", message).reply_with_status(501);
-                single(self.relay(None, "", whole, Some(refusal)))
-            }
+            MultiPlan::Federated { gather, indexes } => single(self.federated(gather, &indexes, whole)),
             // The nodes tell the client which query is wrong; where they do have the index, this map is behind.
             MultiPlan::UnknownIndex { position, uid } => {
                 let behind = unavailable(format!("Inside `.queries[{position}]`: Index `{uid}` is being created."));
@@ -110,6 +106,21 @@ impl Planner<'_> {
             }
             MultiPlan::Relay { request, otherwise } => self.relay_multi(request, otherwise),
         }
+    }
+
+    /// All queries in one leg, so that none of their indexes may be unreadable on a node that is asked.
+    fn federated(&self, gather: Box<dyn Gather>, uids: &[String], whole: NodeRequest) -> Leg {
+        let indexes: Vec<&MapIndex> = uids.iter().filter_map(|uid| self.map.map.indexes.get(uid)).collect();
+        let placement = indexes.first().map_or(0, |index| index.placement);
+        if indexes.iter().any(|index| index.placement != placement) {
+            let message = "A federated search over indexes of several placements is not supported by Miroir.";
+            let refusal = ErrorBody::new("feature_not_enabled", message).reply_with_status(501);
+            return self.relay(None, "", whole, Some(refusal));
+        }
+        let mut unreadable: Vec<_> = indexes.iter().flat_map(|index| index.unreadable.iter().copied()).collect();
+        unreadable.sort_unstable();
+        unreadable.dedup();
+        Leg::relay(gather, placement, unreadable, self.all_shards(), ContentType::Json, None)
     }
 
     fn relay_multi(&self, request: NodeRequest, otherwise: ErrorBody) -> Planned {

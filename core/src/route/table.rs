@@ -183,7 +183,7 @@ pub const PATHS: &[PathRule] = &[
             "POST",
             "search",
             Serve::Read(ReadOp::MultiSearch),
-            "Each query over all shards; `federation` is refused (501).",
+            "Each query over all shards, with `federation` all at once.",
         )],
     ),
     path(

@@ -126,27 +126,65 @@ impl Facets {
         }
     }
 
-    /// Writes `,"facetDistribution":{…},"facetStats":{…}`; each only where nodes have it. `documents` is the number of
+    /// Writes `,"facetDistribution":{…},"facetStats":{…}` where nodes have facets. `documents` is the number of
     /// documents that were counted.
     pub fn write(self, view: &SearchView, documents: u64, out: &mut Vec<u8>) {
+        if let Some(listed) = self.listed(view, documents) {
+            out.push(b',');
+            listed.write(["facetDistribution", "facetStats"], out);
+        }
+    }
+
+    /// The facets in the client's order; none where nodes have none. `documents` is the number of documents that were
+    /// counted.
+    pub fn listed(self, view: &SearchView, documents: u64) -> Option<Listed> {
         let stats = self.stats.unwrap_or_default();
-        let Some(distribution) = self.distribution else { return };
         let most = usize::try_from(view.max_values_per_facet).unwrap_or(usize::MAX);
         let as_texts = documents <= ORDERED_AS_TEXTS;
-        out.extend_from_slice(b",\"facetDistribution\":{");
-        for (position, (name, values)) in distribution.into_iter().enumerate() {
-            let order = order_of(view, &name);
-            let numbers = stats.get(&name).copied();
+        let ordered = |(name, values): (String, Values)| {
+            let (order, numbers) = (order_of(view, &name), stats.get(&name).copied());
+            (name, values.ordered(order, numbers, as_texts, most))
+        };
+        let distribution = self.distribution?.into_iter().map(ordered).collect();
+        Some(Listed { distribution, stats })
+    }
+}
+
+/// Facets in the order in which the client gets them.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// By facet.
+    pub distribution: Vec<(String, Counts)>,
+    /// Of facets that have numbers.
+    pub stats: BTreeMap<String, Range>,
+}
+
+impl Listed {
+    /// Widens the range of a facet.
+    pub fn add_range(&mut self, facet: String, range: Range) {
+        let widest = self.stats.entry(facet).or_insert(range);
+        widest.min = widest.min.min(range.min);
+        widest.max = widest.max.max(range.max);
+    }
+
+    /// Writes both members under these names.
+    pub fn write(self, names: [&str; 2], out: &mut Vec<u8>) {
+        let [distribution, stats] = names;
+        member(0, distribution, out);
+        out.push(b'{');
+        for (position, (name, values)) in self.distribution.into_iter().enumerate() {
             member(position, &name, out);
             out.push(b'{');
-            for (position, (value, count)) in values.ordered(order, numbers, as_texts, most).into_iter().enumerate() {
+            for (position, (value, count)) in values.into_iter().enumerate() {
                 member(position, &value, out);
                 out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
             }
             out.push(b'}');
         }
-        out.extend_from_slice(b"},\"facetStats\":{");
-        for (position, (name, range)) in stats.into_iter().enumerate() {
+        out.push(b'}');
+        member(1, stats, out);
+        out.push(b'{');
+        for (position, (name, range)) in self.stats.into_iter().enumerate() {
             member(position, &name, out);
             let range = serde_json::json!({ "min": range.min, "max": range.max });
             out.extend_from_slice(range.to_string().as_bytes());
@@ -165,7 +203,7 @@ fn member(position: usize, name: &str, out: &mut Vec<u8>) {
 }
 
 /// Values of one facet of one node with the numbers of their documents.
-type Counts = Vec<(String, u64)>;
+pub(super) type Counts = Vec<(String, u64)>;
 
 /// Facets of one node.
 #[derive(Debug, Default)]

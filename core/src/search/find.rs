@@ -133,7 +133,7 @@ impl Search {
 }
 
 /// The share of the semantic side, where a search has both sides.
-fn semantic_ratio(query: &Query, q: Option<&str>) -> Result<Option<f64>, NotUnderstood> {
+pub(super) fn semantic_ratio(query: &Query, q: Option<&str>) -> Result<Option<f64>, NotUnderstood> {
     let Some(hybrid) = query.get::<serde_json::Value>("hybrid")? else { return Ok(None) };
     let ratio = hybrid.get("semanticRatio").and_then(serde_json::Value::as_f64).unwrap_or(0.5);
     let both = ratio > 0.0 && ratio < 1.0 && q.is_some_and(|q| !q.trim().is_empty());

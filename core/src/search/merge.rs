@@ -17,18 +17,18 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    fn weighted(ratio: f64, hit: Option<&Hit>, semantic: bool) -> f64 {
-        let score = hit.and_then(|hit| hit.score).map_or(0.0, |(_, score)| score);
+    fn weighted(ratio: f64, hit: &Hit, semantic: bool) -> f64 {
+        let score = hit.score.map_or(0.0, |(_, score)| score);
         if semantic { score * ratio } else { score * (1.0 - ratio) }
     }
 
-    fn compare<S: Source>(self, left: &Head<'_, S>, right: &Head<'_, S>) -> Ordering {
-        let (left_keys, right_keys) = (left.keys(), right.keys());
+    /// Compares two hits of one query with their keys; the greater one comes first.
+    pub fn compare(self, (left, left_keys): (&Hit, &[Key]), (right, right_keys): (&Hit, &[Key])) -> Ordering {
         if let Some(ratio) = self.semantic_ratio {
             let (of_left, of_right) = (is_semantic(left_keys), is_semantic(right_keys));
             if of_left != of_right {
-                let left = Self::weighted(ratio, left.hit(), of_left);
-                return left.total_cmp(&Self::weighted(ratio, right.hit(), of_right));
+                let left = Self::weighted(ratio, left, of_left);
+                return left.total_cmp(&Self::weighted(ratio, right, of_right));
             }
         }
         compare(left_keys, right_keys)
@@ -59,15 +59,17 @@ impl<S: Source> Head<'_, S> {
         self.source.list().get(self.rank)
     }
 
-    fn keys(&self) -> &[Key] {
+    fn ranked(&self) -> Option<(&Hit, &[Key])> {
         let list = self.source.list();
-        list.get(self.rank).map(|hit| list.keys(hit)).unwrap_or_default()
+        list.get(self.rank).map(|hit| (hit, list.keys(hit)))
     }
 }
 
 impl<S: Source> Ord for Head<'_, S> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.comparison.compare(self, other).then_with(|| other.position.cmp(&self.position))
+        let ranks = self.ranked().zip(other.ranked());
+        let order = ranks.map_or(Ordering::Equal, |(left, right)| self.comparison.compare(left, right));
+        order.then_with(|| other.position.cmp(&self.position))
     }
 }
 

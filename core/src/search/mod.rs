@@ -7,6 +7,7 @@ mod distinct;
 mod documents;
 mod facet_search;
 mod facets;
+mod federated;
 mod find;
 mod hits;
 mod merge;
@@ -118,8 +119,13 @@ pub enum Plan {
 pub enum MultiPlan {
     /// Each query on its own, in order; the answers are joined by [`join_multi_search`].
     Separate(Vec<Box<dyn Gather>>),
-    /// With `federation`.
-    Federated,
+    /// With `federation`: all queries at once, so that their indexes have to lie in one placement.
+    Federated {
+        /// Asks the nodes and merges their answers.
+        gather: Box<dyn Gather>,
+        /// Indexes of the queries.
+        indexes: Vec<String>,
+    },
     /// A query names an index that the map does not have.
     UnknownIndex {
         /// Position of the query.

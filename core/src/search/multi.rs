@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::find::Search;
 use super::query::{NotUnderstood, Query};
-use super::{Gather, IndexFacts, MultiPlan, NodeRequest, reserved};
+use super::{Gather, IndexFacts, MultiPlan, NodeRequest, federated, reserved};
 
 /// Members that a query of a multi-search may have as null, but a search may not.
 const NULLABLE: [&str; 3] = ["offset", "limit", "showPerformanceDetails"];
@@ -22,7 +22,7 @@ pub(super) fn plan<'a>(
 ) -> Result<MultiPlan, NotUnderstood> {
     let request = Query::parse(body)?;
     if request.raw("federation").is_some() {
-        return Ok(MultiPlan::Federated);
+        return federated::plan(&request, lookup, include_metadata, replay);
     }
     let queries: Vec<&RawValue> = request.strict("queries")?.ok_or(NotUnderstood)?;
     let mut queries =
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn other_forms_are_told_apart() {
-        assert!(matches!(planned(r#"{"queries":[],"federation":{}}"#), Ok(MultiPlan::Federated)));
+        let federated = r#"{"queries":[{"indexUid":"films"}],"federation":{}}"#;
+        assert!(matches!(planned(federated), Ok(MultiPlan::Federated { indexes, .. }) if indexes == ["films"]));
         assert!(matches!(planned(r#"{"queries":[],"federation":null}"#), Ok(MultiPlan::Separate(_))));
         let unknown = planned(r#"{"queries":[{"indexUid":"films"},{"indexUid":"books"}]}"#);
         assert!(matches!(unknown, Ok(MultiPlan::UnknownIndex { position: 1, uid }) if uid == "books"));

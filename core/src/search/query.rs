@@ -63,6 +63,11 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.get()).filter(|raw| *raw != "null")
     }
 
+    /// Names of all members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// True for a member that was sent as null.
     pub fn is_null(&self, name: &str) -> bool {
         self.0.iter().any(|(known, value)| known == name && value.get() == "null")

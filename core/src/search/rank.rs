@@ -36,7 +36,7 @@ fn directed(order: Ordering, ascending: bool) -> Ordering {
     if ascending { order.reverse() } else { order }
 }
 
-fn compare_values(left: &SortValue, right: &SortValue, ascending: bool) -> Ordering {
+pub(super) fn compare_values(left: &SortValue, right: &SortValue, ascending: bool) -> Ordering {
     use SortValue::{Missing, Number, Text};
     match (left, right) {
         (Number(left), Number(right)) => directed(higher(*left, *right), ascending),
@@ -48,7 +48,7 @@ fn compare_values(left: &SortValue, right: &SortValue, ascending: bool) -> Order
     }
 }
 
-fn compare_distances(left: Option<f64>, right: Option<f64>, ascending: bool) -> Ordering {
+pub(super) fn compare_distances(left: Option<f64>, right: Option<f64>, ascending: bool) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => directed(higher(left, right), ascending),
         (None, None) => Ordering::Equal,

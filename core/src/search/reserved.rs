@@ -14,7 +14,7 @@ use crate::tag::TAG_FIELD;
 const STAND_IN: &str = "_miroir_SHARD";
 
 /// Members of searches and document lists whose texts are names of attributes.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "attributesToCrop",
     "attributesToHighlight",
     "attributesToRetrieve",
@@ -22,6 +22,7 @@ const NAMES: [&str; 9] = [
     "distinct",
     "facetName",
     "facets",
+    "facetsByIndex",
     "fields",
     "sort",
 ];
@@ -51,7 +52,7 @@ pub(super) fn show(message: &str) -> Cow<'_, str> {
     if message.contains(STAND_IN) { Cow::Owned(message.replace(STAND_IN, TAG_FIELD)) } else { Cow::Borrowed(message) }
 }
 
-/// Applies `hide` to a text or the texts of an array, however deep; none where nothing changes.
+/// Applies `hide` to a text or the texts of an array or object, however deep; none where nothing changes.
 fn hide_json(raw: &str, hide: fn(&str) -> Option<String>) -> Option<Value> {
     // Only what is escaped can hold the name in another form.
     if !raw.contains(TAG_FIELD) && !raw.contains('\\') {
@@ -64,6 +65,9 @@ fn hide_json(raw: &str, hide: fn(&str) -> Option<String>) -> Option<Value> {
 fn hide_value(value: &mut Value, hide: fn(&str) -> Option<String>) -> bool {
     match value {
         Value::String(text) => hide(text).map(|hidden| *text = hidden).is_some(),
+        Value::Object(members) => {
+            members.values_mut().fold(false, |changed, member| hide_value(member, hide) | changed)
+        }
         Value::Array(items) => items.iter_mut().fold(false, |changed, item| hide_value(item, hide) | changed),
         _ => false,
     }
