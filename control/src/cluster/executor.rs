@@ -159,7 +159,9 @@ impl Executor {
         self.metrics.alert(alert.kind);
         let node = alert.node.as_deref();
         match alert.kind {
-            "node_up" => info!(kind = alert.kind, node, "{}", alert.text),
+            "node_up" | "node_rebuilt" | "sync_started" | "sync_done" | "copy_deleted" => {
+                info!(kind = alert.kind, node, "{}", alert.text);
+            }
             "last_copy_damaged" | "shard_down" | "audit_lost" => error!(kind = alert.kind, node, "{}", alert.text),
             _ => warn!(kind = alert.kind, node, "{}", alert.text),
         }

@@ -168,6 +168,7 @@ pub struct TimingSection {
     pub reconnect_min_ms: Option<u64>,
     pub reconnect_max_ms: Option<u64>,
     pub vm_silent_ms: Option<u64>,
+    pub vm_grace_ms: Option<u64>,
     pub lag_ms: Option<u64>,
     pub idempotency_ms: Option<u64>,
     pub tombstone_ms: Option<u64>,
@@ -255,7 +256,7 @@ impl File {
             filter_module: self.envoy.filter_module.unwrap_or_else(|| "/etc/envoy/miroir_filter.wasm".to_owned()),
             limits: limits(&self.limits),
             policies: Policies { partial_results: self.policies.partial_results.unwrap_or_default() },
-            timing: timing(&self.timing)?,
+            timing: timing(&self.timing, &limits(&self.limits))?,
             drain_ms: self.timing.drain_ms.unwrap_or(10_000),
             log_format: self.log.format.unwrap_or_default(),
             log_filter: self.log.filter.unwrap_or_else(|| "info".to_owned()),
@@ -275,7 +276,10 @@ fn limits(section: &LimitsSection) -> Limits {
     }
 }
 
-fn timing(section: &TimingSection) -> Result<Timing, ConfigError> {
+/// How long a read can outlive its time limit, with what Envoy still has to send.
+const LATE_READ_MS: u64 = 5_000;
+
+fn timing(section: &TimingSection, limits: &Limits) -> Result<Timing, ConfigError> {
     let usual = Timing::default();
     let range = |key: &str, low: u64, high: u64| {
         if low == 0 || low > high {
@@ -301,6 +305,8 @@ fn timing(section: &TimingSection) -> Result<Timing, ConfigError> {
             section.reconnect_max_ms.unwrap_or(usual.reconnect.1),
         )?,
         vm_silent: section.vm_silent_ms.unwrap_or(usual.vm_silent),
+        vm_grace: section.vm_grace_ms.unwrap_or(usual.vm_grace),
+        longest_read: limits.request_timeout_ms.saturating_add(LATE_READ_MS),
         lag: section.lag_ms.unwrap_or(usual.lag),
         idempotency: section.idempotency_ms.unwrap_or(usual.idempotency),
         tombstone: section.tombstone_ms.unwrap_or(usual.tombstone),
