@@ -6,13 +6,13 @@ FROM rust:1.95-bookworm AS build
 RUN rustup target add wasm32-wasip1
 WORKDIR /src
 COPY . .
-RUN cargo build --locked --release --package miroir-control --bin miroir-control
+RUN cargo build --locked --release --package miroir-control --bin miroir-control --package miroirctl --bin miroirctl
 RUN cargo build --locked --profile wasm --package miroir-filter --target wasm32-wasip1
 RUN target/release/miroir-control envoy-bootstrap --node-id envoy --control control:7703 \
       --listen 0.0.0.0:7700 --admin 0.0.0.0:9901 --module /etc/miroir/plugin.wasm > /envoy.yaml
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS control
-COPY --from=build /src/target/release/miroir-control /usr/local/bin/miroir-control
+COPY --from=build /src/target/release/miroir-control /src/target/release/miroirctl /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/miroir-control"]
 CMD ["serve"]
 

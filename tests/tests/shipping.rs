@@ -127,7 +127,7 @@ fn control_understands_what_compose_sets() {
 #[test]
 fn the_dockerfile_names_what_there_is() {
     let stages = stages();
-    let manifests = ["control", "filter"].map(|member| text(&format!("{member}/Cargo.toml")));
+    let manifests = ["control", "control/ctl", "filter"].map(|member| text(&format!("{member}/Cargo.toml")));
     for (at, (name, image, body)) in stages.iter().enumerate() {
         let earlier = || stages[..at].iter().any(|(known, _, _)| known == image);
         assert!(image == "scratch" || image.contains(':') || earlier(), "{name}: {image} is not pinned");
@@ -139,7 +139,12 @@ fn the_dockerfile_names_what_there_is() {
                     assert!(manifests.iter().any(|manifest| manifest.contains(&line)), "no package {package}");
                 }
                 ["--bin", binary] => {
-                    assert!(root().join("control/src/main.rs").is_file() && *binary == "miroir-control")
+                    let main = match *binary {
+                        "miroir-control" => "control/src/main.rs",
+                        "miroirctl" => "control/ctl/src/main.rs",
+                        other => panic!("no binary {other}"),
+                    };
+                    assert!(root().join(main).is_file(), "{main}");
                 }
                 ["--profile", profile] => assert!(text("Cargo.toml").contains(&format!("[profile.{profile}]"))),
                 ["COPY", source] if !source.starts_with("--") => {

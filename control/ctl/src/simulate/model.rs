@@ -1,6 +1,6 @@
 //! What a change comes to: moves, balance, fan-out.
 
-use miroir_core::placement::{NodeSpec, rebalance};
+use miroir_core::placement::{NodeSpec, rebalance, shares};
 use miroir_core::shardmap::{CompiledMap, MapNode, Placement, ShardMap};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub(super) struct Side {
     replication_factor: u8,
     /// Nodes that a search asks.
     fan_out: f64,
-    /// Copies on the fullest node beside its share by weight.
+    /// Copies on the fullest node beside its share by weight, zones considered.
     fullest: f64,
 }
 
@@ -84,13 +84,15 @@ pub(super) fn outcome(input: &Input) -> Result<Outcome, Failure> {
     }
     let least_by_shard: u64 =
         current.iter().map(|owners| u64::from(input.to).saturating_sub(owners.len() as u64)).sum();
-    let least_by_node: u64 = nodes.iter().map(|node| node.after.saturating_sub(node.before)).sum();
-    let old: Vec<&NodeSpec> = input.nodes.iter().take(input.old).collect();
-    let new: Vec<&NodeSpec> = specs.iter().collect();
+    // Shares are no whole numbers: what is lacking in fractions need not move.
+    let share = placed(shares(&specs, shards, input.to))?;
+    let lacking = |(share, at): (&f64, &usize)| (share - nodes[*at].before as f64).max(0.0);
+    let least_by_node = share.iter().zip(&staying).map(lacking).sum::<f64>().floor() as u64;
+    let old = input.nodes.get(..input.old).unwrap_or_default();
     Ok(Outcome {
         shards: u64::from(shards),
-        before: side(&old, &input.owners, input.from, shards),
-        after: side(&new, &wanted, input.to, shards),
+        before: side(old, &input.owners, input.from, shards),
+        after: side(&specs, &wanted, input.to, shards),
         made: nodes.iter().map(|node| node.gets).sum(),
         dropped: nodes.iter().map(|node| node.gives).sum(),
         least: least_by_shard.max(least_by_node),
@@ -98,16 +100,12 @@ pub(super) fn outcome(input: &Input) -> Result<Outcome, Failure> {
     })
 }
 
-fn side(nodes: &[&NodeSpec], owners: &[Vec<usize>], replication_factor: u8, shards: u32) -> Side {
+fn side(nodes: &[NodeSpec], owners: &[Vec<usize>], replication_factor: u8, shards: u32) -> Side {
     let mut held = vec![0.0; nodes.len()];
     owners.iter().flatten().for_each(|at| held[*at] += 1.0);
-    let weight: f64 = nodes.iter().map(|node| node.weight).sum();
-    let copies: f64 = held.iter().sum();
-    let fullest = held
-        .iter()
-        .zip(nodes)
-        .map(|(held, node)| held / (copies * node.weight / weight).min(f64::from(shards)).max(f64::MIN_POSITIVE))
-        .fold(0.0, f64::max);
+    // A cluster as it is may have fewer nodes than copies; then nobody has a share.
+    let shares = shares(nodes, shards, replication_factor).unwrap_or_default();
+    let fullest = held.iter().zip(&shares).map(|(held, share)| held / share.max(f64::MIN_POSITIVE)).fold(0.0, f64::max);
     Side {
         nodes: nodes.len(),
         replication_factor,
@@ -117,9 +115,9 @@ fn side(nodes: &[&NodeSpec], owners: &[Vec<usize>], replication_factor: u8, shar
 }
 
 /// Nodes that a search asks, over the covers that the filter uses.
-fn fan_out(nodes: &[&NodeSpec], owners: &[Vec<usize>], replication_factor: u8, shards: u32) -> f64 {
+fn fan_out(nodes: &[NodeSpec], owners: &[Vec<usize>], replication_factor: u8, shards: u32) -> f64 {
     let narrow = |at: &usize| u16::try_from(*at).unwrap_or(u16::MAX);
-    let node = |node: &&NodeSpec| MapNode {
+    let node = |node: &NodeSpec| MapNode {
         id: node.id.clone(),
         cluster: String::new(),
         write_cluster: String::new(),
