@@ -1,6 +1,9 @@
 //! The committed vectors on wasm32 under node, the same as natively (`vectors.rs`).
 #![cfg(target_arch = "wasm32")]
 
+/// A part of the library that has two forms; its checks come with it.
+#[path = "../src/block.rs"]
+mod block;
 mod checks;
 
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -8,6 +11,12 @@ use wasm_bindgen_test::wasm_bindgen_test;
 #[wasm_bindgen_test]
 fn keys_hash_and_fall_into_shards_as_the_reference_says() {
     checks::hashing::keys_and_shards();
+}
+
+#[wasm_bindgen_test]
+fn the_vector_form_of_the_scanners_finds_what_the_form_of_words_does() {
+    assert!(cfg!(target_feature = "simd128"), "built without vector instructions, unlike the filter");
+    block::checks::forms_agree();
 }
 
 #[wasm_bindgen_test]

@@ -11,8 +11,8 @@ use crate::shell::{cargo, on_path, root, say, step, succeeds};
 
 /// Target of the filter.
 const FILTER_TARGET: &str = "wasm32-wasip1";
-/// The flags that .cargo/config.toml sets for the filter's target.
-const FILTER_FEATURES: &str = "-C target-feature=+simd128,+bulk-memory";
+/// The flags that .cargo/config.toml sets for both targets.
+const WASM_FEATURES: &str = "-C target-feature=+simd128,+bulk-memory";
 /// Target of the tests under node.
 pub const TEST_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -59,10 +59,9 @@ impl Toolchain {
         if self == Toolchain::Debian {
             command.arg(format!("-Zbuild-std=std,panic_abort{extra_std}"));
             command.args(["--config", &format!("target.{target}.linker=\"wasm-ld-19\"")]);
-            if target == FILTER_TARGET {
-                // In place of the flags in .cargo/config.toml, so that those are said again.
-                command.env("RUSTFLAGS", format!("-L native=/usr/lib/wasm32-wasi {FILTER_FEATURES}"));
-            }
+            // In place of the flags in .cargo/config.toml, so that those are said again.
+            let libraries = if target == FILTER_TARGET { "-L native=/usr/lib/wasm32-wasi " } else { "" };
+            command.env("RUSTFLAGS", format!("{libraries}{WASM_FEATURES}"));
         }
         command
     }
