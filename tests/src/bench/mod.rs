@@ -37,7 +37,7 @@ pub struct Arguments {
     /// What to measure; everything where nothing is named.
     #[arg(value_enum)]
     pub only: Vec<Measurement>,
-    /// Seconds of each load.
+    /// Seconds of each load, in several turns where loads are compared.
     #[arg(long, default_value_t = 5)]
     pub seconds: u32,
 }

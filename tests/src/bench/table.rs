@@ -40,3 +40,9 @@ pub fn quantile(latencies: &mut [Duration], quantile: f64) -> Duration {
     let at = (last as f64 * quantile).round() as usize;
     latencies.get(at).copied().unwrap_or_default()
 }
+
+/// The middle one of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
