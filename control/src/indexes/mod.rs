@@ -23,10 +23,10 @@ pub fn valid_uid(uid: &str) -> Result<(), ErrorBody> {
     Err(ErrorBody::new("invalid_index_uid", uid_rule(uid)))
 }
 
-/// A moment as the engine writes it.
+/// A moment as the engine writes it: always with a fraction, without which clients cannot read it.
 pub(crate) fn moment(milliseconds: u64) -> String {
     let moment = i64::try_from(milliseconds).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    moment.unwrap_or_default().to_string()
+    format!("{:.3}", moment.unwrap_or_default())
 }
 
 /// The engine's words for an illegal uid.

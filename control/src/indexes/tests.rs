@@ -41,7 +41,7 @@ async fn indexes_come_change_and_go() {
     let (_, shown) = call(&router, "GET", "/indexes/m", "").await;
     assert_eq!(
         shown.to_string(),
-        r#"{"uid":"m","createdAt":"1970-01-01T00:00:00Z","updatedAt":"1970-01-01T00:00:00Z","primaryKey":"id"}"#
+        r#"{"uid":"m","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z","primaryKey":"id"}"#
     );
     assert_eq!(task(&fake, &router, "PATCH", "/indexes/m", r#"{"primaryKey":"id","uid":"m"}"#).await.unwrap(), keyed);
     let other = task(&fake, &router, "PATCH", "/indexes/m", r#"{"primaryKey":"sku"}"#).await;
@@ -162,4 +162,10 @@ async fn faults_are_the_engines() {
         assert_eq!((status, answer["code"].as_str(), answer["message"].as_str()), (400, Some(code), Some(message)));
     }
     assert_eq!(fake.operations(), []);
+}
+
+#[test]
+fn whole_seconds_have_a_fraction_too() {
+    assert_eq!(super::moment(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
+    assert_eq!(super::moment(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
 }

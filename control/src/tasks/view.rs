@@ -1,15 +1,10 @@
 //! Tasks in the engine's JSON. Every task that has begun is its own batch, under its own uid.
 
-use jiff::Timestamp;
 use miroir_sequencer::{TaskRow, TaskStatus};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::TaskSummary;
-
-fn rfc3339(millis: u64) -> String {
-    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX).to_string()
-}
+use crate::indexes::moment;
 
 /// Time between two moments as ISO 8601, as the engine writes it: `PT0.364S`, `P1DT2S`.
 fn duration(millis: u64) -> String {
@@ -51,7 +46,7 @@ pub fn summary(task: &TaskRow) -> TaskSummary {
         index_uid: task.index.clone(),
         status: status(TaskStatus::Enqueued).to_owned(),
         task_type: task.task_type.clone(),
-        enqueued_at: rfc3339(task.enqueued_ms),
+        enqueued_at: moment(task.enqueued_ms),
         custom_metadata: task.custom_metadata.clone(),
     }
 }
@@ -74,9 +69,9 @@ pub fn task(task: &TaskRow) -> Value {
     }
     put("error", json!(task.error));
     put("duration", json!(took(task)));
-    put("enqueuedAt", rfc3339(task.enqueued_ms).into());
-    put("startedAt", json!(task.started_ms.map(rfc3339)));
-    put("finishedAt", json!(task.finished_ms.map(rfc3339)));
+    put("enqueuedAt", moment(task.enqueued_ms).into());
+    put("startedAt", json!(task.started_ms.map(moment)));
+    put("finishedAt", json!(task.finished_ms.map(moment)));
     if let Some(metadata) = &task.custom_metadata {
         put("customMetadata", metadata.clone().into());
     }
@@ -99,8 +94,8 @@ pub fn batch(task: &TaskRow) -> Value {
             "indexUids": task.index.as_deref().map_or_else(|| json!({}), one),
         },
         "duration": took(task),
-        "startedAt": rfc3339(started),
-        "finishedAt": task.finished_ms.map(rfc3339),
+        "startedAt": moment(started),
+        "finishedAt": task.finished_ms.map(moment),
         "batchStrategy": "every task of a cluster is a batch of its own",
     })
 }
