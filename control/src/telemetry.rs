@@ -34,6 +34,11 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Phase {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Node {
     node: String,
 }
@@ -70,6 +75,7 @@ pub struct Metrics {
     waiting: Gauge,
     copies: Family<Kind, Gauge<i64, AtomicI64>>,
     copied: Copied,
+    syncs: Family<Phase, Gauge<i64, AtomicI64>>,
     node_ready: Family<Node, Gauge<i64, AtomicI64>>,
     node_open_tasks: Family<Node, Gauge<i64, AtomicI64>>,
 }
@@ -89,6 +95,7 @@ impl Default for Metrics {
             waiting: Gauge::default(),
             copies: Family::default(),
             copied: Copied::default(),
+            syncs: Family::default(),
             node_ready: Family::default(),
             node_open_tasks: Family::default(),
             registry: Registry::default(),
@@ -106,6 +113,7 @@ impl Default for Metrics {
         let Copied { documents, bytes } = metrics.copied.clone();
         registry.register("copied_documents", "Documents that moves and repairs wrote to nodes", documents);
         registry.register("copied_bytes", "Bytes of those documents", bytes);
+        registry.register("syncs", "Copies that are being filled, by what they do", metrics.syncs.clone());
         registry.register("node_ready", "1 for a node that is read and written", metrics.node_ready.clone());
         registry.register("node_open_tasks", "Unfinished tasks of a node", metrics.node_open_tasks.clone());
         Self { registry, ..metrics }
@@ -123,6 +131,8 @@ pub struct Measured {
     pub waiting: usize,
     /// Copies by state.
     pub copies: Vec<(&'static str, usize)>,
+    /// Copies that are being filled, by what they do.
+    pub syncs: Vec<(&'static str, usize)>,
     /// Node id, whether it is ready, its unfinished tasks.
     pub nodes: Vec<(String, bool, usize)>,
 }
@@ -176,6 +186,9 @@ impl Metrics {
         for (kind, number) in &measured.copies {
             self.copies.get_or_create(&Kind { kind }).set(signed(*number));
         }
+        for (phase, number) in &measured.syncs {
+            self.syncs.get_or_create(&Phase { phase }).set(signed(*number));
+        }
         for (node, ready, open) in &measured.nodes {
             let label = Node { node: node.clone() };
             self.node_ready.get_or_create(&label).set(i64::from(*ready));
@@ -197,13 +210,17 @@ mod tests {
         let metrics = Metrics::default();
         metrics.task_changed(TaskStatus::Succeeded);
         metrics.message(Message::Begin);
-        let measured = Measured { epoch: 7, nodes: vec![("n1".into(), true, 3)], ..Measured::default() };
+        metrics.copied().documents.inc_by(5);
+        let (nodes, syncs) = (vec![("n1".into(), true, 3)], vec![("copying", 2)]);
+        let measured = Measured { epoch: 7, nodes, syncs, ..Measured::default() };
         let text = metrics.text(&measured);
         for line in [
             "miroir_tasks_total{kind=\"succeeded\"} 1",
             "miroir_ticket_messages_total{message=\"Begin\"} 1",
             "miroir_epoch 7",
             "miroir_node_open_tasks{node=\"n1\"} 3",
+            "miroir_syncs{phase=\"copying\"} 2",
+            "miroir_copied_documents_total 5",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

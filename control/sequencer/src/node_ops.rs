@@ -56,9 +56,11 @@ pub enum NodeAction {
         /// Shard.
         shard: u32,
     },
-    /// Keys and content hashes of a shard's documents, in one request and so from one snapshot. The hash is canonical:
-    /// object keys sorted, numbers to the letter, vectors as F36 has it (exactly where `regenerate` is false, else by
-    /// presence and dimensions). Answer: [`NodeAnswer::Digests`], or [`NodeAnswer::Refused`].
+    /// Keys and content hashes of a shard's documents. The keys are listed from one snapshot, the documents then read
+    /// some hundreds at a time: what is written meanwhile may be seen as it was before, as it is after, or not at all.
+    /// The hash is canonical: object keys sorted, numbers to the letter, vectors as F36 has it (exactly where
+    /// `regenerate` is false, else by presence and dimensions). Answer: [`NodeAnswer::Digests`], or
+    /// [`NodeAnswer::Refused`].
     Digests {
         /// Index uid.
         index: String,

@@ -66,11 +66,15 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let mut copies: BTreeMap<&'static str, usize> =
         ["inSync", "stale", "dual", "retiring"].into_iter().map(|state| (state, 0)).collect();
     look.copies.iter().for_each(|copy| *copies.entry(state(copy.state)).or_default() += 1);
+    let mut syncs: BTreeMap<&'static str, usize> =
+        ["waiting", "comparing", "copying", "closing"].into_iter().map(|phase| (phase, 0)).collect();
+    look.syncs.iter().for_each(|sync| *syncs.entry(sync.phase).or_default() += 1);
     let measured = Measured {
         epoch: look.map.epoch,
         open_tasks: service.cluster.open_tasks(),
         waiting: service.cluster.waiting(),
         copies: copies.into_iter().collect(),
+        syncs: syncs.into_iter().collect(),
         nodes: look.nodes.iter().map(|node| (node.id.clone(), node.phase == "ready", node.open_tasks)).collect(),
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
-use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, Sequencer};
+use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, Sequencer, SyncStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -26,6 +26,7 @@ pub(crate) struct Look {
     pub(crate) copies: Vec<CopyRow>,
     pub(crate) members: Vec<MemberView>,
     pub(crate) jobs: Vec<JobView>,
+    pub(crate) syncs: Vec<SyncStatus>,
     pub(crate) map: Arc<ShardMap>,
 }
 
@@ -86,6 +87,7 @@ impl Actor {
             copies: self.sequencer.copies(),
             members: self.sequencer.members(),
             jobs: self.sequencer.jobs(),
+            syncs: self.sequencer.syncs(),
             map: self.sequencer.map(),
         }
     }
