@@ -125,15 +125,15 @@ pub enum Replacement {
     Node(NewNode),
 }
 
-/// Pace of copying, for jobs and repairs together. None: no limit.
+/// Pace of copying, for jobs and repairs together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Throttle {
-    /// Documents a second that are written to copies being filled.
+    /// Documents a second that are written to copies being filled. None: no limit.
     pub documents_per_second: Option<u64>,
-    /// Bytes a second.
+    /// Bytes a second. None: no limit.
     pub bytes_per_second: Option<u64>,
-    /// Moves of jobs under way at once, over the whole cluster; at least 1.
+    /// Moves of jobs under way at once, over the whole cluster, at least 1. None: as many as there are nodes.
     pub moves: Option<u32>,
 }
 

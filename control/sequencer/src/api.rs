@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use crate::admin::*;
 pub use crate::config::*;
+pub use crate::jobs::rows::*;
 pub use crate::node_ops::*;
 pub use crate::rows::*;
 pub use crate::sync::rows::*;

@@ -118,29 +118,9 @@ impl Sequencer {
 
     /// The operator gives up what only other copies have (F8).
     pub(crate) fn on_accept_loss(&mut self, request: RequestId, node: &str, placement: u16, shards: &[u32]) {
-        let mut promoted = Vec::new();
         // A disk that has not even the indexes cannot be promoted.
-        if let Some(node) = self.node_at(node).filter(|node| !self.nodes[*node].row.rebuild) {
-            let incarnation = self.nodes[node].row.incarnation;
-            for shard in shards {
-                let copies = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(*shard as usize));
-                let Some(copies) = copies.filter(|copies| copies.iter().any(|copy| copy.node == node)) else {
-                    continue;
-                };
-                for copy in copies.iter_mut() {
-                    if copy.node == node {
-                        (copy.state, copy.incarnation) = (CopyState::InSync, incarnation);
-                    } else if copy.state == CopyState::InSync {
-                        // It has what is given up here: were it read again, it would differ.
-                        copy.state = CopyState::Stale;
-                    }
-                }
-                self.out.copies.insert((placement, *shard));
-                promoted.push(*shard);
-            }
-            self.touch_map();
-            self.todo.insert(Todo::Node(node));
-        }
+        let n = self.node_at(node).filter(|n| !self.nodes[*n].row.rebuild);
+        let promoted = n.map(|n| self.promote(n, placement, shards)).unwrap_or_default();
         self.emit(Effect::LossAccepted { request, shards: promoted });
     }
 

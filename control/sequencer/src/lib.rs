@@ -97,6 +97,7 @@ pub struct Sequencer {
     wake: Option<u64>,
     todo: BTreeSet<Todo>,
     started_ms: u64,
+    jobs: jobs::Jobs,
     out: Out,
 }
 
@@ -180,6 +181,7 @@ impl Sequencer {
                 Timer::Parked => self.parked_timer(),
                 Timer::Sweep => self.sweep(),
                 Timer::Adoption => self.check_adoption(),
+                Timer::Jobs => drop(self.todo.insert(Todo::Jobs)),
                 Timer::Sync(place) => drop(self.todo.insert(Todo::Sync(place))),
                 Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),
                 Timer::Scan => drop(self.todo.insert(Todo::Scan)),
@@ -200,6 +202,7 @@ impl Sequencer {
                     self.sync_ticket(uid);
                 }
                 Todo::Node(node) => self.step_node(node),
+                Todo::Jobs => self.pump_jobs(),
                 Todo::Sync(place) => {
                     self.drive_hold(place);
                     self.drive_sync(place);

@@ -6,7 +6,7 @@
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::N;
+use crate::state::{N, Reach};
 
 /// Rows of all members: the configured ones first, in their order (the first table of owners names positions).
 pub(crate) fn at_start(configured: &[ConfigNode], known: &[NodeRow], first_start: bool) -> Vec<NodeRow> {
@@ -50,6 +50,74 @@ impl Sequencer {
 
     pub(crate) fn is_member(&self, n: N) -> bool {
         self.nodes[n].row.member != MemberState::Removed
+    }
+
+    /// A node that has never been told anything by this cluster since it was taken in.
+    pub(crate) fn is_newcomer(&self, n: N) -> bool {
+        let row = &self.nodes[n].row;
+        row.member == MemberState::Joining && row.rebuild && self.owned(n) == 0
+    }
+
+    /// Takes a node in, empty. An id of a removed node goes on with its numbers of incarnation and generation, so that
+    /// nothing that was sent to its former life is taken for news.
+    pub(crate) fn take_in(&mut self, id: &str, place: NodePlace) -> N {
+        let n = match self.node_at(id) {
+            Some(n) => n,
+            None => {
+                let row = NodeRow { id: id.to_owned(), member: MemberState::Removed, ..NodeRow::default() };
+                self.nodes.push(crate::start::new_node(row, &self.config.timing));
+                self.nodes.len() - 1
+            }
+        };
+        let row = &mut self.nodes[n].row;
+        row.place = place;
+        row.member = MemberState::Joining;
+        row.rebuild = true;
+        row.away = true;
+        row.seen = false;
+        self.nodes[n].starting = false;
+        self.out.nodes.insert(n);
+        self.nodes[n].away_epoch = self.touch_map();
+        self.join(n);
+        n
+    }
+
+    /// Forgets a node that holds no copies any more.
+    pub(crate) fn let_go(&mut self, n: N) {
+        self.drop_copies(n);
+        self.forget_disk(n);
+        let node = &mut self.nodes[n];
+        node.row.member = MemberState::Removed;
+        node.row.away = true;
+        (node.reach, node.starting) = (Reach::Down(u64::MAX), false);
+        (node.keys, node.fence, node.reading) = (None, None, None);
+        (node.version, node.drain) = (None, 0);
+        self.out.nodes.insert(n);
+        self.nodes[n].away_epoch = self.touch_map();
+        self.alert("node_removed", Some(n), "is no member any more".to_owned());
+        self.wake_tickets(n);
+    }
+
+    /// Whatever is left on a node that goes is out of reach, or of no use to anybody.
+    fn drop_copies(&mut self, n: N) {
+        let id = self.nodes[n].row.id.clone();
+        let wanted: Vec<crate::sync::Place> = self.syncs.rows.keys().filter(|(.., to)| *to == n).copied().collect();
+        for place in wanted {
+            self.forget_sync(place);
+        }
+        for placement in 0..self.copies.len() {
+            for shard in 0..self.copies[placement].len() {
+                let copies = &mut self.copies[placement][shard];
+                let before = copies.len();
+                copies.retain(|copy| copy.node != n);
+                if copies.len() < before {
+                    let (placement, shard) = (placement as u16, shard as u32);
+                    self.out.extra.push(Record::CopyGone(placement, shard, id.clone()));
+                    self.out.copies.insert((placement, shard));
+                    self.forget_sync((placement, shard, n));
+                }
+            }
+        }
     }
 
     /// Tells of members that the configuration and the store see differently.

@@ -17,7 +17,7 @@ impl Sequencer {
             Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
             Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
             Some(Op::Count(place)) => self.counted_shard(place, op, &result),
-            Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_)) | None => {
+            Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_)) | None => {
                 if let Ok(NodeAnswer::Page { page, .. }) = result {
                     self.emit(Effect::DropPage(page));
                 }
@@ -69,7 +69,14 @@ impl Sequencer {
         }
         match result {
             Ok(NodeAnswer::State { version, indexes }) => {
-                self.nodes[n].version = Some(version);
+                let first = self.nodes[n].version.replace(version).is_none();
+                if self.is_newcomer(n) && !indexes.is_empty() {
+                    // Another cluster's, or the wrong address: what is not ours is never cleared away.
+                    if first {
+                        self.alert("node_not_empty", Some(n), "it is to join but holds indexes: empty it".to_owned());
+                    }
+                    return self.lose(n, "it is to join but holds indexes");
+                }
                 self.check_indexes(n, &indexes);
                 self.nodes[n].reach = Reach::Joining(Join::Fence);
                 self.nodes[n].fails = 0;

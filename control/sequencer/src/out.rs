@@ -21,6 +21,8 @@ pub(crate) struct Out {
     pub(crate) indexes: BTreeSet<String>,
     pub(crate) tickets: BTreeSet<u32>,
     pub(crate) idempotency: BTreeSet<String>,
+    pub(crate) jobs: BTreeSet<JobId>,
+    pub(crate) moves: BTreeSet<(JobId, u32)>,
 }
 
 impl Sequencer {
@@ -89,6 +91,14 @@ impl Sequencer {
                 Some(row) => Record::Idempotency(row.clone()),
                 None => Record::IdempotencyGone(scope),
             });
+        }
+        for id in &out.jobs {
+            let row = self.jobs.rows.get(id).cloned();
+            records.push(row.map_or(Record::JobGone(*id), Record::Job));
+        }
+        for (job, at) in &out.moves {
+            let row = self.jobs.moves.get(&(*job, *at)).cloned();
+            records.push(row.map_or(Record::MoveGone(*job, *at), Record::Move));
         }
         records.append(&mut out.extra);
         let mut effects = Vec::with_capacity(out.effects.len() + 3);

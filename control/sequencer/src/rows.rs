@@ -6,8 +6,9 @@ use miroir_core::shardmap::SearchView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::admin::{MemberState, Throttle};
+use crate::admin::{JobId, MemberState, Throttle};
 use crate::api::{NodeId, NodePlace, NodeStep};
+use crate::jobs::rows::{JobRow, MoveRow};
 use crate::sync::rows::{RetireRow, SyncRow, VmRow};
 pub use crate::ticket_rows::*;
 
@@ -50,6 +51,14 @@ pub enum Record {
     VmGone(String),
     /// The copy (placement, shard, node) is gone.
     CopyGone(u16, u32, NodeId),
+    /// A job.
+    Job(JobRow),
+    /// The job is forgotten.
+    JobGone(JobId),
+    /// A move of a job.
+    Move(MoveRow),
+    /// The move (job, place in its order) is over.
+    MoveGone(JobId, u32),
     /// A task of the tasks API. Never read back by the sequencer, but for those that are part of an open ticket.
     Task(Box<TaskRow>),
 }
@@ -78,6 +87,10 @@ impl Record {
             Self::RetireGone(placement, shard, node) => ("retire", format!("{placement}/{shard}/{node}")),
             Self::Vm(row) => ("vm", row.vm.clone()),
             Self::VmGone(vm) => ("vm", vm.clone()),
+            Self::Job(row) => ("job", row.id.0.to_string()),
+            Self::JobGone(id) => ("job", id.0.to_string()),
+            Self::Move(row) => ("move", format!("{}/{}", row.job.0, row.at)),
+            Self::MoveGone(job, at) => ("move", format!("{}/{at}", job.0)),
             Self::Task(row) => ("task", row.uid.to_string()),
         }
     }
@@ -96,6 +109,8 @@ impl Record {
             Self::Sync(row) => serde_json::to_string(row),
             Self::Retire(row) => serde_json::to_string(row),
             Self::Vm(row) => serde_json::to_string(row),
+            Self::Job(row) => serde_json::to_string(row),
+            Self::Move(row) => serde_json::to_string(row),
             Self::Task(row) => serde_json::to_string(row),
             Self::IndexGone(_)
             | Self::TicketGone(_)
@@ -104,7 +119,9 @@ impl Record {
             | Self::CopyGone(..)
             | Self::SyncGone(..)
             | Self::RetireGone(..)
-            | Self::VmGone(_) => return None,
+            | Self::VmGone(_)
+            | Self::JobGone(_)
+            | Self::MoveGone(..) => return None,
         };
         text.ok()
     }
@@ -133,6 +150,10 @@ pub struct Snapshot {
     pub retires: Vec<RetireRow>,
     /// VMs.
     pub vms: Vec<VmRow>,
+    /// Jobs.
+    pub jobs: Vec<JobRow>,
+    /// Moves that are not over.
+    pub moves: Vec<MoveRow>,
 }
 
 impl Snapshot {
@@ -152,6 +173,8 @@ impl Snapshot {
             "sync" => self.syncs.push(serde_json::from_str(json)?),
             "retire" => self.retires.push(serde_json::from_str(json)?),
             "vm" => self.vms.push(serde_json::from_str(json)?),
+            "job" => self.jobs.push(serde_json::from_str(json)?),
+            "move" => self.moves.push(serde_json::from_str(json)?),
             _ => {}
         }
         Ok(())

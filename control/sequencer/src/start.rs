@@ -47,9 +47,11 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         todo: Default::default(),
         started_ms: now,
         out: Default::default(),
+        jobs: Default::default(),
         config,
     };
     sequencer.take_syncs_back(syncs, retires, vms);
+    sequencer.restore_jobs(snapshot.jobs, snapshot.moves);
     let mut journal = snapshot.journal;
     journal.sort_by_key(|entry| entry.order);
     sequencer.journal_order = journal.last().map_or(0, |entry| entry.order + 1);

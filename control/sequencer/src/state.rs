@@ -208,6 +208,7 @@ pub(crate) enum Op {
     Cancel(u32),
     Plan(u32),
     Verify(u32),
+    Measure(crate::jobs::Asked),
     Reconcile(N),
     /// Reads of a sync, by its run.
     Sync(Place, u64),
@@ -229,6 +230,8 @@ pub(crate) enum Todo {
     Judge(u32),
     /// Its node changed: whatever it may do now.
     Node(N),
+    /// The job under way.
+    Jobs,
     /// A sync goes on, if it can.
     Sync(Place),
     /// A retirement goes on, if it can.
@@ -245,6 +248,7 @@ pub(crate) enum Timer {
     Parked,
     Sweep,
     Adoption,
+    Jobs,
     Sync(Place),
     Retire(Place),
     Scan,

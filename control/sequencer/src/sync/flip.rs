@@ -72,9 +72,9 @@ impl Sequencer {
         let row = self.syncs.rows.remove(&place);
         self.out.syncs.insert(place);
         let id = self.nodes[to].row.id.clone();
-        let documents = row.map_or(0, |row| row.documents);
+        let documents = row.as_ref().map_or(0, |row| row.documents);
         self.alert("sync_done", Some(to), format!("shard {shard} on {id} is in sync, {documents} documents written"));
-        self.sync_ended(place, SyncEnd::Flipped);
+        self.sync_ended(place, SyncEnd::Flipped, row.as_ref());
         // Open tickets count this copy as well now.
         let parts: Vec<u32> = self.nodes[to].parts.iter().copied().collect();
         self.todo.extend(parts.into_iter().map(Todo::Judge));
@@ -113,7 +113,7 @@ impl Sequencer {
     }
 
     /// Tells those who asked for a sync that it is over.
-    pub(crate) fn sync_ended(&mut self, place: Place, how: SyncEnd) {
-        let _ = (place, how);
+    pub(crate) fn sync_ended(&mut self, place: Place, how: SyncEnd, row: Option<&SyncRow>) {
+        self.job_hears(place, row.filter(|_| how == SyncEnd::Flipped));
     }
 }

@@ -237,7 +237,7 @@ impl Sequencer {
         let (placement, shard, n) = place;
         let id = self.nodes[n].row.id.clone();
         self.alert("copy_deleted", Some(n), format!("shard {shard} of placement {placement} on {id} is deleted"));
-        self.sync_ended(place, SyncEnd::Deleted);
+        self.sync_ended(place, SyncEnd::Deleted, None);
         self.todo.insert(Todo::Scan);
     }
 

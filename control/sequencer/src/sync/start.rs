@@ -40,7 +40,12 @@ impl Sequencer {
         let copies = self.shard_copies(placement, shard);
         let known = copies.iter().find(|copy| copy.node == to).copied();
         let in_sync = known.is_some_and(|copy| self.is_good(&copy) || copy.state == CopyState::Retiring);
-        if copies.is_empty() || in_sync || self.syncs.retires.contains_key(&place) || to >= self.nodes.len() {
+        if copies.is_empty()
+            || in_sync
+            || self.syncs.retires.contains_key(&place)
+            || to >= self.nodes.len()
+            || !self.is_member(to)
+        {
             return false;
         }
         let leaving = leaving.map(|n| self.nodes[n].row.id.clone());
@@ -76,7 +81,7 @@ impl Sequencer {
         if row.added && self.shard_copies(placement, shard).iter().any(|copy| copy.node == to) {
             self.retire(place);
         }
-        self.sync_ended(place, SyncEnd::Cancelled);
+        self.sync_ended(place, SyncEnd::Cancelled, Some(&row));
         self.todo.insert(Todo::Scan);
         true
     }

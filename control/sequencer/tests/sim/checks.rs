@@ -183,6 +183,7 @@ impl World {
             self.breaks(format!("tasks never ended: {open:?}"));
         }
         self.check_repaired();
+        self.check_jobs();
         self.check_copies();
         self.check_idempotency();
         self.check_order();

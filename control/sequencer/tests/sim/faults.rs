@@ -31,6 +31,8 @@ pub enum Fault {
     HollowQueue(usize),
     /// Somebody moves a copy, gives a move up, or changes the pace.
     Move,
+    /// An operator gives a command.
+    Admin,
     /// Somebody writes to a node directly, or a request of an earlier time turns up.
     Stray(usize),
 }
@@ -90,6 +92,7 @@ impl World {
             "swap" => (Fault::Swap, None),
             "cancel" => (Fault::Cancel, None),
             "move" => (Fault::Move, None),
+            "admin" => (Fault::Admin, None),
             "hollow" => (Fault::HollowQueue(node), None),
             "stray" => (Fault::Stray(node), None),
             _ => return,
@@ -125,6 +128,7 @@ impl World {
             }
             Fault::Cancel => self.some_cancel(),
             Fault::Move => self.some_move(),
+            Fault::Admin => self.some_command(),
             Fault::Stray(node) => self.stray(node),
             Fault::HollowQueue(node) => {
                 for task in self.nodes[node].disk.tasks.iter_mut().filter(|task| !task.view.status.is_over()) {
@@ -307,5 +311,6 @@ impl World {
         if !self.control.alive {
             self.start_control();
         }
+        self.resume_jobs();
     }
 }

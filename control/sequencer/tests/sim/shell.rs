@@ -44,7 +44,7 @@ pub struct Shell {
 
 impl World {
     pub fn config(&self) -> Config {
-        let count = self.nodes.len();
+        let count = self.listed;
         let node = |engine: &crate::engine::Engine| ConfigNode { id: engine.id.clone(), place: NodePlace::default() };
         let owners = (0..self.shards as usize)
             .map(|shard| (0..usize::from(self.replicas)).map(|at| ((shard + at) % count) as u16).collect());
@@ -52,7 +52,7 @@ impl World {
             cluster: "c0ffee00".into(),
             shards: self.shards,
             replication_factor: self.replicas,
-            nodes: self.nodes.iter().map(node).collect(),
+            nodes: self.nodes[..count].iter().map(node).collect(),
             owners: owners.collect(),
             fencing: self.fencing,
             min_accept: self.min_accept,

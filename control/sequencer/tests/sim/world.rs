@@ -142,6 +142,8 @@ pub struct World {
     pub min_accept: u32,
     pub swarm: Swarm,
     pub nodes: Vec<Engine>,
+    /// How many of the nodes the configuration lists.
+    pub listed: usize,
     pub boots: Vec<u64>,
     pub backlog: Vec<Vec<Event>>,
     pub snapshots: Vec<Option<crate::engine::Disk>>,
@@ -175,6 +177,9 @@ impl World {
         let shards = random.between(1, 4) as u32;
         let min_accept = if replicas > 1 && random.chance(150) { 2 } else { 1 };
         let fencing = swarm.fencing;
+        // One more node than the configuration lists, where operators may add it.
+        let listed = count;
+        let count = count + usize::from(swarm.kinds.contains(&"admin"));
         let mut world = Self {
             net: Network::new(random, 1_000_000),
             shards,
@@ -184,6 +189,7 @@ impl World {
             nodes: (0..count)
                 .map(|at| Engine { id: format!("node-{at}"), up: true, shards, ..Engine::default() })
                 .collect(),
+            listed,
             boots: vec![0; count],
             backlog: (0..count).map(|_| Vec::new()).collect(),
             snapshots: vec![None; count],
@@ -303,8 +309,9 @@ impl World {
     /// Readable copies of a shard for a VM, as the filter sees them.
     pub fn readable(&self, map: &CompiledMap, index: &str, shard: u32) -> Vec<usize> {
         let Some(entry) = map.map.indexes.get(index) else { return Vec::new() };
-        let nodes = map.readable(entry.placement, shard).iter();
-        nodes.filter(|node| !entry.unreadable.contains(node)).map(|node| usize::from(*node)).collect()
+        let nodes = map.readable(entry.placement, shard).iter().filter(|node| !entry.unreadable.contains(node));
+        let id = |node: &u16| &map.map.nodes[usize::from(*node)].id;
+        nodes.filter_map(|node| self.nodes.iter().position(|engine| engine.id == *id(node))).collect()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Desk {
     pub renewed: BTreeMap<u64, RenewAnswer>,
     pub accepted: BTreeMap<u64, TaskRow>,
     pub admin: BTreeMap<u64, AdminAnswer>,
+    /// Copies can be made and repaired: nodes answer what syncs ask. Otherwise whatever is stale stays so.
+    pub repairs: bool,
     pub alerts: Vec<&'static str>,
     /// Answers on their way back.
     answers: VecDeque<Event>,
@@ -76,6 +78,7 @@ impl Desk {
             renewed: BTreeMap::new(),
             accepted: BTreeMap::new(),
             admin: BTreeMap::new(),
+            repairs: false,
             alerts: Vec::new(),
             answers: VecDeque::new(),
             wake: None,
@@ -143,7 +146,11 @@ impl Desk {
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } | Effect::LossAccepted { .. } => {}
-                Effect::Reconcile { .. } | Effect::DropPage(_) => {}
+                Effect::Reconcile { .. } if !self.repairs => {}
+                Effect::Reconcile { op, .. } => {
+                    self.answers.push_back(Event::Reconciled { op, steps: Ok(Vec::new()) });
+                }
+                Effect::DropPage(_) => {}
             }
         }
     }
@@ -160,7 +167,8 @@ impl Desk {
     }
 
     fn node_does(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
-        let node = self.nodes.get_mut(id).unwrap();
+        let repairs = self.repairs;
+        let node = self.nodes.entry(id.to_owned()).or_default();
         if let Some(fault) = node.silent.clone() {
             return Err(fault);
         }
@@ -180,13 +188,21 @@ impl Desk {
                     self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
                 NodeAnswer::Enqueued { uid }
             }
-            NodeAction::ListKeys { .. }
-            | NodeAction::Digests { .. }
-            | NodeAction::FetchPage { .. }
-            | NodeAction::PutPage { .. }
-            | NodeAction::DeleteKeys { .. }
-            | NodeAction::DeleteShard { .. }
-            | NodeAction::CountShard { .. } => NodeAnswer::Refused { status: 400, error: None },
+            NodeAction::ListKeys { .. } | NodeAction::Digests { .. } if !repairs => {
+                NodeAnswer::Refused { status: 400, error: None }
+            }
+            // No node holds any document.
+            NodeAction::ListKeys { .. } => NodeAnswer::Keys(Vec::new()),
+            NodeAction::Digests { .. } => NodeAnswer::Digests(Vec::new()),
+            NodeAction::CountShard { .. } => NodeAnswer::Count(0),
+            NodeAction::DeleteShard { index, metadata, .. } => {
+                let status = TaskStatus::Succeeded;
+                let uid = self.add_task(id, Some(&metadata), "documentDeletion", Some(&index), status, Some(0));
+                NodeAnswer::Enqueued { uid }
+            }
+            NodeAction::FetchPage { .. } | NodeAction::PutPage { .. } | NodeAction::DeleteKeys { .. } => {
+                NodeAnswer::Refused { status: 400, error: None }
+            }
             NodeAction::Cancel { uids, .. } => {
                 for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
                     task.status = TaskStatus::Canceled;
@@ -236,6 +252,13 @@ impl Desk {
     fn request(&mut self) -> RequestId {
         self.next += 1;
         RequestId(self.next)
+    }
+
+    /// Gives an operator's command.
+    pub fn command(&mut self, command: AdminCommand) -> AdminAnswer {
+        let request = self.request();
+        self.send(Event::Admin { request, command });
+        self.admin.remove(&request.0).expect("an answer")
     }
 
     pub fn begin(&mut self, begin: Begin) -> u64 {

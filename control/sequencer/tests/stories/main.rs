@@ -2,5 +2,6 @@
 
 mod begins;
 mod desk;
+mod jobs;
 mod nodes;
 mod tasks;

@@ -1,0 +1,147 @@
+//! How much a copy holds: nodes are asked for what they have of each index, and that is shared out over the copies that
+//! they hold. An estimate, and called so: shards are of much the same size, since keys are hashed to them.
+
+use super::intent::Intent;
+use super::plan::{Goal, Step};
+use crate::Sequencer;
+use crate::api::*;
+use crate::state::{N, Op, Reach};
+
+/// What an estimate is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// An operator wants a plan.
+    Plan(RequestId, Box<Intent>),
+    /// A job's total.
+    Job(JobId),
+}
+
+/// Documents and bytes of one copy, by placement; none where nobody said.
+type Means = Vec<Option<Amount>>;
+
+impl Sequencer {
+    pub(crate) fn measure(&mut self, asked: Asked) {
+        let up: Vec<NodeId> =
+            self.nodes.iter().filter(|node| node.reach == Reach::Up).map(|node| node.row.id.clone()).collect();
+        self.ask_measure(asked, up);
+    }
+
+    pub(crate) fn on_measured(&mut self, op: OpId, sizes: &[(NodeId, Vec<(String, Amount)>)]) {
+        let Some(Op::Measure(asked)) = self.ops.remove(&op) else { return };
+        let means = self.means(sizes);
+        match asked {
+            Asked::Plan(request, intent) => {
+                let answer = match self.plan_view(&intent, &means) {
+                    Ok(plan) => AdminAnswer::Plan(plan),
+                    Err(refused) => AdminAnswer::Refused(refused),
+                };
+                self.emit(Effect::Admin { request, answer: Box::new(answer) });
+            }
+            Asked::Job(id) => {
+                let moves = self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|(_, row)| row);
+                let copies: Vec<u16> = moves.filter(|row| row.to.is_some()).map(|row| row.placement).collect();
+                let estimate = total(copies.iter().map(|placement| mean(&means, *placement)));
+                let copied = self.jobs.rows.get(&id).map(|row| row.copied).unwrap_or_default();
+                if let Some(row) = self.job_mut(id) {
+                    row.estimate = estimate.map(|more| add(copied, more));
+                }
+            }
+        }
+    }
+
+    fn means(&self, sizes: &[(NodeId, Vec<(String, Amount)>)]) -> Means {
+        let means = (0u16..).zip(&self.copies).map(|(placement, shards)| {
+            let (mut whole, mut copies) = (Amount::default(), 0u64);
+            for (id, indexes) in sizes {
+                let Some(n) = self.node_at(id) else { continue };
+                let full = |node: N| {
+                    let full = |state| matches!(state, CopyState::InSync | CopyState::Retiring);
+                    shards.iter().flatten().filter(|copy| copy.node == node && full(copy.state)).count()
+                };
+                let held = full(n) as u64;
+                if held == 0 {
+                    continue;
+                }
+                copies += held;
+                let own = |uid: &str| self.indexes.get(uid).is_some_and(|row| row.placement == placement);
+                for (_, amount) in indexes.iter().filter(|(uid, _)| own(uid)) {
+                    whole = add(whole, *amount);
+                }
+            }
+            (copies > 0).then(|| Amount { documents: whole.documents / copies, bytes: whole.bytes / copies })
+        });
+        means.collect()
+    }
+
+    /// The plan of a command, from the same steps that its job would walk.
+    fn plan_view(&self, intent: &Intent, means: &Means) -> Result<PlanView, Refusal> {
+        let (layout, goal) = self.layout(&intent.kind, intent.newcomer.as_ref());
+        let id = |at: usize| layout.seats.get(at).map(|seat| seat.spec.id.clone());
+        let before = layout.loads();
+        let mut after = before.clone();
+        let mut moves = Vec::new();
+        for Step { placement, step } in layout.steps(goal)? {
+            if goal == Goal::Even || step.leaving.is_some() {
+                step.to.into_iter().for_each(|at| after[at] += 1);
+                step.leaving.into_iter().for_each(|at| after[at] = after[at].saturating_sub(1));
+            }
+            let shard = ShardName { placement, shard: u32::try_from(step.shard).unwrap_or(u32::MAX) };
+            moves.push(MoveView {
+                shard,
+                to: step.to.and_then(id),
+                leaving: step.leaving.and_then(id),
+                estimate: step.to.and_then(|_| mean(means, placement)),
+            });
+        }
+        let made = moves.iter().filter(|step| step.to.is_some());
+        let estimate = total(made.clone().map(|step| step.estimate));
+        let copies_made = made.count() as u64;
+        let shares = match goal {
+            Goal::Even => layout.shares()?,
+            Goal::Hand { .. } | Goal::Refill { .. } => after.iter().map(|load| *load as f64).collect(),
+        };
+        let nodes = layout.seats.iter().zip(before.iter().zip(&after)).zip(shares);
+        let nodes = nodes.map(|((seat, (before, after)), share)| NodeLoad {
+            id: seat.spec.id.clone(),
+            before: *before,
+            after: *after,
+            share,
+        });
+        Ok(PlanView {
+            copies_made,
+            copies_least: layout.least(goal)?.min(copies_made),
+            seconds: estimate.and_then(|amount| self.seconds_for(amount)),
+            estimate,
+            nodes: nodes.collect(),
+            moves,
+        })
+    }
+
+    /// How long an amount takes: at the pace of the last job that copied anything, and no faster than the throttle.
+    fn seconds_for(&self, amount: Amount) -> Option<u64> {
+        let throttle = &self.meta.throttle;
+        let ceil = |amount: u64, pace: Option<u64>| pace.filter(|pace| *pace > 0).map(|pace| amount.div_ceil(pace));
+        let last = self.jobs.rows.values().rev().find(|row| row.finished_ms.is_some() && row.copied.documents > 0);
+        let measured = last.and_then(|row| {
+            let ms = row.finished_ms?.saturating_sub(row.started_ms?).max(1);
+            let seconds = u128::from(amount.documents) * u128::from(ms) / u128::from(row.copied.documents) / 1_000;
+            u64::try_from(seconds).ok()
+        });
+        let by_documents = ceil(amount.documents, throttle.documents_per_second);
+        let by_bytes = ceil(amount.bytes, throttle.bytes_per_second);
+        [measured, by_documents, by_bytes].into_iter().flatten().max()
+    }
+}
+
+fn mean(means: &Means, placement: u16) -> Option<Amount> {
+    means.get(usize::from(placement)).copied().flatten()
+}
+
+pub(super) fn add(left: Amount, right: Amount) -> Amount {
+    Amount { documents: left.documents.saturating_add(right.documents), bytes: left.bytes.saturating_add(right.bytes) }
+}
+
+/// The sum; none as soon as one of them is unknown.
+fn total(amounts: impl Iterator<Item = Option<Amount>>) -> Option<Amount> {
+    amounts.into_iter().try_fold(Amount::default(), |sum, amount| Some(add(sum, amount?)))
+}
