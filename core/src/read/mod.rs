@@ -59,11 +59,13 @@ pub fn early(map: &CompiledMap, matched: &Matched) -> Option<Decision> {
     match operation {
         ReadOp::Health => Some(Decision::Reply(health_reply(map))),
         ReadOp::MultiSearch => None,
-        ReadOp::Search | ReadOp::FacetSearch | ReadOp::Documents | ReadOp::Document => match index_of(map, matched) {
-            None => Some(Decision::Forward(map.map.control_cluster.clone())),
-            Some((_, index)) if index.swapping => Some(Decision::Park),
-            Some(_) => None,
-        },
+        ReadOp::Search | ReadOp::FacetSearch | ReadOp::Fields | ReadOp::Documents | ReadOp::Document => {
+            match index_of(map, matched) {
+                None => Some(Decision::Forward(map.map.control_cluster.clone())),
+                Some((_, index)) if index.swapping => Some(Decision::Park),
+                Some(_) => None,
+            }
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub enum ReadOp {
     Documents,
     /// `GET /indexes/{index_uid}/documents/{document_id}`.
     Document,
+    /// `POST /indexes/{index_uid}/fields`.
+    Fields,
     /// `POST /multi-search`.
     MultiSearch,
 }

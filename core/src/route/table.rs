@@ -72,7 +72,10 @@ pub const PATHS: &[PathRule] = &[
         ],
     ),
     path("/indexes/{index_uid}/stats", &[rule("GET", "stats.get", CONTROL, "Sums over one copy of each shard.")]),
-    path("/indexes/{index_uid}/fields", &[rule("POST", "fields.post", UNSUPPORTED, "Not served yet.")]),
+    path(
+        "/indexes/{index_uid}/fields",
+        &[rule("POST", "fields.post", Serve::Read(ReadOp::Fields), "Fields of all nodes, put together.")],
+    ),
     path(
         "/indexes/{index_uid}/compact",
         &[rule("POST", "indexes.compact", UNSUPPORTED, "Compact nodes one at a time instead.")],

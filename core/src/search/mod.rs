@@ -8,6 +8,7 @@ mod documents;
 mod facet_search;
 mod facets;
 mod federated;
+mod fields;
 mod find;
 mod hits;
 mod merge;
@@ -30,7 +31,9 @@ mod url;
 use crate::error::ErrorBody;
 use crate::shardmap::SearchView;
 
-pub use plan::{join_multi_search, plan_documents, plan_facet_search, plan_multi_search, plan_search, strip_document};
+pub use plan::{
+    join_multi_search, plan_documents, plan_facet_search, plan_fields, plan_multi_search, plan_search, strip_document,
+};
 pub(crate) use reserved::hide_in_filter;
 pub use scrub::scrub_message;
 

@@ -2,6 +2,7 @@
 
 use super::documents::Documents;
 use super::facet_search::FacetSearch;
+use super::fields::Fields;
 use super::find::Search;
 use super::hits::{HitList, HitRules, Ranked};
 use super::query::{NotUnderstood, Query};
@@ -58,6 +59,13 @@ pub fn plan_facet_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
         FacetSearch::plan(query, index, replay)
     });
     plan.map_or_else(|_| relay(call), |search| Plan::Gather(Box::new(search)))
+}
+
+/// Plans `POST /indexes/{uid}/fields`.
+#[must_use]
+pub fn plan_fields(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
+    let plan = Query::parse(call.body).and_then(|query| Fields::plan(query, index, as_sent(call).0));
+    plan.map_or_else(|_| relay(call), |fields| Plan::Gather(Box::new(fields)))
 }
 
 /// Plans `GET /indexes/{uid}/documents` and `POST /indexes/{uid}/documents/fetch`.

@@ -17,6 +17,7 @@ impl Task {
             Self::Read(matched) => match matched.rule.serve {
                 Serve::Read(ReadOp::Search) => "search",
                 Serve::Read(ReadOp::FacetSearch) => "facet_search",
+                Serve::Read(ReadOp::Fields) => "fields",
                 Serve::Read(ReadOp::Documents) => "documents",
                 Serve::Read(ReadOp::Document) => "document",
                 Serve::Read(ReadOp::MultiSearch) => "multi_search",
