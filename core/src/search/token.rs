@@ -75,7 +75,15 @@ impl Scanner<'_> {
     }
 
     /// Reads a whole number that is not negative.
+    #[inline]
     pub fn whole(&mut self) -> Result<u64, BadAnswer> {
+        match self.short_whole() {
+            Some(number) => Ok(number),
+            None => self.any_whole(),
+        }
+    }
+
+    fn any_whole(&mut self) -> Result<u64, BadAnswer> {
         let span = self.value()?;
         let raw = self.slice(span);
         if let [digit @ b'0'..=b'9'] = raw {
@@ -106,6 +114,30 @@ mod tests {
             [("0", 1), ("01", 0), ("-1.5e+3,", 7), ("1.", 0), ("1e", 0), ("-", 0), ("12]", 2), ("0.25}", 4)]
         {
             assert_eq!(number_length(text.as_bytes()), length, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_read_alike_whatever_their_length() {
+        let whole = |text: &str| {
+            let mut scanner = Scanner::new(text.as_bytes());
+            scanner.whole().ok().map(|number| (number, scanner.at()))
+        };
+        for (text, read) in [
+            ("0,", Some((0, 1))),
+            ("907}", Some((907, 3))),
+            ("12 ,", Some((12, 2))),
+            ("18446744073709551615,", Some((u64::MAX, 20))),
+            ("18446744073709551616,", None),
+            ("1234567890,", Some((1_234_567_890, 10))),
+            ("012,", None),
+            ("-1,", None),
+            ("1.5,", None),
+            ("1e2,", None),
+            (",", None),
+            ("", None),
+        ] {
+            assert_eq!(whole(text), read, "{text}");
         }
     }
 
