@@ -178,7 +178,8 @@ pub enum NodeCommand {
         /// Id, 1 to 40 of a-z, 0-9 and -. For ever: data on disk belongs to it.
         id: String,
         /// Base URL, as control and Envoy reach the node.
-        url: String,
+        #[arg(value_name = "URL")]
+        address: String,
         #[command(flatten)]
         node: NewNode,
         #[command(flatten)]
@@ -267,7 +268,8 @@ pub enum RebalanceCommand {
         /// The job.
         job: u64,
     },
-    /// Sets the pace of copying, for all jobs and repairs, from now on. What is left out has no limit.
+    /// Sets the pace of copying, for all jobs and repairs, from now on. What is left out has its default: no limit for
+    /// documents and bytes, as many moves as there are nodes, two copies a node.
     #[command(after_help = "Example:\n  miroirctl rebalance throttle --bytes-per-second 20MB --moves 1")]
     Throttle {
         /// Documents a second.
@@ -312,6 +314,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_nodes_address_is_not_controls() {
+        let cli = Cli::parse_from(["miroirctl", "node", "add", "n", "http://n:7700", "--url", "http://control:7702"]);
+        assert_eq!(cli.connection.url, "http://control:7702");
+        let Command::Node(NodeCommand::Add { address, .. }) = cli.command else { unreachable!() };
+        assert_eq!(address, "http://n:7700");
     }
 
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {

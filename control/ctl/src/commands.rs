@@ -96,9 +96,9 @@ impl Session {
                 let answer: Answer<NodeList> = self.client.get(&["nodes"]).await?;
                 self.print(&answer, |list| show::nodes(&list.nodes))
             }
-            NodeCommand::Add { id, url, node, change } => {
+            NodeCommand::Add { id, address, node, change } => {
                 let question = format!("Take {id} in and move its share of the shards to it?");
-                let body = new_node(id, url, node);
+                let body = new_node(id, address, node);
                 self.change(Method::POST, &["nodes"], &[], &body, &question, &change).await
             }
             NodeCommand::Drain { node, change } => {
