@@ -344,7 +344,7 @@ mod tests {
             ("envoy", 4),
             ("limits", 6),
             ("policies", 1),
-            ("timing", 19),
+            ("timing", 20),
             ("log", 2),
         ] {
             assert_eq!(file[section].as_table().unwrap().len(), keys, "{section}");
