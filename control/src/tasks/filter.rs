@@ -47,20 +47,11 @@ const FILTERS: [&str; 12] = [
     "beforeFinishedAt",
 ];
 /// The engine names the first two the other way round where there is no paging.
-const FILTERS_ALONE: [&str; 12] = [
-    "uids",
-    "batchUids",
-    "canceledBy",
-    "types",
-    "statuses",
-    "indexUids",
-    "afterEnqueuedAt",
-    "beforeEnqueuedAt",
-    "afterStartedAt",
-    "beforeStartedAt",
-    "afterFinishedAt",
-    "beforeFinishedAt",
-];
+const FILTERS_ALONE: [&str; 12] = {
+    let mut names = FILTERS;
+    names.swap(0, 1);
+    names
+};
 
 /// Bounds on one of a task's times, both exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
