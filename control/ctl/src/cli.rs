@@ -268,8 +268,7 @@ pub enum RebalanceCommand {
         /// The job.
         job: u64,
     },
-    /// Sets the pace of copying, for all jobs and repairs, from now on. What is left out has its default: no limit for
-    /// documents and bytes, as many moves as there are nodes, two copies a node.
+    /// Sets the pace of copying, for all jobs and repairs, from now on. What is left out has no limit.
     #[command(after_help = "Example:\n  miroirctl rebalance throttle --bytes-per-second 20MB --moves 1")]
     Throttle {
         /// Documents a second.
