@@ -88,14 +88,16 @@ pub(super) fn outcome(input: &Input) -> Result<Outcome, Failure> {
     let share = placed(shares(&specs, shards, input.to))?;
     let lacking = |(share, at): (&f64, &usize)| (share - nodes[*at].before as f64).max(0.0);
     let least_by_node = share.iter().zip(&staying).map(lacking).sum::<f64>().floor() as u64;
+    let made: u64 = nodes.iter().map(|node| node.gets).sum();
     let old = input.nodes.get(..input.old).unwrap_or_default();
     Ok(Outcome {
         shards: u64::from(shards),
         before: side(old, &input.owners, input.from, shards),
         after: side(&specs, &wanted, input.to, shards),
-        made: nodes.iter().map(|node| node.gets).sum(),
+        made,
         dropped: nodes.iter().map(|node| node.gives).sum(),
-        least: least_by_shard.max(least_by_node),
+        // What is placed may stay a little uneven, within its bound, rather than move.
+        least: least_by_shard.max(least_by_node).min(made),
         nodes,
     })
 }
