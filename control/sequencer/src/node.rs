@@ -42,7 +42,6 @@ impl Sequencer {
                 self.pump_journal(n);
                 self.check_drained(n);
                 self.step_rebuild(n);
-                self.todo.insert(Todo::Scan);
             }
         }
         if self.nodes[n].reach == Reach::Up || matches!(self.nodes[n].reach, Reach::Joining(Join::Fence | Join::Replay))

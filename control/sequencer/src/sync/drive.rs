@@ -15,6 +15,8 @@ const MOST_PAGES: usize = 4;
 const PATIENCE: u32 = 5;
 /// How often a key may be set aside before the lock is held for it.
 const HOT: u32 = 6;
+/// Touched keys beyond which those that matter no more are forgotten ahead of the next round.
+const CROWDED: usize = 20_000;
 /// Most hot keys in one page.
 const MOST_HOT: usize = 50;
 
@@ -120,8 +122,16 @@ impl Sequencer {
             if index.copy.is_empty() {
                 return self.remove_extra(place, &uid);
             }
-            let keys: Vec<String> = index.copy.iter().take(run.page_keys).cloned().collect();
+            let most = match self.syncs.limits.documents_per_s {
+                0 => run.page_keys,
+                rate => run.page_keys.min(usize::try_from(rate).unwrap_or(usize::MAX)),
+            };
+            let keys: Vec<String> = index.copy.iter().take(most).cloned().collect();
+            let crowded = index.touched.len() > CROWDED && index.remove.is_empty();
             let floor = self.floor_of(from, (place.0, place.1), &uid);
+            if crowded {
+                self.forget_touched(place, &uid, floor);
+            }
             let action = NodeAction::FetchPage { index: uid.clone(), primary_key, keys: keys.clone() };
             return self.read_for(place, from, action, Reading::Fetch { index: uid, keys, floor });
         }
@@ -149,6 +159,16 @@ impl Sequencer {
         };
         let action = NodeAction::Digests { index: uid.clone(), primary_key, shard: place.1, keys };
         self.read_for(place, to, action, Reading::To { index: uid, check, floor });
+    }
+
+    /// What both sides have finished, no later page or round has to know.
+    fn forget_touched(&mut self, place: Place, uid: &str, floor: u32) {
+        let floor = floor.min(self.floor_of(place.2, (place.0, place.1), uid));
+        let index = self.syncs.runs.get_mut(&place).and_then(|run| run.indexes.get_mut(uid));
+        if let Some(IndexRun { touched, check, .. }) = index {
+            let set_aside = |key: &String| matches!(&*check, Check::Keys(keys) if keys.contains(key));
+            touched.retain(|key, touch| touch.last > floor || touch.clean && set_aside(key));
+        }
     }
 
     fn read_for(&mut self, place: Place, n: crate::state::N, action: NodeAction, reading: Reading) {

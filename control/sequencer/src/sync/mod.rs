@@ -53,6 +53,8 @@ pub(crate) struct Syncs {
     /// No page before this time (throttle).
     pub(crate) next_page: u64,
     pub(crate) next_run: u64,
+    /// When it is looked again whether something that waits can start.
+    pub(crate) next_scan: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -80,6 +82,8 @@ pub(crate) struct Retire {
     /// The count that is being read.
     pub(crate) counting: Option<(OpId, String)>,
     pub(crate) retry: u64,
+    /// When it is looked at again.
+    pub(crate) look: u64,
 }
 
 /// A sync that runs.

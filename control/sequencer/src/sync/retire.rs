@@ -38,7 +38,7 @@ impl Sequencer {
             deleting: false,
             forced: false,
         };
-        let retire = Retire { row, done: BTreeSet::new(), ticket: None, counting: None, retry: 0 };
+        let retire = Retire { row, done: BTreeSet::new(), ticket: None, counting: None, retry: 0, look: 0 };
         self.syncs.retires.insert(place, retire);
         self.out.retires.insert(place);
         self.todo.insert(Todo::Retire(place));
@@ -62,7 +62,6 @@ impl Sequencer {
             seen.stored = now;
             self.out.extra.push(Record::Vm(VmRow { vm: vm.to_owned(), heard_ms: now }));
         }
-        self.todo.extend(self.syncs.retires.keys().copied().map(Todo::Retire));
     }
 
     /// Forgets VMs that have been silent for so long that they cannot read any more.
@@ -104,7 +103,7 @@ impl Sequencer {
                 self.put_retire(place, row);
             }
             if !ready {
-                return self.at(self.now + LOOK, Timer::Retire(place));
+                return self.look_later(place);
             }
             self.drop_copy(place);
         }
@@ -114,7 +113,7 @@ impl Sequencer {
             return self.retired(place);
         }
         if node.reach != Reach::Up || !self.is_writable(n) || self.has_loose_parts(place) {
-            return self.at(self.now + LOOK, Timer::Retire(place));
+            return self.look_later(place);
         }
         let Some(retire) = self.syncs.retires.get(&place) else { return };
         if retire.ticket.is_some() || retire.counting.is_some() {
@@ -138,6 +137,14 @@ impl Sequencer {
         let uid = self.new_page_ticket(work);
         if let Some(retire) = self.syncs.retires.get_mut(&place) {
             retire.ticket = Some(uid);
+        }
+    }
+
+    fn look_later(&mut self, place: Place) {
+        let now = self.now;
+        if let Some(retire) = self.syncs.retires.get_mut(&place).filter(|retire| retire.look <= now) {
+            retire.look = now + LOOK;
+            self.at(now + LOOK, Timer::Retire(place));
         }
     }
 

@@ -9,6 +9,8 @@ use crate::sync::{Check, IndexRun, Missed, Place, Retire, Run, Step};
 
 /// First and longest pause before a sync that failed is tried again, in milliseconds.
 const AGAIN: (u64, u64) = (250, 30_000);
+/// How often it is looked whether a sync that waits can start, in milliseconds.
+const SCAN: u64 = 100;
 /// Keys of a first page; later ones follow the size of the documents.
 const FIRST_PAGE: usize = 200;
 /// First hold of a lock for hot keys, in milliseconds.
@@ -123,8 +125,15 @@ impl Sequencer {
         waiting.extend(new.map(|(place, _)| (usize::MAX, *place)));
         // The shards with the fewest copies first.
         waiting.sort_unstable();
+        let wanted = waiting.len();
+        let running = self.syncs.runs.len();
         for (_, place) in waiting {
             self.try_start(place);
+        }
+        // Whatever the others wait for, it is not worth a signal of its own.
+        if self.syncs.runs.len() - running < wanted && self.syncs.next_scan <= self.now {
+            self.syncs.next_scan = self.now + SCAN;
+            self.at(self.now + SCAN, Timer::Scan);
         }
     }
 
@@ -309,7 +318,7 @@ impl Sequencer {
         for row in retires {
             if let Some(n) = self.node_at(&row.node) {
                 let place = (row.placement, row.shard, n);
-                let retire = Retire { row, done: BTreeSet::new(), ticket: None, counting: None, retry: 0 };
+                let retire = Retire { row, done: BTreeSet::new(), ticket: None, counting: None, retry: 0, look: 0 };
                 self.syncs.retires.insert(place, retire);
             }
         }

@@ -63,19 +63,19 @@ impl Sequencer {
         let TicketWork::Write(work) = &ticket.row.work else { return };
         let placement = self.placement_of(&ticket.row);
         let shards: Vec<u32> = work.shards.iter().map(|count| count.shard).collect();
-        let missing: Vec<Place> = self
-            .syncs
-            .missed
-            .keys()
-            .filter(|(of, shard, _)| *of == placement && shards.contains(shard))
-            .copied()
-            .collect();
-        for place in missing {
-            self.note_missed(place, uid);
+        if self.syncs.missed.is_empty() && self.syncs.runs.is_empty() {
+            return;
         }
-        let running = self.syncs.runs.keys().filter(|(of, shard, _)| *of == placement && shards.contains(shard));
-        for place in running.copied().collect::<Vec<_>>() {
-            self.touch(place, uid);
+        for shard in shards {
+            let copies = (placement, shard, 0)..=(placement, shard, N::MAX);
+            let missing: Vec<Place> = self.syncs.missed.range(copies.clone()).map(|(place, _)| *place).collect();
+            for place in missing {
+                self.note_missed(place, uid);
+            }
+            let running: Vec<Place> = self.syncs.runs.range(copies).map(|(place, _)| *place).collect();
+            for place in running {
+                self.touch(place, uid);
+            }
         }
     }
 

@@ -12,6 +12,12 @@ pub struct FakeNode {
     /// Answers nothing: every operation ends as this.
     pub silent: Option<NodeFault>,
     pub fences: Vec<u64>,
+    /// Keys and hashes of the documents of index `a`, all in shard 0.
+    pub documents: BTreeMap<String, u128>,
+    /// What it was asked for copying, in order.
+    pub copying: Vec<NodeAction>,
+    /// Pages reach it, and their answers are lost.
+    pub swallows_pages: bool,
 }
 
 pub struct Desk {
@@ -33,6 +39,7 @@ pub struct Desk {
     answers: VecDeque<Event>,
     wake: Option<u64>,
     next: u64,
+    pages: BTreeMap<PageId, BTreeMap<String, u128>>,
 }
 
 pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
@@ -83,6 +90,7 @@ impl Desk {
             answers: VecDeque::new(),
             wake: None,
             next: 0,
+            pages: BTreeMap::new(),
         };
         desk.carry_out(effects);
         desk.deliver();
@@ -150,7 +158,7 @@ impl Desk {
                 Effect::Reconcile { op, .. } => {
                     self.answers.push_back(Event::Reconciled { op, steps: Ok(Vec::new()) });
                 }
-                Effect::DropPage(_) => {}
+                Effect::DropPage(page) => drop(self.pages.remove(&page)),
             }
         }
     }
@@ -188,21 +196,24 @@ impl Desk {
                     self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
                 NodeAnswer::Enqueued { uid }
             }
-            NodeAction::ListKeys { .. } | NodeAction::Digests { .. } if !repairs => {
+            NodeAction::ListKeys { .. }
+            | NodeAction::Digests { .. }
+            | NodeAction::FetchPage { .. }
+            | NodeAction::PutPage { .. }
+            | NodeAction::DeleteKeys { .. }
+            | NodeAction::DeleteShard { .. }
+            | NodeAction::CountShard { .. }
+                if !repairs =>
+            {
                 NodeAnswer::Refused { status: 400, error: None }
             }
-            // No node holds any document.
-            NodeAction::ListKeys { .. } => NodeAnswer::Keys(Vec::new()),
-            NodeAction::Digests { .. } => NodeAnswer::Digests(Vec::new()),
-            NodeAction::CountShard { .. } => NodeAnswer::Count(0),
-            NodeAction::DeleteShard { index, metadata, .. } => {
-                let status = TaskStatus::Succeeded;
-                let uid = self.add_task(id, Some(&metadata), "documentDeletion", Some(&index), status, Some(0));
-                NodeAnswer::Enqueued { uid }
-            }
-            NodeAction::FetchPage { .. } | NodeAction::PutPage { .. } | NodeAction::DeleteKeys { .. } => {
-                NodeAnswer::Refused { status: 400, error: None }
-            }
+            NodeAction::ListKeys { .. }
+            | NodeAction::Digests { .. }
+            | NodeAction::FetchPage { .. }
+            | NodeAction::PutPage { .. }
+            | NodeAction::DeleteKeys { .. }
+            | NodeAction::DeleteShard { .. }
+            | NodeAction::CountShard { .. } => return self.node_copies(id, action),
             NodeAction::Cancel { uids, .. } => {
                 for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
                     task.status = TaskStatus::Canceled;
@@ -212,6 +223,48 @@ impl Desk {
                 }
             }
         })
+    }
+
+    fn node_copies(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
+        let node = self.nodes.get_mut(id).unwrap();
+        node.copying.push(action.clone());
+        let (kind, count, metadata) = match action {
+            NodeAction::ListKeys { .. } => return Ok(NodeAnswer::Keys(node.documents.keys().cloned().collect())),
+            NodeAction::Digests { keys, .. } => {
+                let shown =
+                    node.documents.iter().filter(|(key, _)| keys.as_ref().is_none_or(|keys| keys.contains(key)));
+                return Ok(NodeAnswer::Digests(shown.map(|(key, hash)| (key.clone(), *hash)).collect()));
+            }
+            NodeAction::CountShard { .. } => return Ok(NodeAnswer::Count(node.documents.len() as u64)),
+            NodeAction::FetchPage { keys, .. } => {
+                let found: BTreeMap<String, u128> =
+                    node.documents.iter().filter(|(key, _)| keys.contains(key)).map(|(k, h)| (k.clone(), *h)).collect();
+                self.next += 1;
+                let page = PageId(self.next);
+                let keys: Vec<String> = found.keys().cloned().collect();
+                self.pages.insert(page, found);
+                return Ok(NodeAnswer::Page { page, bytes: keys.len() as u64 * 100, keys });
+            }
+            NodeAction::PutPage { page, without, metadata, .. } => {
+                let mut written = self.pages[&page].clone();
+                written.retain(|key, _| !without.contains(key));
+                let count = written.len() as u64;
+                node.documents.extend(written);
+                ("documentAdditionOrUpdate", count, metadata)
+            }
+            NodeAction::DeleteKeys { keys, metadata, .. } => {
+                keys.iter().for_each(|key| drop(node.documents.remove(key)));
+                ("documentDeletion", keys.len() as u64, metadata)
+            }
+            NodeAction::DeleteShard { metadata, .. } => {
+                node.documents.clear();
+                ("documentDeletion", 0, metadata)
+            }
+            other => panic!("{other:?} copies nothing"),
+        };
+        let swallowed = node.swallows_pages;
+        let uid = self.add_task(id, Some(&metadata), kind, Some("a"), TaskStatus::Succeeded, Some(count));
+        if swallowed { Err(NodeFault::Unknown) } else { Ok(NodeAnswer::Enqueued { uid }) }
     }
 
     /// A node enqueues a task (of a ticket); `count`: documents indexed or deleted, once it has succeeded.

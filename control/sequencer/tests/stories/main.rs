@@ -4,4 +4,5 @@ mod begins;
 mod desk;
 mod jobs;
 mod nodes;
+mod repair;
 mod tasks;

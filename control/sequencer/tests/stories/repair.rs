@@ -1,0 +1,186 @@
+//! Copies are repaired, moved and deleted, with no more work than it takes.
+
+use miroir_core::error::ErrorBody;
+use miroir_core::wire::*;
+use miroir_sequencer::*;
+
+use crate::desk::{Desk, config, write};
+
+fn cluster(nodes: usize, documents: usize) -> Desk {
+    let mut desk = Desk::new(config(nodes, vec![vec![0, 1]]), true);
+    desk.repairs = true;
+    for id in ["n0", "n1"] {
+        let node = desk.nodes.get_mut(id).unwrap();
+        node.documents = (0..documents).map(|at| (format!("{at:04}"), at as u128)).collect();
+    }
+    desk
+}
+
+/// A write of one key that n1 refuses.
+fn missed_by_n1(desk: &mut Desk, attempt: &str, key: &str) {
+    let begin = Begin { keys: Some(vec![key.to_owned()]), ..write(attempt, &[0]) };
+    let grant = desk.granted(begin);
+    let metadata = grant.metadata.clone();
+    desk.nodes.get_mut("n0").unwrap().documents.insert(key.to_owned(), 7_777);
+    let uid =
+        desk.add_task("n0", Some(&metadata), "documentAdditionOrUpdate", Some("a"), TaskStatus::Succeeded, Some(1));
+    let full = PartOutcome::Refused { status: 422, error: Some(ErrorBody::new("no_space_left_on_device", "full")) };
+    desk.commit(&grant, attempt, &[("n0", PartOutcome::Accepted { uid }), ("n1", full)]);
+}
+
+fn states(desk: &Desk) -> Vec<(String, CopyState)> {
+    desk.sequencer.copies().into_iter().map(|copy| (copy.node, copy.state)).collect()
+}
+
+fn all_in_sync(desk: &Desk) -> bool {
+    states(desk).iter().all(|(_, state)| *state == CopyState::InSync)
+}
+
+/// Keys that were compared on a node, by request; none: the whole shard.
+fn compared(desk: &Desk, node: &str) -> Vec<Option<Vec<String>>> {
+    let asked = desk.nodes[node].copying.iter().filter_map(|action| match action {
+        NodeAction::Digests { keys, .. } => Some(keys.clone()),
+        NodeAction::ListKeys { .. } => Some(None),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn written(desk: &Desk, node: &str) -> usize {
+    desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::PutPage { .. })).count()
+}
+
+fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+}
+
+fn begin_move(desk: &mut Desk) {
+    let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
+}
+
+#[test]
+fn a_copy_that_missed_one_write_is_compared_in_that_key_alone() {
+    let mut desk = cluster(2, 500);
+    missed_by_n1(&mut desk, "t1", "0042");
+    desk.wait(1_000);
+    assert!(all_in_sync(&desk), "{:?}", states(&desk));
+    assert_eq!(desk.nodes["n0"].documents, desk.nodes["n1"].documents);
+    let one = Some(vec!["0042".to_owned()]);
+    assert!(compared(&desk, "n1").iter().chain(&compared(&desk, "n0")).all(|keys| *keys == one));
+    assert_eq!(written(&desk, "n1"), 1);
+    assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn what_a_leader_of_before_knew_is_found_by_comparing_and_only_that_is_written() {
+    let mut desk = cluster(2, 500);
+    let pause = SyncLimits { paused: true, ..SyncLimits::default() };
+    desk.send(Event::Sync(SyncCommand::Limits(pause)));
+    missed_by_n1(&mut desk, "t1", "0042");
+    desk.restart();
+    desk.wait(10_000);
+    assert!(all_in_sync(&desk), "{:?}", states(&desk));
+    assert_eq!(compared(&desk, "n1").first(), Some(&None), "the whole shard is compared");
+    let fetched: Vec<&NodeAction> =
+        desk.nodes["n0"].copying.iter().filter(|action| matches!(action, NodeAction::FetchPage { .. })).collect();
+    let [NodeAction::FetchPage { keys, .. }] = fetched.as_slice() else { panic!("{fetched:?}") };
+    assert_eq!(keys, &["0042"]);
+}
+
+#[test]
+fn a_page_whose_outcome_is_unknown_takes_the_copy_out_of_the_write_sets_until_a_fence() {
+    let mut desk = cluster(2, 5);
+    desk.nodes.get_mut("n1").unwrap().swallows_pages = true;
+    missed_by_n1(&mut desk, "t1", "0003");
+    desk.wait(200);
+    assert_eq!(written(&desk, "n1"), 1);
+    let grant = desk.granted(write("t2", &[0]));
+    assert_eq!(grant.parts.iter().map(|part| part.node.as_str()).collect::<Vec<_>>(), ["n0"]);
+    let said = desk.accept_all(&grant, 1);
+    let said: Vec<(&str, PartOutcome)> = said.iter().map(|(node, said)| (node.as_str(), said.clone())).collect();
+    desk.commit(&grant, "t2", &said);
+    desk.nodes.get_mut("n1").unwrap().swallows_pages = false;
+    desk.wait(10_000);
+    assert!(all_in_sync(&desk), "{:?}", states(&desk));
+    assert_eq!(desk.nodes["n0"].documents, desk.nodes["n1"].documents);
+}
+
+#[test]
+fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
+    let mut desk = cluster(3, 500);
+    let before = desk.sequencer.epoch();
+    heartbeat(&mut desk, "behind", before);
+    begin_move(&mut desk);
+    desk.wait(5_000);
+    let find = |desk: &Desk, node: &str| states(desk).into_iter().find(|(id, _)| id == node).map(|(_, state)| state);
+    assert_eq!((find(&desk, "n2"), find(&desk, "n1")), (Some(CopyState::InSync), Some(CopyState::Retiring)));
+    assert_eq!(desk.nodes["n0"].documents, desk.nodes["n2"].documents);
+    desk.wait(200_000);
+    assert_eq!(desk.nodes["n1"].documents.len(), 500, "a VM may still read it");
+    let grant = desk.granted(write("t1", &[0]));
+    assert_eq!(grant.parts.len(), 3, "a retiring copy is still written");
+    desk.commit(
+        &grant,
+        "t1",
+        &[("n0", PartOutcome::NotSent), ("n1", PartOutcome::NotSent), ("n2", PartOutcome::NotSent)],
+    );
+    let after = desk.sequencer.epoch();
+    heartbeat(&mut desk, "behind", after);
+    desk.wait(30_000);
+    assert_eq!(desk.nodes["n1"].documents.len(), 500, "a read may still be under way");
+    desk.wait(10_000);
+    assert!(desk.nodes["n1"].documents.is_empty());
+    assert_eq!(find(&desk, "n1"), None);
+    assert!(desk.sequencer.retirements().is_empty());
+    assert!(!desk.store.keys().any(|(kind, _)| *kind == "sync" || *kind == "retire"), "{:?}", desk.store.keys());
+}
+
+#[test]
+fn a_cancelled_move_leaves_the_owners_as_they_were() {
+    let mut desk = cluster(3, 500);
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 50, ..SyncLimits::default() })));
+    begin_move(&mut desk);
+    desk.wait(3_000);
+    assert!(!desk.nodes["n2"].documents.is_empty(), "it is under way");
+    desk.send(Event::Sync(SyncCommand::Cancel { placement: 0, shard: 0, to: "n2".into() }));
+    desk.wait(60_000);
+    assert!(desk.nodes["n2"].documents.is_empty());
+    assert_eq!(states(&desk), [("n0".to_owned(), CopyState::InSync), ("n1".to_owned(), CopyState::InSync)]);
+}
+
+#[test]
+fn a_move_goes_on_after_a_restart_and_writes_what_is_left() {
+    let mut desk = cluster(3, 500);
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 50, ..SyncLimits::default() })));
+    begin_move(&mut desk);
+    desk.wait(5_000);
+    let copied = desk.nodes["n2"].documents.len();
+    assert!((50..500).contains(&copied), "{copied}");
+    desk.restart();
+    desk.wait(10_000);
+    assert_eq!(desk.nodes["n0"].documents, desk.nodes["n2"].documents);
+    let state = states(&desk).into_iter().find(|(id, _)| id == "n2");
+    assert_eq!(state, Some(("n2".to_owned(), CopyState::InSync)));
+    let fetched = desk.nodes["n0"].copying.iter().chain(&desk.nodes["n1"].copying).filter_map(|action| match action {
+        NodeAction::FetchPage { keys, .. } => Some(keys.len()),
+        _ => None,
+    });
+    assert!(fetched.sum::<usize>() <= 550, "what had been copied is not copied again");
+}
+
+#[test]
+fn copying_keeps_to_its_pace_and_stops_when_told() {
+    let mut desk = cluster(3, 500);
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 50, ..SyncLimits::default() })));
+    begin_move(&mut desk);
+    desk.wait(4_000);
+    let copied = desk.nodes["n2"].documents.len();
+    assert!((150..=300).contains(&copied), "{copied} documents in 4 s at 50 a second");
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { paused: true, ..SyncLimits::default() })));
+    desk.wait(10_000);
+    assert!(desk.nodes["n2"].documents.len() <= copied + 50);
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits::default())));
+    desk.wait(2_000);
+    assert_eq!(desk.nodes["n2"].documents.len(), 500);
+}
