@@ -176,6 +176,7 @@ impl Sequencer {
         let id = run.id;
         let op = self.op(Op::Sync(place, id));
         if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.reading = run.indexes.get(reading.index()).map_or(0, |index| index.incarnation);
             run.step = Step::Reading(op, reading);
         }
         let node = self.nodes[n].row.id.clone();
@@ -198,6 +199,21 @@ impl Sequencer {
             }
             return;
         };
+        self.match_indexes(place);
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        let asked = run.reading;
+        let index = run.indexes.get_mut(reading.index());
+        if index.as_ref().is_none_or(|index| index.incarnation != asked) {
+            // What was read is of another index of that name (F24).
+            if let Some(index) = index {
+                index.check = Check::All;
+            }
+            if let Ok(NodeAnswer::Page { page, .. }) = result {
+                self.emit(Effect::DropPage(page));
+            }
+            self.todo.insert(Todo::Sync(place));
+            return;
+        }
         match (reading, result) {
             (Reading::To { index, check, floor }, Ok(NodeAnswer::Digests(to))) => {
                 self.read_source(place, index, check, floor, to.into_iter().collect());

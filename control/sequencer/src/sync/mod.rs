@@ -99,6 +99,8 @@ pub(crate) struct Run {
     /// By index uid.
     pub(crate) indexes: BTreeMap<String, IndexRun>,
     pub(crate) step: Step,
+    /// Incarnation of the index that is being read.
+    pub(crate) reading: u64,
     /// Pages in the queue of `to`.
     pub(crate) pages: BTreeMap<u32, pages::Sent>,
     /// Keys in the next page.
@@ -132,6 +134,14 @@ pub(crate) enum Reading {
     From { index: String, check: Check, floor: u32, to: BTreeMap<String, u128> },
     /// Documents for a page.
     Fetch { index: String, keys: Vec<String>, floor: u32 },
+}
+
+impl Reading {
+    pub(crate) fn index(&self) -> &str {
+        match self {
+            Self::To { index, .. } | Self::From { index, .. } | Self::Fetch { index, .. } => index,
+        }
+    }
 }
 
 /// Keys to be compared.

@@ -193,7 +193,9 @@ impl Sequencer {
         let floor = match &hand.change {
             Change::Put { floor, .. } | Change::Remove { floor, .. } => *floor,
             Change::Hold { .. } => u32::MAX,
-            Change::Clear { floor } if keyless && index.touched.is_empty() && index.whole <= *floor => {
+            Change::Clear { floor }
+                if keyless && index.whole <= *floor && index.touched.values().all(|touch| touch.last <= *floor) =>
+            {
                 return self.dispatch_page(place, Vec::new(), Vec::new());
             }
             Change::Clear { .. } => return self.page_given_up(place, 50),

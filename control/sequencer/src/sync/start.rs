@@ -210,6 +210,7 @@ impl Sequencer {
             open: BTreeSet::new(),
             indexes,
             step: Step::Idle,
+            reading: 0,
             pages: BTreeMap::new(),
             page_keys: FIRST_PAGE,
             hold: HOLD,

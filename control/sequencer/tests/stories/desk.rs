@@ -253,7 +253,7 @@ impl Desk {
                 ("documentAdditionOrUpdate", count, metadata)
             }
             NodeAction::DeleteKeys { keys, metadata, .. } => {
-                keys.iter().for_each(|key| drop(node.documents.remove(key)));
+                node.documents.retain(|key, _| !keys.contains(key));
                 ("documentDeletion", keys.len() as u64, metadata)
             }
             NodeAction::DeleteShard { metadata, .. } => {
