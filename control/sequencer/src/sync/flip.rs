@@ -59,7 +59,7 @@ impl Sequencer {
         copies.insert(at, copy);
         self.out.copies.insert((placement, shard));
         if let Some(run) = self.syncs.runs.remove(&place) {
-            self.inherit(place, run.from);
+            self.inherit(place, run.from, &run.open);
         }
         self.syncs.trouble.remove(&place);
         self.touch_map();
@@ -83,7 +83,8 @@ impl Sequencer {
 
     /// What the source did of tickets that are not over, the copy has as well now, whatever it did of them itself: it
     /// must not go stale for them again, and must speak for them when the source is gone.
-    fn inherit(&mut self, (placement, shard, to): Place, from: N) {
+    /// Those that are still `open` were not compared: they are judged like any other from now on.
+    fn inherit(&mut self, (placement, shard, to): Place, from: N, open: &std::collections::BTreeSet<u32>) {
         let (to_id, from_id) = (self.nodes[to].row.id.clone(), self.nodes[from].row.id.clone());
         let concerned = |part: &&PartRow, id: &str| part.node == id && part.shards.contains(&shard);
         let done = |part: &PartRow| matches!(part.end, Some(PartEnd::Succeeded { .. }));
@@ -94,6 +95,7 @@ impl Sequencer {
                 let parts = &ticket.row.parts;
                 let ours = parts.iter().find(|part| concerned(part, &to_id));
                 matches!(ticket.row.work, TicketWork::Write(_))
+                    && !open.contains(&ticket.row.uid)
                     && self.touches_shard(ticket, placement, shard)
                     && parts.iter().find(|part| concerned(part, &from_id)).is_some_and(done)
                     && ours.is_none_or(|part| part.end.is_some() && !done(part))
