@@ -2,6 +2,7 @@
 //! Meilisearch nodes (or the stand-in), as processes on this machine.
 
 pub mod bench;
+pub mod chaos;
 pub mod demo;
 pub mod harness;
 pub mod scenario;

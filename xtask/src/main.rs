@@ -33,6 +33,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kill, stop and start parts of a cluster under load, and check that nothing is lost. `--help` lists the options.
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build the filter to `target/wasm/miroir_filter.wasm`.
     Wasm,
     /// Fetch what builds and tests need, and nothing else.
@@ -50,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => gate::run(&options),
         Command::Demo { arguments } => gate::run_binary("demo", &arguments),
         Command::Bench { arguments } => gate::run_binary("bench", &arguments),
+        Command::Chaos { arguments } => gate::run_binary("chaos", &arguments),
         Command::Wasm => tools::wasm::build_filter().map(drop),
         Command::Setup => tools::everything(),
         Command::Generate { check } => generated::all(check),

@@ -7,7 +7,7 @@ mod payloads;
 mod processes;
 mod small_writes;
 mod split;
-mod table;
+pub mod table;
 mod upstream;
 mod wrk;
 

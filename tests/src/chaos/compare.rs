@@ -1,0 +1,139 @@
+//! The ledger against every replica, document by document, asked of the nodes themselves.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use miroir_core::{hash, tag};
+use miroir_sequencer::invariants::{Document, replicas_agree};
+use serde_json::json;
+
+use super::history::{Fault, judge};
+use super::ledger::Key;
+use super::stage::{INDEX, Stage, plain};
+use crate::Cluster;
+use crate::harness::copies::Copy;
+
+/// Documents of one copy.
+type Held = BTreeMap<Key, Document>;
+
+/// What a node holds of a shard, by the tag's filter.
+async fn held(cluster: &Cluster, node: usize, shard: u64) -> anyhow::Result<Held> {
+    let shard = u32::try_from(shard)?;
+    let query = json!({"limit": 100_000, "filter": tag::filter_clause(&[shard], cluster.shards())});
+    let answer = cluster.node_client(node).post(&format!("/indexes/{INDEX}/documents/fetch"), &query).await?;
+    ensure!(answer.status == 200, "node {node}: {} {}", answer.status, answer.text);
+    let mut held = Held::new();
+    for document in answer.json()["results"].as_array().context("no results")? {
+        let id = document["id"].as_u64().and_then(|id| Key::try_from(id).ok());
+        held.insert(id.with_context(|| format!("node {node} holds {document}"))?, plain(document));
+    }
+    Ok(held)
+}
+
+/// Compares the ledger with all copies in sync, notes what is wrong, and closes the round.
+///
+/// # Errors
+/// When a node cannot be asked.
+pub async fn round(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow::Result<()> {
+    let nodes: Vec<usize> = (0..cluster.nodes.len()).collect();
+    cluster.drained(&nodes).await?;
+    let histories = stage.ledger().histories();
+    let (judged, faults) = super::read::judged(&stage.seen(), &histories);
+    stage.tally().judged += judged;
+    for (fault, words, key) in faults {
+        tell(stage, cluster, fault, &words, key).await;
+    }
+    let mut union = Held::new();
+    for shard in 0..u64::from(cluster.shards()) {
+        let mut contents: BTreeMap<String, Held> = BTreeMap::new();
+        for copy in copies.iter().filter(|copy| copy.shard == shard && copy.state == "inSync") {
+            contents.insert(cluster.nodes[copy.node].part.id.clone(), held(cluster, copy.node, shard).await?);
+        }
+        let Some(first) = contents.values().next().cloned() else {
+            stage.tally().fault(Fault::Unhealed, format!("shard {shard} has no copy in sync"));
+            continue;
+        };
+        for (node, held) in &contents {
+            let own = histories.iter().filter(|(key, _)| shard_of(**key, cluster.shards()) == shard);
+            for (key, history) in own {
+                let last = history.last();
+                let allowed = last.iter().map(Option::as_ref).collect();
+                if let Some(fault) = judge(&allowed, held.get(key)) {
+                    let words = format!("{node} has {:?} of document {key}, allowed {last:?}", held.get(key));
+                    tell(stage, cluster, fault, &words, *key).await;
+                }
+            }
+            let unknown = held.keys().filter(|key| !histories.contains_key(key));
+            for key in unknown {
+                tell(stage, cluster, Fault::Resurrected, &format!("{node} holds {key}, never written"), *key).await;
+            }
+            stage.tally().compared += held.len();
+        }
+        let texts: BTreeMap<&str, BTreeMap<String, Document>> =
+            contents.iter().map(|(node, held)| (node.as_str(), by_text(held))).collect();
+        let contents: Vec<_> = texts.iter().map(|(node, held)| (*node, held)).collect();
+        for words in replicas_agree(u32::try_from(shard)?, &contents) {
+            stage.tally().fault(Fault::Differing, words);
+        }
+        union.extend(first);
+    }
+    astray(stage, cluster, copies).await?;
+    counts(stage, cluster, union.len()).await;
+    stage.tally().rounds += 1;
+    stage.ledger().close(union);
+    stage.forget();
+    Ok(())
+}
+
+fn by_text(held: &Held) -> BTreeMap<String, Document> {
+    held.iter().map(|(key, document)| (key.to_string(), document.clone())).collect()
+}
+
+fn shard_of(key: Key, shards: u32) -> u64 {
+    hash::shard_of(key.to_string().as_bytes(), shards).into()
+}
+
+/// Documents that no filter finds where they should be: on a node without that shard, or under a wrong tag.
+async fn astray(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow::Result<()> {
+    for node in 0..cluster.nodes.len() {
+        for (shard, documents) in cluster.documents_on(node, INDEX).await? {
+            let own = copies.iter().any(|copy| copy.node == node && copy.shard == shard);
+            let wrong = documents
+                .keys()
+                .filter(|id| !own || id.parse().ok().is_none_or(|key: Key| shard_of(key, cluster.shards()) != shard));
+            for id in wrong {
+                stage.tally().fault(Fault::Astray, format!("node-{node} holds {id} of shard {shard}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Totals of searches through every Envoy, now that nothing moves.
+async fn counts(stage: &Stage, cluster: &Cluster, expected: usize) {
+    for envoy in 0..cluster.envoys.len() {
+        let query = json!({"page": 1, "hitsPerPage": 1});
+        let words = match cluster.client(envoy).post(&format!("/indexes/{INDEX}/search"), &query).await {
+            Ok(answer) if answer.json()["totalHits"].as_u64() == u64::try_from(expected).ok() => continue,
+            Ok(answer) => format!("{} {}", answer.status, answer.text),
+            Err(error) => format!("{error:#}"),
+        };
+        stage.tally().fault(Fault::Miscounted, format!("{expected} documents; envoy-{envoy} at rest: {words}"));
+    }
+}
+
+/// Notes a fault with the ledger's lines of the document and what every node has of it.
+async fn tell(stage: &Stage, cluster: &Cluster, fault: Fault, words: &str, key: Key) {
+    let shard = shard_of(key, cluster.shards());
+    let mut lines = vec![format!("{words} (shard {shard})")];
+    lines.extend(stage.ledger().lines(key));
+    for node in 0..cluster.nodes.len() {
+        let path = format!("/indexes/{INDEX}/documents/{key}");
+        let has = match cluster.node_client(node).get(&path).await {
+            Ok(answer) => answer.text,
+            Err(error) => format!("{error:#}"),
+        };
+        lines.push(format!("node-{node} has {has}"));
+    }
+    stage.tally().fault(fault, lines.join("\n    "));
+}

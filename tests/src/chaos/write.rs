@@ -1,0 +1,208 @@
+//! Writers: every write is booked before it is sent, and its task is followed to the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use miroir_sequencer::invariants::Change;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::history::Fault;
+use super::ledger::{self, Answer, Fate, Key};
+use super::stage::{GROUPS, INDEX, KEYS, Stage};
+use super::tally;
+use crate::Client;
+
+/// Tasks that a writer leaves open while it goes on.
+const OPEN: usize = 3;
+
+/// How long a client rests that was refused or found nobody, as clients do.
+pub const REST: Duration = Duration::from_millis(50);
+
+/// A write, before it has a number.
+#[derive(Clone, Debug)]
+enum Plan {
+    Replace(Vec<Key>),
+    Update(Vec<Key>, &'static str),
+    DeleteOne(Key),
+    DeleteBatch(Vec<Key>),
+    DeleteGroup(Key),
+}
+
+impl Plan {
+    fn draw(random: &mut StdRng) -> Self {
+        let most = if random.random_range(0..4) == 0 { 40 } else { 6 };
+        let count = random.random_range(1..=most);
+        let mut keys: Vec<Key> = (0..count).map(|_| random.random_range(0..KEYS)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let one = keys.first().copied().unwrap_or_default();
+        match random.random_range(0..100) {
+            0..45 => Self::Replace(keys),
+            45..80 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
+            80..88 => Self::DeleteOne(one),
+            88..98 => Self::DeleteBatch(keys),
+            _ => Self::DeleteGroup(one % GROUPS),
+        }
+    }
+
+    fn changes(&self, number: u32) -> Vec<(Key, Change)> {
+        let value = format!("w{number}");
+        let group = |key: Key| ("g".to_owned(), format!("g{}", key % GROUPS));
+        let with = |key: Key, name: &str| [group(key), (name.to_owned(), value.clone())].into();
+        match self {
+            Self::Replace(keys) => keys.iter().map(|key| (*key, Change::Replace(with(*key, "v")))).collect(),
+            Self::Update(keys, field) => keys.iter().map(|key| (*key, Change::Merge(with(*key, field)))).collect(),
+            Self::DeleteOne(key) => vec![(*key, Change::Delete)],
+            Self::DeleteBatch(keys) => keys.iter().map(|key| (*key, Change::Delete)).collect(),
+            Self::DeleteGroup(group) => {
+                (0..KEYS).filter(|key| key % GROUPS == *group).map(|key| (key, Change::Delete)).collect()
+            }
+        }
+    }
+
+    fn request(&self, number: u32) -> (Method, String, Option<Value>) {
+        let documents = || {
+            let document = |(key, change): (Key, Change)| {
+                let (Change::Replace(fields) | Change::Merge(fields)) = change else { return Value::Null };
+                let mut document = Map::from_iter([("id".to_owned(), json!(key))]);
+                document.extend(fields.into_iter().map(|(name, text)| (name, Value::from(text))));
+                Value::Object(document)
+            };
+            Value::Array(self.changes(number).into_iter().map(document).collect())
+        };
+        let (method, path, body) = match self {
+            Self::Replace(_) => (Method::POST, String::new(), Some(documents())),
+            Self::Update(..) => (Method::PUT, String::new(), Some(documents())),
+            Self::DeleteOne(key) => (Method::DELETE, format!("/{key}"), None),
+            Self::DeleteBatch(keys) => (Method::POST, "/delete-batch".to_owned(), Some(json!(keys))),
+            Self::DeleteGroup(group) => {
+                (Method::POST, "/delete".to_owned(), Some(json!({"filter": format!("g = g{group}")})))
+            }
+        };
+        (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}"), body)
+    }
+}
+
+/// Writes through these clients, one of each Envoy, until the curtain falls.
+pub async fn writer(stage: Arc<Stage>, clients: Vec<Client>, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut open: Vec<(u32, u32)> = Vec::new();
+    while !stage.over() {
+        let plan = Plan::draw(&mut random);
+        let client = &clients[random.random_range(0..clients.len())];
+        match send(&stage, client, &plan).await {
+            Some(write) => open.push(write),
+            None => tokio::time::sleep(REST).await,
+        }
+        while open.len() > OPEN && !stage.over() {
+            let client = &clients[random.random_range(0..clients.len())];
+            look(&stage, client, &mut open).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Sends a write; its number and task where it was acknowledged.
+async fn send(stage: &Stage, client: &Client, plan: &Plan) -> Option<(u32, u32)> {
+    let number = {
+        let mut ledger = stage.ledger();
+        let now = stage.now();
+        ledger.open(now, |number| plan.changes(number))
+    };
+    let (method, path, body) = plan.request(number);
+    let answer = match &body {
+        Some(body) => client.json(method, &path, body).await,
+        None => client.send(client.request(method, &path)).await,
+    };
+    let answer = match answer {
+        Err(error) => Answer::Nothing(kind(&error)),
+        Ok(answer) if answer.status == 202 => {
+            let uid = answer.json()["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+            let degraded = answer.header("x-miroir-degraded").is_some();
+            match uid {
+                Some(ticket) => Answer::Taken { ticket, degraded },
+                None => Answer::Refused(202, answer.text),
+            }
+        }
+        Ok(answer) => {
+            let code = answer.json()["code"].as_str().unwrap_or("no code").to_owned();
+            Answer::Refused(answer.status, code)
+        }
+    };
+    let (kind, ticket) = match &answer {
+        Answer::Nothing(kind) => (format!("no answer ({kind})"), None),
+        Answer::Taken { ticket, degraded: false } => ("acknowledged".to_owned(), Some(*ticket)),
+        Answer::Taken { ticket, degraded: true } => ("acknowledged, degraded".to_owned(), Some(*ticket)),
+        Answer::Refused(status, code) => (format!("{status} {code}"), None),
+    };
+    tally::count(&mut stage.tally().writes, kind);
+    stage.ledger().answered(number, answer);
+    Some((number, ticket?))
+}
+
+/// Looks at the tasks of open writes, and books those that have ended.
+async fn look(stage: &Stage, client: &Client, open: &mut Vec<(u32, u32)>) {
+    let mut left = Vec::new();
+    for (number, ticket) in open.drain(..) {
+        match client.get(&format!("/tasks/{ticket}")).await {
+            Ok(answer) if answer.status == 200 => {
+                if !book(stage, &answer.json(), Some((number, ticket))) {
+                    left.push((number, ticket));
+                }
+            }
+            Ok(answer) => {
+                let code = answer.json()["code"].as_str().unwrap_or("no code").to_owned();
+                tally::count(&mut stage.tally().errors, format!("task: {} {code}", answer.status));
+                left.push((number, ticket));
+            }
+            Err(error) => {
+                tally::count(&mut stage.tally().errors, format!("task: no answer ({})", kind(&error)));
+                left.push((number, ticket));
+            }
+        }
+    }
+    *open = left;
+}
+
+/// Books a task as it was just shown; true when it has ended. `of`: the write and the uid that it should be.
+pub fn book(stage: &Stage, task: &Value, of: Option<(u32, u32)>) -> bool {
+    let fate = match task["status"].as_str() {
+        Some("succeeded") => Fate::Succeeded,
+        Some("failed" | "canceled") => Fate::Failed,
+        _ => return false,
+    };
+    let now = stage.now();
+    let named = task["customMetadata"].as_str().and_then(ledger::number);
+    let uid = task["uid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    let Some(number) = of.map(|(number, _)| number).or(named) else { return true };
+    let mut trouble = stage.ledger().ended(number, uid, fate, now);
+    if named != Some(number) {
+        trouble = Some(format!("the task of w{number} belongs to {named:?}"));
+    }
+    let details = &task["details"];
+    if fate == Fate::Succeeded && details["receivedDocuments"] != details["indexedDocuments"] {
+        trouble = Some(format!("not all documents were indexed: {task}"));
+    }
+    if fate == Fate::Failed && task["error"]["code"] != "internal" {
+        tally::count(&mut stage.tally().errors, format!("task failed: {}", task["error"]["code"]));
+    }
+    if let Some(words) = trouble {
+        stage.tally().fault(Fault::Task, words);
+    }
+    true
+}
+
+/// A failed request in one or two words.
+pub fn kind(error: &anyhow::Error) -> String {
+    let error = error.downcast_ref::<reqwest::Error>();
+    let word = |error: &reqwest::Error| match error {
+        error if error.is_timeout() => "timeout",
+        error if error.is_connect() => "connect",
+        error if error.is_body() || error.is_decode() => "cut off",
+        _ => "connection ended",
+    };
+    error.map_or("other", word).to_owned()
+}

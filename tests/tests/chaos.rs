@@ -1,0 +1,25 @@
+//! A short run of `cargo xtask chaos`, and the proof that such a run finds what is planted in it.
+
+use clap::Parser;
+use miroir_e2e::chaos::{self, Arguments, Fault};
+use miroir_e2e::turn;
+
+#[tokio::test]
+async fn nothing_is_lost() {
+    let _turn = turn().await;
+    let arguments = Arguments::parse_from(["chaos", "--seconds", "20", "--round", "10"]);
+    let tally = chaos::chaos(&arguments, 20_240_229).await.unwrap();
+    assert!(tally.faults.is_empty(), "{:?}\n{}", tally.faults, tally.findings.join("\n"));
+    assert!(tally.harms.values().sum::<usize>() >= 5, "{:?}", tally.harms);
+    assert!(tally.succeeded > 0 && tally.judged > 0 && tally.compared > 0, "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_document_deleted_behind_its_back_is_found() {
+    let _turn = turn().await;
+    let arguments = Arguments::parse_from(["chaos", "--seconds", "2", "--tamper"]);
+    let tally = chaos::chaos(&arguments, 3).await.unwrap();
+    assert!(tally.count(Fault::Lost) > 0, "{:?}", tally.faults);
+    let words = &tally.findings[0];
+    assert!(words.contains("Replace") && words.contains("node-0 has"), "{words}");
+}
