@@ -1,4 +1,4 @@
-//! A node that comes back under its id with an empty disk, or with an older copy of its disk: never read as in sync.
+//! A node that comes back under its id with an empty disk, or with an older copy of its disk: never read before it is repaired.
 
 use std::time::Duration;
 
@@ -7,14 +7,21 @@ use miroir_e2e::harness::scene;
 use miroir_e2e::{turn, until};
 use serde_json::json;
 
-/// Waits until control has seen what came back, and the Envoys know.
-async fn recognised(cluster: &mut Cluster, node: usize) {
-    until("the node's copies to be stale", Duration::from_secs(30), || async {
-        let copies = cluster.copies().await.ok()?;
-        copies.iter().filter(|copy| copy.node == node).all(|copy| copy.state != "inSync").then_some(())
+/// How often control has met another disk under this node's id.
+async fn incarnation(cluster: &Cluster, node: usize) -> Option<u64> {
+    let status = cluster.operator_client().get("/_miroir/status").await.ok()?.json();
+    status["nodes"][node]["incarnation"].as_u64()
+}
+
+/// Waits until control has seen that another disk came back, has repaired it, and the Envoys know.
+async fn repaired(cluster: &mut Cluster, node: usize, before: Option<u64>) {
+    until("the other disk to be noticed", Duration::from_secs(30), || async {
+        let now = incarnation(cluster, node).await?;
+        (Some(now) > before).then_some(())
     })
     .await
     .unwrap();
+    cluster.whole(Duration::from_secs(60)).await.unwrap();
     cluster.adopted().await.unwrap();
 }
 
@@ -24,6 +31,7 @@ async fn with_an_empty_disk() {
     let mut cluster = scene::sound(2).await.unwrap();
     let client = cluster.client(0);
     scene::fill(&client, 60).await.unwrap();
+    let before = incarnation(&cluster, 0).await;
     cluster.nodes[0].kill();
     cluster.wipe(0).unwrap();
     cluster.nodes[0].restart().unwrap();
@@ -32,12 +40,12 @@ async fn with_an_empty_disk() {
     for _ in 0..50 {
         assert_eq!(scene::count(&client).await.unwrap(), 60);
     }
-    recognised(&mut cluster, 0).await;
+    repaired(&mut cluster, 0, before).await;
     for _ in 0..50 {
         assert_eq!(scene::count(&client).await.unwrap(), 60);
     }
     scene::write(&client, &json!([{"id": 1, "text": "after"}])).await.unwrap();
-    assert_eq!(cluster.agreed(&[1, 2], "docs").await.unwrap()["1"]["text"], "after");
+    assert_eq!(cluster.agreed(&[0, 1, 2], "docs").await.unwrap()["1"]["text"], "after");
 }
 
 #[tokio::test]
@@ -59,11 +67,12 @@ async fn with_an_older_disk() {
     .unwrap();
     scene::write(&client, &json!(more)).await.unwrap();
     cluster.drained(&[0, 1, 2]).await.unwrap();
+    let before = incarnation(&cluster, 0).await;
     cluster.nodes[0].kill();
     cluster.restore_disk(0).unwrap();
     cluster.nodes[0].restart().unwrap();
     cluster.node_up(0).await.unwrap();
-    recognised(&mut cluster, 0).await;
+    repaired(&mut cluster, 0, before).await;
     for _ in 0..50 {
         let found = client.post("/indexes/docs/search", &json!({"limit": 100})).await.unwrap().json();
         let hits = found["hits"].as_array().unwrap();

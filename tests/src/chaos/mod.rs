@@ -118,7 +118,7 @@ pub async fn chaos(arguments: &Arguments, seed: u64) -> anyhow::Result<Tally> {
         stage.curtain.store(false, Ordering::SeqCst);
         broken_for += length;
         settle::tasks(&stage, &mut cluster).await?;
-        let copies = settle::copies(&stage, &mut cluster).await?;
+        let copies = settle::healed(&stage, &mut cluster).await?;
         if arguments.tamper && broken_for >= arguments.seconds {
             tamper(&cluster).await?;
         }

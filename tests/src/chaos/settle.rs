@@ -15,6 +15,8 @@ use crate::{Cluster, until};
 
 /// Longest wait until no task is open.
 const TASKS_LIMIT: Duration = Duration::from_secs(120);
+/// Longest wait until all copies are in sync.
+const HEAL_LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until all parts serve and no task is open, and books what became of all writes of the round.
 ///
@@ -84,13 +86,17 @@ async fn listed(client: &crate::Client, first: u32) -> anyhow::Result<BTreeMap<u
     }
 }
 
-/// The copies of all shards, as they stand now that all Envoys use the newest map.
+/// Waits until all copies are in sync; the copies. Those that do not get there are noted.
 ///
 /// # Errors
 /// When control cannot be asked.
-pub async fn copies(stage: &Stage, cluster: &mut Cluster) -> anyhow::Result<Vec<Copy>> {
-    let copies = cluster.copies().await?;
-    stage.tally().left_stale += copies.iter().filter(|copy| copy.state != "inSync").count();
+pub async fn healed(stage: &Stage, cluster: &mut Cluster) -> anyhow::Result<Vec<Copy>> {
+    let whole = cluster.whole(HEAL_LIMIT).await;
     cluster.adopted().await?;
+    let copies = cluster.copies().await?;
+    if let Err(error) = whole {
+        let left: Vec<&Copy> = copies.iter().filter(|copy| copy.state != "inSync").collect();
+        stage.tally().fault(Fault::Unhealed, format!("{error:#}: {left:?}"));
+    }
     Ok(copies)
 }

@@ -26,8 +26,6 @@ pub struct Tally {
     pub compared: usize,
     /// Rounds that were compared.
     pub rounds: usize,
-    /// Copies that had not become in sync again by the end of a round.
-    pub left_stale: usize,
     /// Faults by kind.
     pub faults: BTreeMap<Fault, usize>,
     /// The first faults, in words.
@@ -63,7 +61,6 @@ impl Tally {
             ("acknowledged writes that succeeded", self.succeeded),
             ("documents seen by readers and judged", self.judged),
             ("documents compared on nodes", self.compared),
-            ("copies left out of sync", self.left_stale),
             ("lost", self.count(Fault::Lost)),
             ("doubled", self.count(Fault::Doubled)),
             ("resurrected", self.count(Fault::Resurrected)),

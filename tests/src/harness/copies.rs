@@ -50,6 +50,17 @@ impl Cluster {
         Ok(copies)
     }
 
+    /// Waits until all copies are in sync.
+    ///
+    /// # Errors
+    /// When they are not in time.
+    pub async fn whole(&self, limit: Duration) -> anyhow::Result<()> {
+        until("all copies to be in sync", limit, || async {
+            self.copies().await.ok()?.iter().all(|copy| copy.state == "inSync").then_some(())
+        })
+        .await
+    }
+
     /// Waits until every Envoy that runs uses control's newest map.
     ///
     /// # Errors
