@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use miroir_e2e::harness::cluster::{ADMIN_KEY, Cluster};
 use miroir_e2e::harness::engine::Engine;
-use miroir_e2e::harness::{scene, tool};
+use miroir_e2e::harness::process::{Part, Process};
+use miroir_e2e::harness::{parts, ports, scene, tool};
 use miroir_e2e::{Options, turn, until};
 use reqwest::Method;
 use serde_json::json;
@@ -87,6 +88,59 @@ async fn lost_nodes_show_in_the_exit_code() {
     assert!(text.starts_with("down ") && text.contains("have no usable copy"), "{text}");
     let grid = cluster.tool(&["shards"]).await.unwrap();
     assert!(grid.out.contains("\ndown: "), "{}", grid.out);
+}
+
+/// A further stand-in node beside the cluster.
+async fn another(cluster: &Cluster, id: &str) -> Process {
+    let port = ports::free(1).unwrap()[0];
+    let dir = cluster.dir.join(id);
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut command = vec![parts::standin().unwrap().to_string_lossy().into_owned()];
+    command.extend(["--http-addr".to_owned(), format!("127.0.0.1:{port}")]);
+    command.extend(["--db-path".to_owned(), dir.join("data.ms").to_string_lossy().into_owned()]);
+    command.extend(["--master-key".to_owned(), "a-master-key-for-tests".to_owned()]);
+    let url = format!("http://127.0.0.1:{port}");
+    let part = Part { id: id.to_owned(), url, pid: None, log: cluster.dir.join(format!("{id}.log")), command };
+    Process::start(part).unwrap()
+}
+
+#[tokio::test]
+async fn nodes_come_and_go_by_the_tool() {
+    let _turn = turn().await;
+    let cluster = cluster().await;
+    let client = cluster.client(0);
+    scene::fill(&client, 200).await.unwrap();
+    status(&cluster, 0).await;
+    let fourth = another(&cluster, "node-3").await;
+    let run = async |arguments: &[&str]| cluster.tool(arguments).await.unwrap();
+
+    let add = ["node", "add", "node-3", fourth.part.url.as_str()];
+    let planned = run(&[&add[..], &["--dry-run", "--output", "json"]].concat()).await;
+    let plan = &planned.json()["plan"];
+    assert_eq!((planned.code, plan["copiesMade"].as_u64()), (0, Some(8)), "{planned:?}");
+    assert_eq!(run(&["node", "list", "-o", "json"]).await.json()["nodes"].as_array().unwrap().len(), 3);
+
+    let added = run(&[&add[..], &["--yes", "--wait"]].concat()).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    let layout = run(&["shards", "--output", "json"]).await.json();
+    let held = layout["shards"].as_array().unwrap().iter().flat_map(|shard| shard["copies"].as_array().unwrap());
+    assert_eq!(held.filter(|copy| copy["node"] == "node-3" && copy["usable"] == true).count(), 8);
+    assert_eq!(run(&[&add[..], &["--yes"]].concat()).await.code, 5, "it is a member already");
+
+    assert_eq!(run(&["node", "remove", "node-3", "--yes"]).await.code, 5, "it serves shards");
+    let drained = run(&["node", "drain", "node-3", "--yes", "--wait"]).await;
+    assert_eq!(drained.code, 0, "{drained:?}");
+    let removed = until("the last copies to be deleted", Duration::from_secs(60), || async {
+        let ran = cluster.tool(&["node", "remove", "node-3", "--yes"]).await.ok()?;
+        (ran.code == 0).then_some(ran)
+    });
+    removed.await.unwrap();
+    let text = status(&cluster, 0).await;
+    assert!(!text.contains("node-3"), "{text}");
+    assert_eq!(run(&["verify"]).await.code, 0);
+    assert_eq!(scene::count(&client).await.unwrap(), 200);
+    assert_eq!(run(&["rebalance", "cancel", "1"]).await.code, 5, "the job is over");
+    assert_eq!(run(&["rebalance", "throttle", "--moves", "1"]).await.code, 0);
 }
 
 #[tokio::test]

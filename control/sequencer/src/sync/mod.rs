@@ -76,11 +76,11 @@ pub(crate) struct SeenVm {
 pub(crate) struct Retire {
     pub(crate) row: RetireRow,
     /// Indexes whose documents are gone from the node, verified.
-    pub(crate) done: BTreeSet<String>,
+    pub(crate) done: BTreeSet<(String, u64)>,
     /// The deletion that is under way.
     pub(crate) ticket: Option<u32>,
     /// The count that is being read.
-    pub(crate) counting: Option<(OpId, String)>,
+    pub(crate) counting: Option<(OpId, (String, u64))>,
     pub(crate) retry: u64,
     /// When it is looked at again.
     pub(crate) look: u64,

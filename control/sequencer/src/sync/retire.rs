@@ -13,6 +13,11 @@ const VM_STORED: u64 = 600_000;
 /// How often it is looked whether a retiring copy can go, in milliseconds.
 const LOOK: u64 = 500;
 
+/// An index in one of its lives: a name that is swapped or created again means other documents.
+fn life(index: &IndexRow) -> (String, u64) {
+    (index.uid.clone(), index.incarnation)
+}
+
 impl Sequencer {
     /// Takes a copy out of the map; it is deleted when nobody can read it any more. The caller sees to it that enough
     /// others are in sync.
@@ -124,7 +129,7 @@ impl Sequencer {
             return self.at(at, Timer::Retire(place));
         }
         let mut left =
-            self.indexes.values().filter(|row| row.placement == placement && !retire.done.contains(&row.uid));
+            self.indexes.values().filter(|row| row.placement == placement && !retire.done.contains(&life(row)));
         let Some(index) = left.next() else { return self.retired(place) };
         let work = PageWork {
             placement,
@@ -216,10 +221,12 @@ impl Sequencer {
             return self.retire_later(place, 1_000);
         }
         let node = retire.row.node.clone();
+        // What the name means now: when it means another index by the time of the answer, nothing has been shown of it.
+        let Some(counted) = self.indexes.get(index).map(life) else { return self.retire_later(place, 0) };
         let op = self.op(Op::Count(place));
         if let Some(retire) = self.syncs.retires.get_mut(&place) {
             retire.ticket = None;
-            retire.counting = Some((op, index.to_owned()));
+            retire.counting = Some((op, counted));
         }
         let action = NodeAction::CountShard { index: index.to_owned(), shard: place.1 };
         self.emit(Effect::Node { op, node, action, timeout_ms: self.config.timing.mutate });
@@ -227,11 +234,11 @@ impl Sequencer {
 
     pub(crate) fn counted_shard(&mut self, place: Place, op: OpId, result: &Result<NodeAnswer, NodeFault>) {
         let Some(retire) = self.syncs.retires.get_mut(&place) else { return };
-        let Some((_, index)) = retire.counting.take_if(|(asked, _)| *asked == op) else { return };
+        let Some((_, counted)) = retire.counting.take_if(|(asked, _)| *asked == op) else { return };
         match result {
-            Ok(NodeAnswer::Count(0)) => drop(retire.done.insert(index)),
+            Ok(NodeAnswer::Count(0)) => drop(retire.done.insert(counted)),
             // Without the index there are no documents.
-            Ok(NodeAnswer::Refused { status: 404, .. }) => drop(retire.done.insert(index)),
+            Ok(NodeAnswer::Refused { status: 404, .. }) => drop(retire.done.insert(counted)),
             _ => return self.retire_later(place, 1_000),
         }
         self.todo.insert(Todo::Retire(place));
