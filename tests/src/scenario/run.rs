@@ -48,7 +48,7 @@ impl Against {
 /// When a request gets no answer, or the file cannot be written.
 pub async fn record(scenario: &mut Scenario, client: &Client) -> anyhow::Result<()> {
     for step in &mut scenario.steps {
-        step.expect = Some(ask(step, client).await?);
+        step.expect = Some(ask(step, client, true).await?);
     }
     clean(client).await?;
     scenario.save()
@@ -72,8 +72,9 @@ async fn compare_all(
     for (at, step) in scenario.steps.iter().enumerate() {
         let named = || format!("{} step {}: {} {}", scenario.name, at + 1, step.method, step.path);
         let mut expected = step.expect.clone().with_context(|| format!("{}: nothing recorded", named()))?;
-        let mut found = ask(step, client).await.with_context(named)?;
-        if against.names().iter().any(|name| step.not_for.contains_key(*name)) {
+        let held = !against.names().iter().any(|name| step.not_for.contains_key(*name));
+        let mut found = ask(step, client, held).await.with_context(named)?;
+        if !held {
             continue;
         }
         if step.any_order {
@@ -86,7 +87,8 @@ async fn compare_all(
     clean(client).await
 }
 
-async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
+/// `patient`: heeds `retry-after`, as for an answer that counts.
+async fn ask(step: &Step, client: &Client, patient: bool) -> anyhow::Result<Expected> {
     let unauthorised = step.headers.get("authorization").is_some_and(Value::is_null);
     let own = step.headers.get("authorization").and_then(Value::as_str).and_then(|value| value.strip_prefix("Bearer "));
     let client = match (unauthorised, own) {
@@ -113,7 +115,7 @@ async fn ask(step: &Step, client: &Client) -> anyhow::Result<Expected> {
         let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
         request = request.header("content-type", mime).body(bytes);
     }
-    let answer = send(&client, request).await?;
+    let answer = if patient { send(&client, request).await? } else { client.send(request).await? };
     let mut body = Value::Null;
     if !answer.text.is_empty() {
         body = serde_json::from_str(&answer.text).with_context(|| format!("not JSON: {}", answer.text))?;
