@@ -126,18 +126,6 @@ pub enum Event {
     },
     /// Asks for something of the copies themselves. No answer: [`crate::Sequencer::syncs`] shows what came of it.
     Sync(SyncCommand),
-    /// An operator accepts the loss of what the in-sync copy of these shards has and this node's copy has not: the
-    /// node's copy counts as in sync from now on (F8). Answered by [`Effect::LossAccepted`].
-    AcceptLoss {
-        /// Who waits.
-        request: RequestId,
-        /// The node whose copies are promoted.
-        node: NodeId,
-        /// Placement.
-        placement: u16,
-        /// The shards.
-        shards: Vec<u32>,
-    },
     /// A command of an operator, authorised. Answered by [`Effect::Admin`].
     Admin {
         /// Who waits.
@@ -259,13 +247,6 @@ pub enum Effect {
         request: RequestId,
         /// The task.
         task: Box<TaskRow>,
-    },
-    /// Answer to [`Event::AcceptLoss`]: the shards that were promoted.
-    LossAccepted {
-        /// Who waits.
-        request: RequestId,
-        /// Promoted shards.
-        shards: Vec<u32>,
     },
     /// Answer to [`Event::Admin`].
     Admin {

@@ -116,14 +116,6 @@ impl Sequencer {
         self.todo.insert(Todo::Node(node));
     }
 
-    /// The operator gives up what only other copies have (F8).
-    pub(crate) fn on_accept_loss(&mut self, request: RequestId, node: &str, placement: u16, shards: &[u32]) {
-        // A disk that has not even the indexes cannot be promoted.
-        let n = self.node_at(node).filter(|n| !self.nodes[*n].row.rebuild);
-        let promoted = n.map(|n| self.promote(n, placement, shards)).unwrap_or_default();
-        self.emit(Effect::LossAccepted { request, shards: promoted });
-    }
-
     pub(crate) fn node_at(&self, id: &str) -> Option<N> {
         self.nodes.iter().position(|node| node.row.id == id)
     }

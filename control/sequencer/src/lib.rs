@@ -143,9 +143,6 @@ impl Sequencer {
             Event::Node { op, result } => self.on_node(op, result),
             Event::Reconciled { op, steps } => self.on_reconciled(op, steps),
             Event::Sync(command) => self.on_sync_command(command),
-            Event::AcceptLoss { request, node, placement, shards } => {
-                self.on_accept_loss(request, &node, placement, &shards);
-            }
             Event::Admin { request, command } => self.on_admin(request, command),
             Event::Measured { op, nodes } => self.on_measured(op, &nodes),
         }

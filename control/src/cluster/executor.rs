@@ -100,9 +100,6 @@ impl Executor {
             Effect::Accepted { request, task } => {
                 self.waiters.answer(request, Answer::Accepted(task));
             }
-            Effect::LossAccepted { request, shards } => {
-                self.waiters.answer(request, Answer::LossAccepted(shards));
-            }
             Effect::Admin { request, answer } => {
                 self.waiters.answer(request, Answer::Admin(answer));
             }

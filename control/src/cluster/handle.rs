@@ -149,17 +149,6 @@ impl Cluster {
         }
     }
 
-    /// Promotes a node's copies of shards, accepting that what only the in-sync copy had is lost.
-    ///
-    /// # Errors
-    /// Shutdown.
-    pub async fn accept_loss(&self, node: String, placement: u16, shards: Vec<u32>) -> Result<Vec<u32>, ErrorBody> {
-        match self.ask(|request| Event::AcceptLoss { request, node, placement, shards }).await {
-            Some(Answer::LossAccepted(shards)) => Ok(shards),
-            _ => Err(closing()),
-        }
-    }
-
     /// How things are, from the sequencer itself.
     pub(crate) async fn look(&self) -> Option<Look> {
         let (who, answer) = oneshot::channel();

@@ -15,7 +15,6 @@ pub(crate) enum Answer {
     Committed(CommitAnswer),
     Renewed(RenewAnswer),
     Accepted(Box<TaskRow>),
-    LossAccepted(Vec<u32>),
     Admin(Box<AdminAnswer>),
 }
 

@@ -168,7 +168,7 @@ impl World {
                 self.net.after(delay, Event::LookAt { instance, op, node, indexes });
             }
             Effect::DropPage(page) => drop(self.control.pages.remove(&page)),
-            Effect::Accepted { .. } | Effect::LossAccepted { .. } | Effect::TaskChanged { .. } => {}
+            Effect::Accepted { .. } | Effect::TaskChanged { .. } => {}
             Effect::Plan { op, operation, current } => {
                 let event = miroir_sequencer::Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) };
                 let delay = self.net.random.between(1, 30);

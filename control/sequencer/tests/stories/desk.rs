@@ -153,7 +153,7 @@ impl Desk {
                 }
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
-                Effect::TaskChanged { .. } | Effect::MapChanged { .. } | Effect::LossAccepted { .. } => {}
+                Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { .. } if !self.repairs => {}
                 Effect::Reconcile { op, .. } => {
                     self.answers.push_back(Event::Reconciled { op, steps: Ok(Vec::new()) });

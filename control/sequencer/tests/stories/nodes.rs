@@ -1,7 +1,7 @@
 //! Nodes that fall silent, come back, and come back as somebody else; control's own restart.
 
 use miroir_core::wire::*;
-use miroir_sequencer::{CopyState, Event, IndexOperation, NodeFault, RequestId, TaskStatus};
+use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NodeFault, TaskStatus};
 
 use crate::desk::{Desk, config, write};
 
@@ -66,7 +66,7 @@ fn the_last_copy_is_never_stale_its_shard_is_down() {
     let state =
         |desk: &Desk, node: &str| desk.sequencer.copies().into_iter().find(|copy| copy.shard == 0 && copy.node == node);
     assert_eq!(state(&desk, "n0").unwrap().state, CopyState::InSync);
-    desk.send(Event::AcceptLoss { request: RequestId(9_999), node: "n1".into(), placement: 0, shards: vec![0] });
+    desk.command(AdminCommand::AcceptLoss { node: "n1".into(), placement: 0, shards: vec![0] });
     assert_eq!(state(&desk, "n0").unwrap().state, CopyState::Stale);
     assert_eq!(desk.granted(write("t3", &[0])).parts[0].node, "n1");
 }
