@@ -3,14 +3,26 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use miroir_e2e::harness::client::Client;
 use miroir_e2e::harness::cluster::{Cluster, Options};
 use miroir_e2e::harness::{load, scene};
 use miroir_e2e::{turn, until};
 use serde_json::json;
 
-async fn two_controls() -> Cluster {
+/// A cluster with two controls and an index with 40 documents.
+async fn two_controls() -> (Cluster, Client) {
     let control_settings = scene::QUICK.to_owned();
-    Cluster::start(Options { controls: 2, control_settings, ..Options::default() }).await.unwrap()
+    let cluster = Cluster::start(Options { controls: 2, control_settings, ..Options::default() }).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 40).await.unwrap();
+    (cluster, client)
+}
+
+/// Waits until the writer has written `more` times since it had `so_far`.
+async fn goes_on(writer: &load::Load<load::Written>, so_far: usize, more: usize) {
+    until("writes", Duration::from_secs(30), || async { (writer.turns() > so_far + more).then_some(()) })
+        .await
+        .unwrap();
 }
 
 /// Tasks of all acknowledged writes end well, and all in-sync copies are equal and hold every document.
@@ -35,12 +47,10 @@ async fn nothing_is_lost(cluster: &mut Cluster, written: &load::Written) {
 #[tokio::test]
 async fn another_one_leads_and_nothing_is_lost() {
     let _turn = turn().await;
-    let mut cluster = two_controls().await;
-    let client = cluster.client(0);
-    scene::fill(&client, 40).await.unwrap();
+    let (mut cluster, client) = two_controls().await;
     let reader = load::reader(client.clone(), "docs", 40);
     let writer = load::writer(client.clone(), "docs", 1_000);
-    until("writes", Duration::from_secs(30), || async { (writer.turns() > 20).then_some(()) }).await.unwrap();
+    goes_on(&writer, 0, 20).await;
 
     let leader = cluster.leader().await.unwrap();
     cluster.controls().nth(leader).unwrap().kill();
@@ -59,10 +69,7 @@ async fn another_one_leads_and_nothing_is_lost() {
     })
     .await
     .unwrap();
-    let so_far = writer.turns();
-    until("further writes", Duration::from_secs(30), || async { (writer.turns() > so_far + 20).then_some(()) })
-        .await
-        .unwrap();
+    goes_on(&writer, writer.turns(), 20).await;
     let written = writer.finish().await.unwrap();
     assert!(reader.finish().await.unwrap() > 0);
     nothing_is_lost(&mut cluster, &written).await;
@@ -71,11 +78,9 @@ async fn another_one_leads_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_leader_that_was_stopped_does_nothing_when_it_goes_on() {
     let _turn = turn().await;
-    let mut cluster = two_controls().await;
-    let client = cluster.client(0);
-    scene::fill(&client, 40).await.unwrap();
+    let (mut cluster, client) = two_controls().await;
     let writer = load::writer(client.clone(), "docs", 1_000);
-    until("writes", Duration::from_secs(30), || async { (writer.turns() > 20).then_some(()) }).await.unwrap();
+    goes_on(&writer, 0, 20).await;
     let leader = cluster.leader().await.unwrap();
     cluster.controls().nth(leader).unwrap().stop().unwrap();
     let other = cluster.controls().nth(1 - leader).unwrap().part.url.clone();
@@ -94,10 +99,7 @@ async fn a_leader_that_was_stopped_does_nothing_when_it_goes_on() {
     })
     .await
     .unwrap();
-    let so_far = writer.turns();
-    until("further writes", Duration::from_secs(30), || async { (writer.turns() > so_far + 20).then_some(()) })
-        .await
-        .unwrap();
+    goes_on(&writer, writer.turns(), 20).await;
     let written = writer.finish().await.unwrap();
     nothing_is_lost(&mut cluster, &written).await;
 }
