@@ -26,7 +26,7 @@ pub trait Host {
     fn random_id(&self) -> String;
     /// The filter's configuration; only within the callback that brings it.
     fn configuration(&self) -> Option<Vec<u8>>;
-    /// Sets how often the timer callback comes.
+    /// Sets how often the timer callback of the entered root context comes; 0 for never again.
     fn set_tick_ms(&self, period: u32);
     /// Says whose callback has begun: the proxy takes what follows to be about this context.
     fn begin(&self, context: u32);

@@ -181,11 +181,20 @@ impl<H: Host> Vm<H> {
     /// Envoy would cut them off with it, and the newest one until the worker's requests have.
     pub fn on_done(&mut self, root: u32) -> bool {
         self.called(Caller::Root(root));
-        if self.is_idle(root) {
-            return true;
+        let idle = self.is_idle(root);
+        if idle || root != self.root {
+            self.stop_ticks();
         }
-        self.draining.push(root);
-        false
+        if !idle {
+            self.draining.push(root);
+        }
+        idle
+    }
+
+    /// Ends the timer of the entered root context, which would outlive it: Envoy 1.40 sets a root's timer anew whether
+    /// the context is still there or not, so that each configuration would leave one more running.
+    fn stop_ticks(&self) {
+        self.host.set_tick_ms(0);
     }
 
     /// True when nothing in progress needs a root context.
@@ -201,6 +210,7 @@ impl<H: Host> Vm<H> {
         let Some(at) = self.draining.iter().position(|root| self.is_idle(*root)) else { return };
         let root = self.draining.remove(at);
         if self.host.enter(root) {
+            self.stop_ticks();
             self.host.root_done();
         }
     }

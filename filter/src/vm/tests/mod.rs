@@ -46,6 +46,8 @@ struct World {
     gone: HashSet<u32>,
     ended: (Headers, Vec<u8>),
     done_roots: Vec<u32>,
+    /// Period of each root's timer.
+    ticks: HashMap<u32, u32>,
     counted: HashMap<String, i64>,
     names: Vec<String>,
 }
@@ -65,7 +67,11 @@ impl Host for Mock {
     fn configuration(&self) -> Option<Vec<u8>> {
         Some(self.0.borrow().configuration.clone())
     }
-    fn set_tick_ms(&self, _period: u32) {}
+    fn set_tick_ms(&self, period: u32) {
+        let mut world = self.0.borrow_mut();
+        let root = world.entered;
+        world.ticks.insert(root, period);
+    }
     fn begin(&self, context: u32) {
         self.0.borrow_mut().entered = context;
     }

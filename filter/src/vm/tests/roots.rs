@@ -110,6 +110,28 @@ fn ticks_of_a_replaced_root_do_not_count() {
 }
 
 #[test]
+fn no_timer_outlives_its_root() {
+    let mut bench = Bench::new();
+    let ticks = |bench: &Bench, root| bench.world.borrow().ticks[&root];
+    bench.configure(2, &shard_map(8));
+    assert!(bench.vm.on_done(ROOT));
+    assert_eq!((ticks(&bench, ROOT), ticks(&bench, 2)), (0, TICK_MS));
+    bench.post(10, "/indexes/m/documents", DOCUMENTS);
+    bench.configure(3, &shard_map(9));
+    assert!(!bench.vm.on_done(2));
+    assert_eq!((ticks(&bench, 2), ticks(&bench, 3)), (0, TICK_MS), "its calls need no timer of its own");
+    assert!(!bench.vm.on_done(3));
+    assert_eq!(ticks(&bench, 3), TICK_MS, "the last one wakes the writes that are open");
+    bench.leave(10);
+    bench.grant();
+    bench.answer("n0-w", 202, ACCEPTED);
+    bench.answer("n1-w", 202, ACCEPTED);
+    bench.commit();
+    bench.sleep(10);
+    assert_eq!((bench.world.borrow().done_roots.clone(), ticks(&bench, 3)), (vec![2, 3], 0));
+}
+
+#[test]
 fn a_worker_that_ends_finishes_its_writes_first() {
     let mut bench = Bench::new();
     bench.post(10, "/indexes/m/documents", DOCUMENTS);
