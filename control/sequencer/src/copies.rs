@@ -111,6 +111,11 @@ impl Sequencer {
         let id = self.nodes[node].row.id.clone();
         self.alert("index_differs", Some(node), format!("index {uid} on {id}: {why}"));
         self.mark_all_stale(node, &format!("index {uid} {why}"));
+        self.mend_indexes(node);
+    }
+
+    /// Has a node looked at, and told what its indexes lack or have too much. Its documents are as they must be.
+    pub(crate) fn mend_indexes(&mut self, node: N) {
         self.nodes[node].row.drifted = true;
         self.out.nodes.insert(node);
         self.todo.insert(Todo::Node(node));

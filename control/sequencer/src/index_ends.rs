@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use miroir_core::error::ErrorBody;
+use miroir_core::error::{ErrorBody, ErrorType};
 
 use crate::Sequencer;
 use crate::api::*;
@@ -85,6 +85,11 @@ impl Sequencer {
             let status = if canceled { TaskStatus::Canceled } else { TaskStatus::Failed };
             return self.conclude_index(uid, status, error);
         }
+        if let Some(error) = self.documents_object(uid, &operation, &ends) {
+            self.revert(uid);
+            good.iter().for_each(|n| self.mend_indexes(*n));
+            return self.conclude_index(uid, TaskStatus::Failed, Some(error));
+        }
         for (n, _) in ends.iter().filter(|(_, good)| !**good) {
             for index in uids_of(&operation) {
                 self.exclude(&index, *n, &format!("did not do what another node did of task {uid}"));
@@ -108,6 +113,26 @@ impl Sequencer {
         }
     }
 
+    /// Settings can be at odds with documents (an embedder with a document without vectors). One engine refuses them for
+    /// all; here the nodes that hold none of those documents do not, and have to give the settings back.
+    fn documents_object(&self, uid: u32, operation: &IndexOperation, ends: &BTreeMap<N, bool>) -> Option<ErrorBody> {
+        let ticket = self.tickets.get(&uid).filter(|_| matches!(operation, IndexOperation::Settings { .. }))?;
+        let objects =
+            |error: &&ErrorBody| error.error_type == ErrorType::InvalidRequest && error.code != "index_not_found";
+        let refused = ticket
+            .row
+            .parts
+            .iter()
+            .filter(|part| self.node_at(&part.node).is_some_and(|n| ends.get(&n) == Some(&false)));
+        let mut errors = refused.filter_map(|part| match &part.end {
+            Some(PartEnd::Failed { error }) => error.as_ref().filter(objects),
+            _ => None,
+        });
+        let mut error = errors.next()?.clone();
+        error.message = miroir_core::search::scrub_message(&error.message);
+        Some(error)
+    }
+
     /// A node that was away when the operation ended has taken it now: it must have done the same.
     fn judge_returned(&mut self, uid: u32) {
         let Some(ends) = self.ends(uid) else { return };
@@ -115,7 +140,12 @@ impl Sequencer {
         let TicketWork::Index(work) = &ticket.row.work else { return };
         let succeeded = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
         let uids = uids_of(&work.operation);
-        for (n, _) in ends.iter().filter(|(_, good)| **good != succeeded) {
+        let settings = matches!(work.operation, IndexOperation::Settings { .. });
+        for (n, good) in ends.iter().filter(|(_, good)| **good != succeeded) {
+            if *good && settings {
+                self.mend_indexes(*n);
+                continue;
+            }
             for index in &uids {
                 if self.indexes.contains_key(index) {
                     self.exclude(index, *n, &format!("did not do what other nodes did of task {uid}"));

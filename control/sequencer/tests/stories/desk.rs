@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::*;
 
@@ -16,6 +17,8 @@ pub struct FakeNode {
     pub documents: BTreeMap<String, u128>,
     /// What it was asked for copying, in order.
     pub copying: Vec<NodeAction>,
+    /// Its documents are at odds with every new settings: how their tasks fail.
+    pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
 }
@@ -35,6 +38,8 @@ pub struct Desk {
     /// Copies can be made and repaired: nodes answer what syncs ask. Otherwise whatever is stale stays so.
     pub repairs: bool,
     pub alerts: Vec<&'static str>,
+    /// Nodes whose indexes were to be compared with what they must be.
+    pub looked_at: Vec<String>,
     /// Answers on their way back.
     answers: VecDeque<Event>,
     wake: Option<u64>,
@@ -87,6 +92,7 @@ impl Desk {
             admin: BTreeMap::new(),
             repairs: false,
             alerts: Vec::new(),
+            looked_at: Vec::new(),
             answers: VecDeque::new(),
             wake: None,
             next: 0,
@@ -154,7 +160,7 @@ impl Desk {
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
-                Effect::Reconcile { .. } if !self.repairs => {}
+                Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
                 Effect::Reconcile { op, .. } => {
                     self.answers.push_back(Event::Reconciled { op, steps: Ok(Vec::new()) });
                 }
@@ -192,8 +198,10 @@ impl Desk {
                 NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
             }
             NodeAction::Request { step, .. } => {
-                let uid =
-                    self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
+                let objection = node.objection.clone().filter(|_| step.task_type == "settingsUpdate");
+                let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
+                let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
+                self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
                 NodeAnswer::Enqueued { uid }
             }
             NodeAction::ListKeys { .. }
