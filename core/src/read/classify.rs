@@ -2,6 +2,7 @@
 
 use crate::call::{CallResult, Unknown, header};
 use crate::error::ErrorBody;
+use crate::tag::TAG_FIELD;
 
 /// Meaning of a call's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Trouble {
     NoIndex(Refusal),
     /// The node sheds load.
     Overloaded(Refusal),
+    /// The index is there, but its settings are not yet: the node cannot tell shards apart.
+    Unprepared,
     /// Nothing was sent.
     NotSent,
     /// No answer in time.
@@ -63,10 +66,16 @@ pub(super) fn classify(result: CallResult) -> Verdict {
         (401 | 403, _) => Verdict::Trouble(Trouble::Forbidden(refusal)),
         (404, "index_not_found") => Verdict::Trouble(Trouble::NoIndex(refusal)),
         (503, "too_many_search_requests") => Verdict::Trouble(Trouble::Overloaded(refusal)),
+        (400, _) if lacks_tag_rule(&refusal.error.message) => Verdict::Trouble(Trouble::Unprepared),
         (408 | 429, _) => Verdict::Trouble(Trouble::Status(status)),
         (400..=499, _) => Verdict::Refused(refusal),
         _ => Verdict::Trouble(Trouble::Status(status)),
     }
+}
+
+/// Whether a node refuses the shard clause itself. A client's own mention of the field never gets there under its name.
+fn lacks_tag_rule(message: &str) -> bool {
+    message.contains(&format!("Attribute `{TAG_FIELD}` is not filterable"))
 }
 
 impl Trouble {
@@ -76,6 +85,7 @@ impl Trouble {
             Self::Forbidden(refusal) | Self::NoIndex(refusal) | Self::Overloaded(refusal) => {
                 format!("answered {} ({})", refusal.status, refusal.error.code)
             }
+            Self::Unprepared => "has not taken the settings of the index yet".to_owned(),
             Self::NotSent => "cannot be reached".to_owned(),
             Self::Timeout => "did not answer in time".to_owned(),
             Self::Broken => "broke the connection off".to_owned(),
@@ -133,6 +143,17 @@ mod tests {
         assert_eq!(answer(503, "no"), Verdict::Trouble(Trouble::Status(503)));
         let Verdict::Trouble(Trouble::Overloaded(refusal)) = error(503, "too_many_search_requests") else { panic!() };
         assert_eq!(refusal.retry_after.as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn an_index_without_the_rule_for_shards_is_the_nodes_trouble() {
+        let with = |message: &str| {
+            answer(400, &serde_json::to_string(&ErrorBody::new("invalid_document_filter", message)).unwrap())
+        };
+        let message = "Attribute `_miroir_shard` is not filterable. This index does not have configured filterable attributes.\n1:14 _miroir_shard IN [\"x\"]";
+        assert_eq!(with(message), Verdict::Trouble(Trouble::Unprepared));
+        let message = "Attribute `a` is not filterable. Available filterable attribute patterns are: `_miroir_shard`.";
+        assert!(matches!(with(message), Verdict::Refused(_)));
     }
 
     #[test]

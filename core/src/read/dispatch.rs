@@ -147,13 +147,14 @@ impl Dispatch<'_> {
         }
     }
 
-    /// Tells health of a trouble. A refused key is no sign of ill health by itself, nor is shed load.
+    /// Tells health of a trouble. A refused key is no sign of ill health by itself, nor is shed load, nor are settings
+    /// that are still in the node's queue.
     pub(super) fn learn_trouble(&self, node: NodeIndex, trouble: &Trouble) {
         let Ok(mut health) = self.health.try_borrow_mut() else { return };
         let failure = match trouble {
             Trouble::NotSent | Trouble::Timeout => Failure::Dead,
             Trouble::Broken | Trouble::Garbage | Trouble::Status(_) | Trouble::NoIndex(_) => Failure::Faulty,
-            Trouble::Forbidden(_) | Trouble::Overloaded(_) => {
+            Trouble::Forbidden(_) | Trouble::Overloaded(_) | Trouble::Unprepared => {
                 health.undecided(self.node_id(node));
                 return;
             }

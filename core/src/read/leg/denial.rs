@@ -8,7 +8,8 @@ use crate::shardmap::NodeIndex;
 impl Leg {
     /// A node has looked at the client's key, whatever came of it.
     pub(in crate::read) fn was_heard(&self) -> bool {
-        self.any_good || self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Overloaded(_)))
+        let heard = |trouble: &Trouble| matches!(trouble, Trouble::Overloaded(_) | Trouble::Unprepared);
+        self.any_good || self.troubles.iter().any(|(_, trouble)| heard(trouble))
     }
 
     /// Nodes that have not failed and could look at the client's key, the fittest first.

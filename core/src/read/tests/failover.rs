@@ -39,6 +39,30 @@ fn exactly_the_failed_shards_are_asked_elsewhere() {
     }
 }
 
+/// What a node says whose queue still holds the first settings of the index.
+fn unprepared(_: &Call) -> CallResult {
+    let message = "Attribute `_miroir_shard` is not filterable. This index does not have configured filterable attributes.\n1:14 _miroir_shard IN [\"x\"]";
+    answer(400, &serde_json::to_string(&ErrorBody::new("invalid_document_filter", message)).unwrap())
+}
+
+#[test]
+fn a_node_without_the_settings_of_a_new_index_is_passed_over() {
+    let health = healthy();
+    let mut drive = Drive::search(shard_map(3, 2, 16), &health, &[], "");
+    drive.end("n1", unprepared);
+    drive.end_all(ok);
+    drive.assert_whole(16);
+    // It is no sign of ill health: the next request asks the node as usual.
+    assert_eq!(Drive::search(shard_map(3, 2, 16), &health, &[], "").asking(), ["n0", "n1", "n2"]);
+
+    let mut drive = Drive::search(shard_map(3, 2, 16), &healthy(), &[], "");
+    drive.end_all(unprepared);
+    let [reply] = drive.replies.as_slice() else { panic!("{:?}", drive.calls) };
+    assert_eq!((reply.status, header(&reply.headers, "retry-after")), (503, Some("1")));
+    let body = String::from_utf8(reply.body.clone()).unwrap();
+    assert!(body.contains("has not taken the settings of the index yet") && !body.contains("_miroir"), "{body}");
+}
+
 #[test]
 fn an_answer_that_is_none_is_a_failure() {
     for body in ["", "[0,", "{}", "null", "[\"x\"]", "<html>"] {
