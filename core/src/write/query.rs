@@ -113,8 +113,8 @@ fn delimiter(value: &str) -> Result<u8, ErrorBody> {
 
 fn boolean(value: &str) -> Result<bool, ErrorBody> {
     match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
+        _ if value.eq_ignore_ascii_case("true") => Ok(true),
+        _ if value.eq_ignore_ascii_case("false") => Ok(false),
         _ => Err(ErrorBody::new(
             "invalid_skip_creation",
             format!("skipCreation must be either `true` or `false`. Found: `{value}`"),
@@ -174,6 +174,7 @@ mod tests {
             fault("csvDelimiter=%C3%A9", ADDITION).message,
             "csv delimiter must be an ascii character. Found: `é`"
         );
+        assert!(read(Some("skipCreation=True"), ADDITION).unwrap().skip_creation);
         assert_eq!(fault("skipCreation", ADDITION).message, "skipCreation must be either `true` or `false`. Found: ``");
     }
 }
