@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use miroir_core::route::Serve;
 use miroir_core::wire::{
     BEGIN_PATH, Begin, BeginAnswer, HEARTBEAT_PATH, Heartbeat, KeySource, WIRE_VERSION, WriteKind,
 };
@@ -103,6 +104,21 @@ async fn routes_are_the_engines() {
     assert_eq!(get(&all.public, "//tasks/").await.0, 200);
     let (status, error) = ask(&all.public, "GET", "/tasks", None, Value::Null).await;
     assert_eq!((status, &error["code"]), (401, &json!("missing_authorization_header")));
+}
+
+#[tokio::test]
+async fn every_route_that_control_serves_is_there() {
+    let all = listeners().await;
+    for rule in miroir_core::route::PATHS {
+        let path: String = rule.pattern.replace("{index_uid}", "films").replace(['{', '}'], "");
+        for method in rule.methods.iter().filter(|method| method.serve == Serve::Control) {
+            let answer = ask(&all.public, method.method, &path, Some(KEY), Value::Null).await;
+            assert_ne!(answer, (404, json!("")), "{} {path}", method.method);
+            assert_ne!(answer.0, 405, "{} {path}", method.method);
+        }
+    }
+    let running = json!({ "status": "Meilisearch is running" });
+    assert_eq!(ask(&all.public, "GET", "/", None, Value::Null).await, (200, running));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/stats`, `/indexes/{uid}/stats`, `/health`, `/version`, `/experimental-features`.
+//! `/`, `/stats`, `/indexes/{uid}/stats`, `/health`, `/version`, `/experimental-features`.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +22,18 @@ use crate::settings::not_found;
 /// The routes about the cluster as a whole.
 pub fn router(handle: Handle) -> Router {
     Router::new()
+        .route("/", routing::get(status_line))
         .route("/stats", routing::get(stats))
         .route("/indexes/{uid}/stats", routing::get(index_stats))
         .route("/health", routing::get(health))
         .route("/version", routing::get(version))
         .route("/experimental-features", routing::get(show_features).patch(change_features))
         .with_state(handle)
+}
+
+/// What clients that look whether a server is there get to see.
+async fn status_line() -> Response {
+    answer(StatusCode::OK, &json!({ "status": "Meilisearch is running" }))
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: Option<&str>) -> Result<Caller, ErrorBody> {
