@@ -17,10 +17,18 @@ impl FromRequest<Handle> for Payload {
     type Rejection = Response;
 
     async fn from_request(request: Request<Body>, handle: &Handle) -> Result<Self, Response> {
-        let limit = handle.map().limits.max_body_bytes;
-        let read = to_bytes(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
-        read.map(Self).map_err(|_| refusal(&ErrorBody::payload_too_large(limit)))
+        whole(handle, request.into_body()).await.map(Self).map_err(|error| refusal(&error))
     }
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// 413 for one that is larger than allowed.
+pub(crate) async fn whole(handle: &Handle, body: Body) -> Result<Bytes, ErrorBody> {
+    let limit = handle.map().limits.max_body_bytes;
+    let read = to_bytes(body, usize::try_from(limit).unwrap_or(usize::MAX)).await;
+    read.map_err(|_| ErrorBody::payload_too_large(limit))
 }
 
 /// Reads a JSON body.
