@@ -42,8 +42,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "starting {} nodes, control and Envoy (replication factor {}, {} shards)",
         arguments.nodes, arguments.replication_factor, arguments.shards
     ));
-    std::net::TcpListener::bind(&arguments.listen)
-        .with_context(|| format!("{} is taken: choose another address with --listen", arguments.listen))?;
+    let address: std::net::SocketAddr =
+        arguments.listen.parse().context("--listen takes an IP address and a port, such as 127.0.0.1:7700")?;
+    std::net::TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}: choose another address with --listen"))?;
     let cluster = Cluster::start(options).await?;
     let served = tokio::select! {
         served = serve(&cluster, &arguments) => served,
