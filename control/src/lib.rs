@@ -6,6 +6,7 @@ pub mod auth;
 pub mod bulk;
 pub mod cluster;
 pub mod config;
+mod encoding;
 pub mod indexes;
 pub mod keys;
 pub mod node;

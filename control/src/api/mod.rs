@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{Uri, header};
 use axum::response::Response;
 use axum::{Router, middleware};
+use miroir_core::error::ErrorBody;
 use miroir_core::route::{self, Route};
 
 pub use heartbeats::Heartbeats;
@@ -22,6 +23,8 @@ use crate::admin::{self, AdminKey, Verifications};
 use crate::auth::authorise;
 use crate::cluster::{Cluster, Handle};
 use crate::config::Config;
+use crate::encoding::Encoding;
+use crate::settings::body::whole;
 use crate::telemetry::Metrics;
 use crate::xds::Tracker;
 use crate::{indexes, keys, settings, stats, tasks};
@@ -90,6 +93,7 @@ pub fn public(service: Arc<Service>) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(middleware::map_request(tidy))
+        .layer(middleware::map_request_with_state(authority.clone(), decoded))
         .layer(middleware::map_request_with_state(authority, known))
 }
 
@@ -116,6 +120,23 @@ async fn known(State(handle): State<Handle>, request: Request) -> Result<Request
         Some(refusal) => Err(reply::core(refusal)),
         None => Ok(request),
     }
+}
+
+/// Undoes the encoding of a request's body. Bodies here are small; payloads of documents are decoded on disk.
+async fn decoded(State(handle): State<Handle>, request: Request) -> Result<Request, Response> {
+    let Some(encoding) = Encoding::of(request.headers()) else { return Ok(request) };
+    let (mut parts, body) = request.into_parts();
+    let limit = handle.map().limits.max_body_bytes;
+    let plain = async {
+        let body = whole(&handle, body).await?;
+        let mut plain = Vec::new();
+        encoding.decode(body.as_ref(), &mut plain, limit).map_err(|fault| fault.error(limit))?;
+        Ok::<_, ErrorBody>(plain)
+    };
+    let plain = plain.await.map_err(|error| reply::error(&error))?;
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.insert(header::CONTENT_LENGTH, plain.len().into());
+    Ok(Request::from_parts(parts, plain.into()))
 }
 
 /// Repeated slashes count as one, a trailing one not at all.

