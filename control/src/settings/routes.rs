@@ -90,17 +90,18 @@ async fn change(
     crate::indexes::valid_uid(&uid)?;
     update.judge()?;
     judge_embedders(&handle, &update).await?;
-    enqueue(handle, uid, update, &caller).await
+    let may_create = caller.may_create(&uid);
+    enqueue(handle, uid, update, may_create).await
 }
 
 async fn reset(handle: Handle, uid: String, headers: &HeaderMap, update: Update) -> Result<Response, ErrorBody> {
-    let caller = permit(&handle, headers, "settings.update", &uid)?;
+    permit(&handle, headers, "settings.update", &uid)?;
     crate::indexes::valid_uid(&uid)?;
-    enqueue(handle, uid, update, &caller).await
+    // What is not there has nothing to be reset.
+    enqueue(handle, uid, update, false).await
 }
 
-async fn enqueue(handle: Handle, uid: String, update: Update, caller: &Caller) -> Result<Response, ErrorBody> {
-    let may_create = caller.may_create(&uid);
+async fn enqueue(handle: Handle, uid: String, update: Update, may_create: bool) -> Result<Response, ErrorBody> {
     let (change, details) = (update.to_change(), update.details());
     let task = handle.submit(IndexOperation::Settings { uid, change, details, may_create }).await?;
     Ok(answer(StatusCode::ACCEPTED, &task))
