@@ -3,6 +3,7 @@
 
 use super::BadAnswer;
 use super::distinct::values_at;
+use super::members::{Named, Purpose};
 use super::rank::{DetailsReader, Key, read_sort_values};
 use super::scan::{Scanner, Span, bad};
 use crate::tag::TAG_FIELD;
@@ -63,20 +64,6 @@ impl HitRules {
     }
 }
 
-/// True for a member that the client gets.
-#[inline]
-fn keeps(name: &[u8], rules: &HitRules) -> bool {
-    let reserved = match name {
-        // Nearly all names end here.
-        [first, ..] if *first != b'_' => false,
-        b"_rankingScore" => rules.ranked == Ranked::Details && !rules.keep_score,
-        b"_rankingScoreDetails" => rules.ranked == Ranked::Details && !rules.keep_details,
-        b"_federation" => rules.ranked == Ranked::SortValues,
-        _ => name == TAG_FIELD.as_bytes(),
-    };
-    !reserved && !rules.hidden.iter().any(|hidden| hidden.as_bytes() == name)
-}
-
 /// Follows the members of one object and cuts out those that are dropped, each with one of its commas.
 struct Trim {
     open: usize,
@@ -113,79 +100,6 @@ impl Trim {
             let span = Span { start: self.kept_end.unwrap_or(self.open), end: end.saturating_sub(1) };
             cuts.push(Cut { span, text: None });
         }
-    }
-}
-
-/// What a member is read for.
-#[derive(Clone, Copy, Debug)]
-enum Purpose {
-    /// Nothing but its end, and the distinct attribute.
-    Page,
-    Details,
-    Score,
-    Federation,
-    Formatted,
-    Positions,
-}
-
-impl Purpose {
-    #[inline]
-    fn of(name: &[u8], rules: &HitRules) -> Self {
-        match name {
-            // Nearly all names end here.
-            [first, ..] if *first != b'_' => Self::Page,
-            b"_rankingScoreDetails" if rules.ranked == Ranked::Details => Self::Details,
-            b"_rankingScore" if rules.ranked == Ranked::Details => Self::Score,
-            b"_federation" if rules.ranked == Ranked::SortValues => Self::Federation,
-            b"_formatted" if rules.ranked == Ranked::Details => Self::Formatted,
-            b"_matchesPosition" if rules.displayed.is_some() => Self::Positions,
-            _ => Self::Page,
-        }
-    }
-}
-
-/// What the name of a member means. Hits of one answer mostly have the same members in the same order, so that a name
-/// is known by its bytes once it has been read.
-#[derive(Clone, Copy, Debug)]
-struct Named {
-    /// The name with its quotes and its colon, in the hit that it was read in.
-    text: Span,
-    name: Span,
-    keep: bool,
-    purpose: Purpose,
-}
-
-impl Named {
-    /// Reads the name of a hit's member at this position, and its colon.
-    #[inline]
-    fn next(
-        known: &mut Vec<Self>,
-        position: usize,
-        scanner: &mut Scanner<'_>,
-        rules: &HitRules,
-    ) -> Result<Self, BadAnswer> {
-        match known.get_mut(position) {
-            Some(known) => {
-                if !scanner.skip_repeated(known.text) {
-                    *known = Self::read(scanner, rules)?;
-                }
-                Ok(*known)
-            }
-            None => {
-                let named = Self::read(scanner, rules)?;
-                known.push(named);
-                Ok(named)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn read(scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<Self, BadAnswer> {
-        let start = scanner.at();
-        let span = scanner.name()?;
-        let name = scanner.slice(span);
-        let text = Span { start, end: scanner.at() };
-        Ok(Self { text, name: span, keep: keeps(name, rules), purpose: Purpose::of(name, rules) })
     }
 }
 

@@ -11,6 +11,7 @@ mod federated;
 mod fields;
 mod find;
 mod hits;
+mod members;
 mod merge;
 mod multi;
 mod normalise;
