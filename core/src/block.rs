@@ -97,6 +97,8 @@ pub(crate) fn repeats(bytes: &[u8], at: usize, start: usize, end: usize) -> bool
         if !same(known, here) {
             return false;
         }
+    } else if let (Some(last), Some(here_last)) = (known.last_chunk::<4>(), here.last_chunk::<4>()) {
+        return last == here_last && known.first_chunk::<4>() == here.first_chunk::<4>();
     } else {
         return known.iter().zip(here).all(|(left, right)| left == right);
     }

@@ -53,6 +53,12 @@ pub fn filter_clause(shards: &[u32], shard_count: u32) -> String {
     clause
 }
 
+/// The clause of [`filter_clause`] as a JSON string, as requests to nodes hold it.
+#[must_use]
+pub fn quoted_clause(shards: &[u32], shard_count: u32) -> String {
+    serde_json::Value::from(filter_clause(shards, shard_count)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,7 +84,7 @@ impl Wanted<'_> {
     /// What is wanted of a part.
     fn narrowed(&self, part: &CoverPart, shard_count: u32) -> CoverPart {
         let shards: Vec<u32> = part.shards.iter().copied().filter(|shard| self.wants(*shard)).collect();
-        let clause = tag::filter_clause(&shards, shard_count);
+        let clause = tag::quoted_clause(&shards, shard_count);
         CoverPart { node: part.node, shards, clause }
     }
 
@@ -114,7 +114,7 @@ fn join(left: Cover, right: Cover, shard_count: u32) -> Cover {
                 let there = Arc::make_mut(there);
                 there.shards.extend_from_slice(&part.shards);
                 there.shards.sort_unstable();
-                there.clause = tag::filter_clause(&there.shards, shard_count);
+                there.clause = tag::quoted_clause(&there.shards, shard_count);
             }
             None => {
                 parts.insert(part.node, part);

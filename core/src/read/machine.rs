@@ -19,6 +19,9 @@ use crate::shardmap::{CompiledMap, NodeIndex};
 /// Header by which a request asks for what there is (`allow`) or for all or nothing (`refuse`).
 const PARTIAL_HEADER: &str = "x-miroir-partial";
 
+/// The clause of no shard.
+const NOBODY: &str = r#""""#;
+
 /// Makes the legs of a read. Deterministic, since a query may have to be asked anew.
 pub(super) type Planner = fn(&CompiledMap, &Matched, &ReadRequest) -> Option<Planned>;
 
@@ -155,7 +158,7 @@ impl ReadMachine {
             Some(Conclusion::Failed(reply)) => self.end(reply),
             Some(Conclusion::Unheard(position, nodes, fallback)) => {
                 // A request for nobody's shards is the client's own where it is for one node.
-                let asked = |leg: &Leg| leg.gather.request("", 0);
+                let asked = |leg: &Leg| leg.gather.request(NOBODY, 0);
                 let request = own(self, position).or_else(|| self.legs.get(position).map(asked));
                 self.ask_for_refusal(now_ms, &nodes, request, fallback, true)
             }

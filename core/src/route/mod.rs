@@ -20,6 +20,8 @@ pub use table::PATHS;
 pub struct PathRule {
     /// Segments; `{name}` stands for any one segment.
     pub pattern: &'static str,
+    /// How many segments those are.
+    pub depth: usize,
     /// Methods, in the order of the engine's `Allow` header.
     pub methods: &'static [MethodRule],
 }
@@ -164,7 +166,7 @@ impl Route {
 pub fn route(method: &str, path: &str) -> Route {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let segments: Vec<Cow<'_, str>> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
-    let Some((rule, values)) = PATHS.iter().find_map(|rule| Some((rule, capture(rule.pattern, &segments)?))) else {
+    let Some((rule, values)) = PATHS.iter().find_map(|rule| Some((rule, capture(rule, &segments)?))) else {
         return Route::NotFound;
     };
     match rule.methods.iter().find(|candidate| candidate.method == method) {
@@ -177,18 +179,14 @@ pub fn route(method: &str, path: &str) -> Route {
 }
 
 /// The values of a pattern's variables, where the segments match it.
-fn capture(pattern: &str, segments: &[Cow<'_, str>]) -> Option<Vec<String>> {
-    let mut values = Vec::new();
-    let mut rest = segments.iter();
-    for expected in pattern.split('/').filter(|segment| !segment.is_empty()) {
-        let segment = rest.next()?;
-        if expected.starts_with('{') {
-            values.push(segment.clone().into_owned());
-        } else if expected != segment {
-            return None;
-        }
+fn capture(rule: &PathRule, segments: &[Cow<'_, str>]) -> Option<Vec<String>> {
+    if rule.depth != segments.len() {
+        return None;
     }
-    rest.next().is_none().then_some(values)
+    let pairs = || rule.pattern.split('/').skip(1).zip(segments);
+    let matches = pairs().all(|(expected, segment)| expected.starts_with('{') || expected == segment);
+    let variables = || pairs().filter(|(expected, _)| expected.starts_with('{'));
+    matches.then(|| variables().map(|(_, segment)| segment.clone().into_owned()).collect())
 }
 
 /// Decodes `%XX`; anything else stays. Bytes that are not UTF-8 become U+FFFD, as in the engine.

@@ -16,7 +16,19 @@ const fn rule(method: &'static str, action: &'static str, serve: Serve, note: &'
 }
 
 const fn path(pattern: &'static str, methods: &'static [MethodRule]) -> PathRule {
-    PathRule { pattern, methods }
+    PathRule { pattern, depth: depth(pattern.as_bytes()), methods }
+}
+
+/// Segments of a pattern.
+const fn depth(mut pattern: &[u8]) -> usize {
+    let mut depth = 0usize;
+    while let [first, rest @ ..] = pattern {
+        if *first == b'/' && !rest.is_empty() {
+            depth = depth.wrapping_add(1);
+        }
+        pattern = rest;
+    }
+    depth
 }
 
 /// A sub-route of the settings, with the method that changes it.

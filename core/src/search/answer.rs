@@ -62,7 +62,7 @@ impl Hits {
             let Some(rest) = &mut self.rest else { return Ok(false) };
             let mut scanner = Scanner::resumed(body, rest.at);
             if scanner.element(&mut rest.first)? {
-                self.list.read_next(&mut scanner, &self.rules)?;
+                self.list.read_next(&mut scanner, &self.rules, 0)?;
                 rest.at = scanner.at();
             } else if scanner.at() == rest.end.saturating_add(1) {
                 self.rest = None;
@@ -131,7 +131,7 @@ impl Answer {
                         None => {
                             let mut first = true;
                             while scanner.element(&mut first)? {
-                                found.list.read_next(&mut scanner, rules)?;
+                                found.list.read_next(&mut scanner, rules, 0)?;
                             }
                         }
                     }

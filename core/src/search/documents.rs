@@ -238,7 +238,7 @@ mod tests {
         while !asked.is_empty() {
             for part in asked {
                 let request: serde_json::Value =
-                    serde_json::from_slice(&documents.request("clause", part).body.unwrap()).unwrap();
+                    serde_json::from_slice(&documents.request(r#""clause""#, part).body.unwrap()).unwrap();
                 let (offset, limit) =
                     (request["offset"].as_u64().unwrap() as usize, request["limit"].as_u64().unwrap() as usize);
                 let results: Vec<_> = (0..SIZES[part])
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn sorted_lists_are_merged_by_the_raw_values_which_are_removed() {
         let mut documents = planned(r#"{"sort":["year:desc"],"limit":3}"#);
-        assert_eq!(documents.request("clause", 0).headers, [("meili-proxy-search", "true")]);
+        assert_eq!(documents.request(r#""clause""#, 0).headers, [("meili-proxy-search", "true")]);
         let row = |id: u32, year: &str| {
             format!(
                 r#"{{"id":{id},"_federation":{{"weightedScoreValues":[{{"sort":{{"asc":false,"value":{year}}}}}]}}}}"#

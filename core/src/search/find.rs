@@ -150,9 +150,8 @@ impl Gather for Search {
     }
 
     fn request(&self, clause: &str, _part: usize) -> NodeRequest {
-        // A quote of each shard's tag is escaped, which makes a quarter more.
-        let room = self.body.len().saturating_add(clause.len()).saturating_add(clause.len() / 2);
-        let mut body = Vec::with_capacity(room.saturating_add(64));
+        let room = self.body.len().saturating_add(clause.len()).saturating_add(self.filter.len());
+        let mut body = Vec::with_capacity(room.saturating_add(32));
         body.extend_from_slice(&self.body);
         body.extend_from_slice(b",\"filter\":");
         self.filter.write(clause, &mut body);

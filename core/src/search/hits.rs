@@ -3,8 +3,9 @@
 
 use super::BadAnswer;
 use super::distinct::values_at;
+use super::members::{Named, Purpose};
 use super::rank::{DetailsReader, Key, read_sort_values};
-use super::scan::{Member, Scanner, Span, bad};
+use super::scan::{Scanner, Span, bad};
 use crate::tag::TAG_FIELD;
 
 /// Bytes that the client does not get, and what stands in their place.
@@ -63,20 +64,6 @@ impl HitRules {
     }
 }
 
-/// True for a member that the client gets.
-#[inline]
-fn keeps(name: &[u8], rules: &HitRules) -> bool {
-    let reserved = match name {
-        // Nearly all names end here.
-        [first, ..] if *first != b'_' => false,
-        b"_rankingScore" => rules.ranked == Ranked::Details && !rules.keep_score,
-        b"_rankingScoreDetails" => rules.ranked == Ranked::Details && !rules.keep_details,
-        b"_federation" => rules.ranked == Ranked::SortValues,
-        _ => name == TAG_FIELD.as_bytes(),
-    };
-    !reserved && !rules.hidden.iter().any(|hidden| hidden.as_bytes() == name)
-}
-
 /// Follows the members of one object and cuts out those that are dropped, each with one of its commas.
 struct Trim {
     open: usize,
@@ -93,11 +80,12 @@ impl Trim {
         self.dropped = true;
     }
 
-    fn keep(&mut self, member: &Member, cuts: &mut Vec<Cut>) {
+    /// A member that starts at `start`, with the comma before it, is kept.
+    fn keep(&mut self, comma: usize, start: usize, cuts: &mut Vec<Cut>) {
         if std::mem::take(&mut self.dropped) {
             let span = match self.kept_end {
-                Some(start) => Span { start, end: member.comma },
-                None => Span { start: self.open, end: member.start },
+                Some(kept_end) => Span { start: kept_end, end: comma },
+                None => Span { start: self.open, end: start },
             };
             cuts.push(Cut { span, text: None });
         }
@@ -123,7 +111,12 @@ pub(super) struct HitList {
     cuts: Vec<Cut>,
     distinct: Vec<Box<str>>,
     details: DetailsReader,
+    /// Members of the hits that were read, by number of the rules and by position.
+    members: Vec<Vec<Named>>,
 }
+
+/// Hits that there is room for at once: as many as one node usually has on a page.
+const ROOM: usize = 8;
 
 impl HitList {
     /// A hit by its rank within the answer.
@@ -155,64 +148,69 @@ impl HitList {
         scanner.open_array()?;
         let mut first = true;
         while scanner.element(&mut first)? {
-            list.read_next(scanner, rules)?;
+            list.read_next(scanner, rules, 0)?;
         }
         Ok(list)
     }
 
-    /// Reads one hit, which stands behind those that have been read of the same bytes.
+    /// Reads one hit, which stands behind those that have been read of the same bytes. Other rules than those of an
+    /// earlier hit have another `number`; numbers are small.
     ///
     /// # Errors
     /// Where it is malformed, or lacks its ranking.
-    pub fn read_next(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<(), BadAnswer> {
-        let hit = self.read_hit(scanner, rules)?;
+    pub fn read_next(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules, number: usize) -> Result<(), BadAnswer> {
+        let hit = self.read_hit(scanner, rules, number)?;
+        if self.hits.is_empty() {
+            self.hits.reserve(ROOM);
+            self.keys.reserve(self.keys.len().saturating_mul(ROOM));
+            self.cuts.reserve(self.cuts.len().saturating_mul(ROOM));
+        }
         self.hits.push(hit);
         Ok(())
     }
 
     /// Reads one hit, without adding it to the list.
-    pub fn read_hit(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules) -> Result<Hit, BadAnswer> {
+    pub fn read_hit(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules, number: usize) -> Result<Hit, BadAnswer> {
+        let mut members = self.take_members(number);
         let (keys, cuts, distinct) = (self.keys.len(), self.cuts.len(), self.distinct.len());
         let (mut score, mut ranked) = (None, rules.ranked == Ranked::Unranked);
         scanner.open_object()?;
         let start = scanner.at().saturating_sub(1);
         let mut trim = Trim::new(scanner.at());
         let mut first = true;
-        while let Some(member) = scanner.member(&mut first)? {
-            let name = scanner.slice(member.name);
-            let keep = keeps(name, rules);
+        let mut position = 0usize;
+        while let Some(comma) = scanner.another_member(&mut first)? {
+            let start = scanner.at();
+            let Named { keep, purpose, name, .. } = Named::next(&mut members, position, scanner, rules)?;
+            position = position.wrapping_add(1);
             if keep {
-                trim.keep(&member, &mut self.cuts);
+                trim.keep(comma, start, &mut self.cuts);
             } else {
                 trim.drop();
             }
-            match name {
-                // Nearly all names end here; none that is special begins with another character.
-                [first, ..] if *first != b'_' && rules.distinct.is_none() => {
-                    scanner.value()?;
+            match purpose {
+                Purpose::Page => {
+                    let span = scanner.value()?;
+                    if let Some(attribute) = &rules.distinct {
+                        values_at(attribute, scanner.slice(name), scanner.slice(span), &mut self.distinct);
+                    }
                 }
-                b"_rankingScoreDetails" if rules.ranked == Ranked::Details => {
+                Purpose::Details => {
                     self.read_details(scanner, rules)?;
                     ranked = true;
                 }
-                b"_rankingScore" if rules.ranked == Ranked::Details => {
+                Purpose::Score => {
                     scanner.peek();
                     let start = scanner.at();
                     let value = scanner.number()?;
                     score = Some((Span { start, end: scanner.at() }, value));
                 }
-                b"_federation" if rules.ranked == Ranked::SortValues => {
+                Purpose::Federation => {
                     self.read_federation(scanner)?;
                     ranked = true;
                 }
-                b"_formatted" if rules.ranked == Ranked::Details => self.read_formatted(scanner, rules)?,
-                b"_matchesPosition" if rules.displayed.is_some() => self.read_positions(scanner, rules)?,
-                _ => {
-                    let span = scanner.value()?;
-                    if let Some(attribute) = &rules.distinct {
-                        values_at(attribute, name, scanner.slice(span), &mut self.distinct);
-                    }
-                }
+                Purpose::Formatted => self.read_formatted(scanner, rules)?,
+                Purpose::Positions => self.read_positions(scanner, rules)?,
             }
             if keep {
                 trim.kept(scanner.at());
@@ -220,6 +218,9 @@ impl HitList {
         }
         let end = scanner.at();
         trim.close(end, &mut self.cuts);
+        if let Some(known) = self.members.get_mut(number) {
+            *known = members;
+        }
         if !ranked {
             return Err(bad("hit without its ranking", start));
         }
@@ -230,6 +231,14 @@ impl HitList {
             distinct: Span { start: distinct, end: self.distinct.len() },
             score,
         })
+    }
+
+    /// Takes the members that are known of hits read by rules of this number.
+    fn take_members(&mut self, number: usize) -> Vec<Named> {
+        if number >= self.members.len() {
+            self.members.resize_with(number.saturating_add(1), || Vec::with_capacity(ROOM));
+        }
+        self.members.get_mut(number).map(std::mem::take).unwrap_or_default()
     }
 
     /// Reads the ranking keys. Sort rules on attributes that are not displayed are redacted as the engine does it.
@@ -290,7 +299,7 @@ impl HitList {
         while let Some(member) = scanner.member(&mut first)? {
             let keep = keep(scanner.slice(member.name));
             if keep {
-                trim.keep(&member, &mut self.cuts);
+                trim.keep(member.comma, member.start, &mut self.cuts);
             } else {
                 trim.drop();
             }

@@ -11,6 +11,7 @@ mod federated;
 mod fields;
 mod find;
 mod hits;
+mod members;
 mod merge;
 mod multi;
 mod normalise;
@@ -65,8 +66,8 @@ pub trait Gather {
     /// the same replicas.
     fn query_hash(&self) -> u64;
 
-    /// The request for a node that is asked for the shards of `clause` (a filter made by
-    /// [`crate::tag::filter_clause`]). `part` is the number under which its answer will be given to
+    /// The request for a node that is asked for the shards of `clause` (made by
+    /// [`crate::tag::quoted_clause`]). `part` is the number under which its answer will be given to
     /// [`Gather::accept`].
     fn request(&self, clause: &str, part: usize) -> NodeRequest;
 

@@ -25,10 +25,10 @@ pub fn plan_search(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
 /// The client's own request, asking for no hits, and with the reserved name hidden there and in `query`.
 fn replay(call: &ReadCall<'_>, query: &mut Query) -> NodeRequest {
     let hidden = reserved::hide(query);
-    let (sent, _) = as_sent(call);
     if call.method != "GET" {
-        return NodeRequest { body: Some(without_hits(query)), ..sent };
+        return NodeRequest { method: "POST", path: sent_path(call), headers: &[], body: Some(without_hits(query)) };
     }
+    let (sent, _) = as_sent(call);
     if !hidden {
         return sent;
     }
@@ -100,7 +100,7 @@ pub fn join_multi_search(answers: Vec<(String, Vec<u8>)>) -> Vec<u8> {
 pub fn strip_document(raw: &[u8]) -> Result<Vec<u8>, BadAnswer> {
     let mut scanner = Scanner::new(raw);
     let mut list = HitList::default();
-    let document = list.read_hit(&mut scanner, &HitRules::plain(Ranked::Unranked))?;
+    let document = list.read_hit(&mut scanner, &HitRules::plain(Ranked::Unranked), 0)?;
     scanner.end()?;
     let mut out = Vec::with_capacity(raw.len());
     list.write(&document, raw, None, &mut out);
@@ -112,8 +112,12 @@ fn relay(call: &ReadCall<'_>) -> Plan {
     Plan::Relay { request, otherwise }
 }
 
+fn sent_path(call: &ReadCall<'_>) -> String {
+    call.query.map_or_else(|| call.path.to_owned(), |query| format!("{}?{query}", call.path))
+}
+
 fn as_sent(call: &ReadCall<'_>) -> (NodeRequest, ErrorBody) {
-    let path = call.query.map_or_else(|| call.path.to_owned(), |query| format!("{}?{query}", call.path));
+    let path = sent_path(call);
     let body = (!call.body.is_empty()).then(|| call.body.to_vec());
     let method = if call.method == "GET" { "GET" } else { "POST" };
     let otherwise =

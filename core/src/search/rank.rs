@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::BadAnswer;
 use super::scan::{Scanner, Span, bad};
-use super::token::{short_number, text_of};
+use super::token::{number_length, short_number, text_of};
 
 /// Value of a sort rule. The engine has lower-cased texts already.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,21 +208,26 @@ pub(super) struct Rule {
     pub order: u64,
 }
 
-/// What was read of one rule of the last hit: hits that are ranked alike say the same of most rules, byte for byte.
+/// What was read of one rule of the last hit: hits that are ranked alike say the same of most rules, byte for byte, or
+/// all the same but for the score.
 #[derive(Clone, Debug)]
 struct Known {
     rule: Rule,
     key: Option<Key>,
     /// Second key of `attribute`, which holds two rules in one.
     distance: Option<f64>,
+    /// The rule's score, where nothing stands behind it.
+    score: Option<Span>,
+    /// The key is the score.
+    by_score: bool,
 }
 
 /// Reads the details of one hit after another.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DetailsReader {
     known: Vec<Known>,
-    /// Room to sort keys in: twice the order of their rule, since one rule may have two.
-    ordered: Vec<(u64, Key)>,
+    /// Where the keys of a hit belong: twice the order of their rule, since one rule may have two.
+    places: Vec<u64>,
 }
 
 impl DetailsReader {
@@ -237,18 +242,17 @@ impl DetailsReader {
         keys: &mut Vec<Key>,
         mut seen: impl FnMut(Rule),
     ) -> Result<(), BadAnswer> {
-        self.ordered.clear();
+        self.places.clear();
+        let begin = keys.len();
         scanner.open_object()?;
         let (mut first, mut position) = (true, 0usize);
-        while scanner.another_member(&mut first)? {
+        while scanner.another_member(&mut first)?.is_some() {
             let start = scanner.at();
             let known = match self.known.get_mut(position) {
-                Some(known) if scanner.skip_repeated(known.rule.span) => {
-                    known.rule = known.rule.moved_to(start);
-                    known
-                }
                 Some(known) => {
-                    *known = Known::read(scanner, start)?;
+                    if !known.repeats(scanner, start) {
+                        *known = Known::read(scanner, start)?;
+                    }
                     known
                 }
                 None => {
@@ -257,19 +261,22 @@ impl DetailsReader {
                     known
                 }
             };
-            position = position.saturating_add(1);
+            position = position.wrapping_add(1);
             let Some(key) = &known.key else { continue };
             let place = known.rule.order.saturating_mul(2);
-            self.ordered.push((place, key.clone()));
+            self.places.push(place);
+            keys.push(key.clone());
             if let Some(distance) = known.distance {
-                self.ordered.push((place.saturating_add(1), Key::Ratio(distance)));
+                self.places.push(place.saturating_add(1));
+                keys.push(Key::Ratio(distance));
             }
             seen(known.rule);
         }
-        if !self.ordered.is_sorted_by_key(|(place, _)| *place) {
-            self.ordered.sort_by_key(|(place, _)| *place);
+        if !self.places.is_sorted() {
+            let mut placed: Vec<(u64, Key)> = self.places.drain(..).zip(keys.drain(begin..)).collect();
+            placed.sort_by_key(|(place, _)| *place);
+            keys.extend(placed.into_iter().map(|(_, key)| key));
         }
-        keys.extend(self.ordered.drain(..).map(|(_, key)| key));
         Ok(())
     }
 }
@@ -277,7 +284,7 @@ impl DetailsReader {
 impl Rule {
     /// The same rule in a later hit.
     fn moved_to(self, start: usize) -> Self {
-        let moved = |at: usize| at.saturating_sub(self.span.start).saturating_add(start);
+        let moved = |at: usize| at.wrapping_sub(self.span.start).wrapping_add(start);
         let shift = |span: Span| Span { start: moved(span.start), end: moved(span.end) };
         Self { span: shift(self.span), name: shift(self.name), order: self.order }
     }
@@ -291,12 +298,46 @@ impl Known {
         let span = Span { start, end: scanner.at() };
         let text = scanner.slice(name);
         if text == b"pin" {
-            return Ok(Self { rule: Rule { span, name, order: 0 }, key: None, distance: None });
+            let rule = Rule { span, name, order: 0 };
+            return Ok(Self { rule, key: None, distance: None, score: None, by_score: false });
         }
         let unknown = || bad("unknown ranking rule", start);
         let order = details.order.ok_or_else(unknown)?;
         let key = details.key(text, scanner).ok_or_else(unknown)?;
-        Ok(Self { rule: Rule { span, name, order }, key: Some(key), distance: details.word_distance })
+        let score = details.score.filter(|score| score.end.wrapping_add(1) == span.end);
+        let by_score = matches!(key, Key::Ratio(_)) && text != b"attribute";
+        let rule = Rule { span, name, order };
+        Ok(Self { rule, key: Some(key), distance: details.word_distance, score, by_score })
+    }
+
+    /// Moves over a rule that is this one again, whatever its score, and takes its place. Otherwise nothing has moved.
+    fn repeats(&mut self, scanner: &mut Scanner<'_>, start: usize) -> bool {
+        let Some(score) = self.score else {
+            let same = scanner.skip_repeated(self.rule.span);
+            if same {
+                self.rule = self.rule.moved_to(start);
+            }
+            return same;
+        };
+        if !scanner.skip_repeated(Span { start: self.rule.span.start, end: score.start }) {
+            return false;
+        }
+        let number = Span { start: scanner.at(), end: scanner.at().wrapping_add(number_length(scanner.rest())) };
+        let raw = scanner.slice(number);
+        let key = if self.by_score { number_of(raw).map(Key::Ratio) } else { None };
+        let whole = Span { start, end: number.end.wrapping_add(1) };
+        let ends = !raw.is_empty() && scanner.slice(whole).last() == Some(&b'}');
+        if !ends || (self.by_score && key.is_none()) {
+            scanner.go_to(start);
+            return false;
+        }
+        if key.is_some() {
+            self.key = key;
+        }
+        scanner.go_to(whole.end);
+        self.rule = Rule { span: whole, ..self.rule.moved_to(start) };
+        self.score = Some(number);
+        true
     }
 }
 

@@ -59,6 +59,16 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Goes on at a position that was found before.
+    pub fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// What has not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     #[cold]
     fn fail<T>(&self, reason: &str) -> Result<T, BadAnswer> {
         Err(bad(reason, self.at))
@@ -68,8 +78,10 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    // A position within the bytes of an answer is far from the end of the numbers: sums here cannot wrap, and tests for
+    // that would cost as much as the rest of a step.
     fn step(&mut self) {
-        self.at = self.at.saturating_add(1);
+        self.at = self.at.wrapping_add(1);
     }
 
     #[inline(always)]
@@ -87,9 +99,11 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn expect(&mut self, wanted: u8, reason: &str) -> Result<(), BadAnswer> {
-        self.space();
         if self.byte() != Some(wanted) {
-            return self.fail(reason);
+            self.space();
+            if self.byte() != Some(wanted) {
+                return self.fail(reason);
+            }
         }
         self.step();
         Ok(())
@@ -108,22 +122,32 @@ impl<'a> Scanner<'a> {
     /// The next member of the object that was entered, or none after its closing brace. `first` starts as true.
     #[inline]
     pub fn member(&mut self, first: &mut bool) -> Result<Option<Member>, BadAnswer> {
-        let comma = self.at;
-        if !self.goes_on(first, b'}')? {
-            return Ok(None);
-        }
-        self.space();
+        let Some(comma) = self.another_member(first)? else { return Ok(None) };
         let start = self.at;
-        let comma = if comma == start { comma } else { self.comma_before(comma, start) };
         let name = self.name()?;
         Ok(Some(Member { comma, start, name }))
     }
 
-    /// As [`Self::member`], stopping before the name: true where there is another member.
-    pub fn another_member(&mut self, first: &mut bool) -> Result<bool, BadAnswer> {
-        let more = self.goes_on(first, b'}')?;
+    /// As [`Self::member`], stopping before the name: returns [`Member::comma`].
+    #[inline(always)]
+    pub fn another_member(&mut self, first: &mut bool) -> Result<Option<usize>, BadAnswer> {
+        // As nearly all come.
+        if !*first && matches!(self.rest(), [b',', b'"', ..]) {
+            let comma = self.at;
+            self.step();
+            return Ok(Some(comma));
+        }
+        self.any_member(first)
+    }
+
+    fn any_member(&mut self, first: &mut bool) -> Result<Option<usize>, BadAnswer> {
+        let end = self.at;
+        if !self.goes_on(first, b'}')? {
+            return Ok(None);
+        }
         self.space();
-        Ok(more)
+        let comma = if self.bytes.get(end) == Some(&b',') { end } else { self.comma_before(end, self.at) };
+        Ok(Some(comma))
     }
 
     /// A member's name and its colon.
@@ -137,7 +161,7 @@ impl<'a> Scanner<'a> {
     pub fn skip_repeated(&mut self, known: Span) -> bool {
         let same = block::repeats(self.bytes, self.at, known.start, known.end);
         if same {
-            self.at = self.at.saturating_add(known.end.saturating_sub(known.start));
+            self.at = self.at.wrapping_add(known.end.wrapping_sub(known.start));
         }
         same
     }
@@ -155,7 +179,9 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn goes_on(&mut self, first: &mut bool, close: u8) -> Result<bool, BadAnswer> {
-        self.space();
+        if !matches!(self.byte(), Some(b',' | b'}' | b']' | b'"')) {
+            self.space();
+        }
         match self.byte() {
             Some(byte) if byte == close => {
                 self.step();
@@ -179,6 +205,12 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub fn string(&mut self) -> Result<Span, BadAnswer> {
         self.expect(b'"', "expected a string")?;
+        self.string_opened()
+    }
+
+    /// Skips what is left of a string behind its opening quote.
+    #[inline(always)]
+    fn string_opened(&mut self) -> Result<Span, BadAnswer> {
         let start = self.at;
         loop {
             (self.at, _) = block::stop(self.bytes, self.at);
@@ -200,8 +232,8 @@ impl<'a> Scanner<'a> {
         match self.byte() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
             Some(b'u') => {
-                let end = self.at.saturating_add(5);
-                let digits = self.bytes.get(self.at.saturating_add(1)..end);
+                let end = self.at.wrapping_add(5);
+                let digits = self.bytes.get(self.at.wrapping_add(1)..end);
                 if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
                     return self.fail("bad escape");
                 }
@@ -214,7 +246,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a number, `true`, `false` or `null`.
     fn scalar(&mut self) -> Result<(), BadAnswer> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = self.rest();
         let length = match rest.first() {
             Some(b't') if rest.starts_with(b"true") => 4,
             Some(b'f') if rest.starts_with(b"false") => 5,
@@ -225,7 +257,7 @@ impl<'a> Scanner<'a> {
         if length == 0 {
             return self.fail("expected a value");
         }
-        self.at = self.at.saturating_add(length);
+        self.at = self.at.wrapping_add(length);
         Ok(())
     }
 
@@ -250,11 +282,14 @@ impl<'a> Scanner<'a> {
     /// Skips a value and returns where it lies.
     #[inline]
     pub fn value(&mut self) -> Result<Span, BadAnswer> {
-        self.space();
+        if !matches!(self.byte(), Some(b'"')) {
+            self.space();
+        }
         let start = self.at;
         match self.byte() {
             Some(b'"') => {
-                self.string()?;
+                self.step();
+                self.string_opened()?;
             }
             Some(b'{' | b'[') => self.container()?,
             _ => self.scalar()?,
@@ -317,89 +352,4 @@ impl<'a> Scanner<'a> {
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn accepts(bytes: &[u8]) -> bool {
-        let mut scanner = Scanner::new(bytes);
-        scanner.value().is_ok() && scanner.end().is_ok()
-    }
-
-    #[test]
-    fn what_is_no_json_is_refused() {
-        for text in [
-            "",
-            "{",
-            "}",
-            "[1,]",
-            "[,1]",
-            "{\"a\":1,}",
-            "{\"a\"}",
-            "{a:1}",
-            "[1 2]",
-            "01",
-            "-",
-            "1.",
-            "1e",
-            "tru",
-            "nul",
-            "\"a",
-            "\"\\x\"",
-            "\"\\u12g4\"",
-            "\"\n\"",
-            "[1]]",
-            "{\"a\":}",
-            "+1",
-            "[}",
-            "{]",
-        ] {
-            assert!(!accepts(text.as_bytes()), "{text}");
-        }
-        for text in ["{}", "[]", " [ ] ", "-0.5e+3", "[[],{}]", "{\"a\":[1,{\"b\":null}],\"c\":\"\\\"\"}", "\"\u{e9}\""]
-        {
-            assert!(accepts(text.as_bytes()), "{text}");
-        }
-    }
-
-    #[test]
-    fn nesting_has_an_end() {
-        assert!(accepts(format!("{}{}", "[".repeat(128), "]".repeat(128)).as_bytes()));
-        assert!(!accepts(format!("{}{}", "[".repeat(129), "]".repeat(129)).as_bytes()));
-    }
-
-    fn json() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![
-            Just(serde_json::Value::Null),
-            any::<bool>().prop_map(serde_json::Value::from),
-            any::<i64>().prop_map(serde_json::Value::from),
-            any::<f64>().prop_map(serde_json::Value::from),
-            ".{0,20}".prop_map(serde_json::Value::from),
-        ];
-        leaf.prop_recursive(4, 32, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
-                prop::collection::vec((".{0,9}", inner), 0..6)
-                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn every_json_is_walked(value in json(), pretty in any::<bool>()) {
-            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-            prop_assert!(accepts(text.unwrap().as_bytes()));
-        }
-
-        #[test]
-        fn it_agrees_with_serde_json(bytes in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\u0019.eE+-tfnalsr \x01"[..]), 0..24)) {
-            prop_assert_eq!(accepts(&bytes), serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok());
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = accepts(&bytes);
-        }
-    }
-}
+mod tests;

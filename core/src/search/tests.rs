@@ -88,7 +88,7 @@ fn search(docs: &[Doc], body: &Value) -> Value {
     let mut gather = plan(body);
     // Parts come in any order.
     for part in [2, 0, 3, 1] {
-        let answer = node(docs, part, &gather.request("clause", part));
+        let answer = node(docs, part, &gather.request(r#""clause""#, part));
         gather.accept(part, answer).unwrap();
     }
     gather.settle().unwrap();
@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn an_answer_that_was_cut_is_refused(docs in docs(), cut in 0usize..100_000) {
         let mut gather = plan(&json!({}));
-        let answer = node(&docs, 0, &gather.request("clause", 0));
+        let answer = node(&docs, 0, &gather.request(r#""clause""#, 0));
         prop_assert!(gather.accept(0, answer[..cut % answer.len()].to_vec()).is_err());
         prop_assert!(gather.accept(0, answer).is_ok());
     }
@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn a_damaged_answer_never_panics(docs in docs(), at in 0usize..100_000, byte in any::<u8>()) {
         let mut gather = plan(&json!({ "facets": ["a"], "distinct": "group", "showRankingScore": true }));
-        let mut answer = node(&docs, 0, &gather.request("clause", 0));
+        let mut answer = node(&docs, 0, &gather.request(r#""clause""#, 0));
         let at = at % answer.len();
         answer[at] = byte;
         let _ = gather.accept(0, answer);

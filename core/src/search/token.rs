@@ -5,35 +5,34 @@ use super::scan::{Scanner, bad};
 
 /// Length of the number at the start of `rest`, 0 where there is none (grammar of RFC 8259).
 pub(super) fn number_length(rest: &[u8]) -> usize {
-    let digits = |from: usize| {
-        let tail = rest.get(from..).unwrap_or_default();
-        tail.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(tail.len())
+    // Positions within `rest` cannot wrap.
+    let digits = |mut at: usize| {
+        while let Some(b'0'..=b'9') = rest.get(at) {
+            at = at.wrapping_add(1);
+        }
+        at
     };
-    let mut length = usize::from(rest.first() == Some(&b'-'));
-    let whole = digits(length);
-    if whole == 0 || (whole > 1 && rest.get(length) == Some(&b'0')) {
+    let start = usize::from(rest.first() == Some(&b'-'));
+    let mut end = digits(start);
+    if end == start || (rest.get(start) == Some(&b'0') && end != start.wrapping_add(1)) {
         return 0;
     }
-    length = length.saturating_add(whole);
-    if rest.get(length) == Some(&b'.') {
-        let fraction = digits(length.saturating_add(1));
-        if fraction == 0 {
+    if rest.get(end) == Some(&b'.') {
+        let point = end.wrapping_add(1);
+        end = digits(point);
+        if end == point {
             return 0;
         }
-        length = length.saturating_add(fraction).saturating_add(1);
     }
-    if let Some(b'e' | b'E') = rest.get(length) {
-        length = length.saturating_add(1);
-        if let Some(b'+' | b'-') = rest.get(length) {
-            length = length.saturating_add(1);
-        }
-        let exponent = digits(length);
-        if exponent == 0 {
+    if let Some(b'e' | b'E') = rest.get(end) {
+        let sign = end.wrapping_add(1);
+        let exponent = if let Some(b'+' | b'-') = rest.get(sign) { sign.wrapping_add(1) } else { sign };
+        end = digits(exponent);
+        if end == exponent {
             return 0;
         }
-        length = length.saturating_add(exponent);
     }
-    length
+    end
 }
 
 /// Reads a number of few digits without sign and exponent, such as most scores are. Numerator and power of ten are

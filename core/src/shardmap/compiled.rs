@@ -39,7 +39,7 @@ pub struct CoverPart {
     pub node: NodeIndex,
     /// Its shards, ascending.
     pub shards: Vec<u32>,
-    /// The filter clause for exactly these shards.
+    /// The filter clause for exactly these shards, as a JSON string.
     pub clause: String,
 }
 
@@ -152,7 +152,7 @@ fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, shard_count: 
         .filter_map(|chunk| {
             let node = chunk.first()?.0;
             let shards: Vec<u32> = chunk.iter().map(|(_, shard)| *shard).collect();
-            let clause = tag::filter_clause(&shards, shard_count);
+            let clause = tag::quoted_clause(&shards, shard_count);
             Some(Arc::new(CoverPart { node, shards, clause }))
         })
         .collect();

@@ -44,6 +44,8 @@ pub(super) struct Job {
     charge: u64,
     op: &'static str,
     started: u64,
+    /// When it wishes to be woken, as it said last.
+    wake_at: Option<u64>,
 }
 
 /// A call in flight.
@@ -78,7 +80,7 @@ impl<H: Host> Vm<H> {
         self.last_job = self.last_job.wrapping_add(1);
         let id = self.last_job;
         let outlives_stream = matches!(work, Work::Write(_));
-        self.jobs.insert(id, Job { work, stream: Some(stream), map, charge, op, started: now });
+        self.jobs.insert(id, Job { work, stream: Some(stream), map, charge, op, started: now, wake_at: None });
         self.serve(stream, id);
         match self.caller {
             Caller::Stream(_) if outlives_stream => self.hand_over(id),
@@ -119,6 +121,9 @@ impl<H: Host> Vm<H> {
                 Action::Reply(reply) => self.answer_job(id, reply),
                 Action::WakeAt(at) => {
                     self.wakes.insert((at, id));
+                    if let Some(job) = self.jobs.get_mut(&id) {
+                        job.wake_at = Some(at);
+                    }
                 }
                 Action::Done => {
                     self.end_job(id);
@@ -139,6 +144,10 @@ impl<H: Host> Vm<H> {
     fn end_job(&mut self, id: u32) {
         if let Some(job) = self.jobs.remove(&id) {
             self.held = self.held.saturating_sub(job.charge);
+            // Deadlines lie far behind the ends of most requests, and would pile up until then.
+            if let Some(at) = job.wake_at {
+                self.wakes.remove(&(at, id));
+            }
             // A machine that ends without a word has failed; the client must not wait for ever.
             if let Some(stream) = job.stream {
                 self.answer(stream, super::answers::broken(), job.op, job.started);

@@ -278,7 +278,7 @@ pub(super) fn owned(headers: &[(&str, &str)]) -> Headers {
 
 /// The shards that a call asks for, read out of its clause.
 pub(super) fn shards_of(call: &Call) -> Vec<u32> {
-    let clause = String::from_utf8(call.body.clone()).unwrap();
+    let clause: String = serde_json::from_slice(&call.body).unwrap_or_default();
     clause.split('"').skip(1).step_by(2).map(|value| tag::decode(value, 16).unwrap()).collect()
 }
 

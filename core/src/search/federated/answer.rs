@@ -84,7 +84,7 @@ fn read_hits(body: &[u8], scanner: &mut Scanner<'_>, parts: &[Part]) -> Result<(
         // What is to be done with a hit depends on its query, which may stand behind all else.
         let origin = origin(&mut Scanner::resumed(body, scanner.at()))?;
         let part = parts.get(origin.query).ok_or_else(|| bad("hit of no query", scanner.at()))?;
-        list.read_next(scanner, &part.rules)?;
+        list.read_next(scanner, &part.rules, origin.query)?;
         origins.push(origin);
     }
     Ok((list, origins))

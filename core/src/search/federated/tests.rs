@@ -34,7 +34,7 @@ fn answer(hits: &[String], total: u32, facets: &str) -> Vec<u8> {
 #[test]
 fn nodes_are_asked_all_queries_within_their_shards() {
     let gather = planned(BOTH);
-    let body: serde_json::Value = serde_json::from_slice(&gather.request("CLAUSE", 0).body.unwrap()).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&gather.request(r#""CLAUSE""#, 0).body.unwrap()).unwrap();
     assert_eq!(body["federation"]["limit"], 3);
     assert_eq!(body["queries"][0]["filter"], serde_json::json!(["CLAUSE"]));
     assert_eq!(body["queries"][1]["filter"], serde_json::json!(["g = 1", "CLAUSE"]));
