@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use miroir_core::error::ErrorBody;
 use miroir_core::shardmap::CompiledMap;
-use miroir_core::tag::TAG_FIELD;
+use miroir_core::tag::{self, TAG_FIELD};
 use serde_json::{Map, Value, json};
 
 use super::size::shown;
@@ -119,7 +119,7 @@ where
             let request = NodeRequest {
                 method: "POST".to_owned(),
                 path: format!("/indexes/{uid}/documents/fetch"),
-                body: Some(json!({ "filter": part.clause, "limit": 0 })),
+                body: Some(json!({ "filter": tag::filter_clause(&part.shards, map.map.shards), "limit": 0 })),
             };
             let asked = ask(&node.id, request);
             Some(async move { (part, asked.await) })
