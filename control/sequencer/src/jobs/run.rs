@@ -219,6 +219,12 @@ impl Sequencer {
             return false;
         }
         let kind = row.kind.clone();
+        if let JobKind::Remove { node } | JobKind::Replace { node, .. } = &kind
+            && self.node_at(node).is_some_and(|n| self.is_clearing(n, |_| true))
+        {
+            // It is let go without anything of ours.
+            return false;
+        }
         let again = !matches!(kind, JobKind::Join { .. } | JobKind::Rebalance) && row.rounds < ROUNDS;
         let (layout, goal) = self.layout(&kind, None);
         if again && layout.steps(goal).is_ok_and(|mut steps| steps.next().is_some()) {
