@@ -169,6 +169,7 @@ pub struct TimingSection {
     pub reconnect_max_ms: Option<u64>,
     pub vm_silent_ms: Option<u64>,
     pub vm_grace_ms: Option<u64>,
+    pub starved_ms: Option<u64>,
     pub lag_ms: Option<u64>,
     pub idempotency_ms: Option<u64>,
     pub tombstone_ms: Option<u64>,
@@ -309,6 +310,7 @@ fn timing(section: &TimingSection, limits: &Limits) -> Result<Timing, ConfigErro
         // Who is given up has at least ended the request that it was at.
         vm_grace: section.vm_grace_ms.unwrap_or(usual.vm_grace).max(longest_read),
         longest_read,
+        starved: section.starved_ms.unwrap_or(usual.starved),
         lag: section.lag_ms.unwrap_or(usual.lag),
         idempotency: section.idempotency_ms.unwrap_or(usual.idempotency),
         tombstone: section.tombstone_ms.unwrap_or(usual.tombstone),
