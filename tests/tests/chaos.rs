@@ -11,6 +11,7 @@ async fn nothing_is_lost() {
     let tally = chaos::chaos(&arguments, 20_240_229).await.unwrap();
     assert!(tally.faults.is_empty(), "{:?}\n{}", tally.faults, tally.findings.join("\n"));
     assert!(tally.harms.values().sum::<usize>() >= 5, "{:?}", tally.harms);
+    assert!(tally.jobs.values().sum::<usize>() > 0, "no job: {tally:?}");
     assert!(tally.succeeded > 0 && tally.judged > 0 && tally.compared > 0, "{tally:?}");
 }
 

@@ -116,6 +116,9 @@ pub struct Timing {
     pub vm_grace: u64,
     /// Longest time that a read goes on with the map with which it began.
     pub longest_read: u64,
+    /// How long writes whose keys are unknown may keep a copy that is being filled from being compared; then what is
+    /// left is written under the shard's lock.
+    pub starved: u64,
 }
 
 impl Default for Timing {
@@ -139,6 +142,7 @@ impl Default for Timing {
             tombstone: 60_000,
             vm_grace: 24 * 3_600_000,
             longest_read: 35_000,
+            starved: 5_000,
         }
     }
 }

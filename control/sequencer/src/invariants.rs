@@ -15,6 +15,8 @@ pub enum Change {
     Replace(Document),
     /// These fields are set.
     Merge(Document),
+    /// These fields are set, if the document is there.
+    Amend(Document),
     /// The document goes (also by the deletion of all, or of the index).
     Delete,
 }
@@ -54,6 +56,11 @@ fn apply(state: Option<&Document>, change: &Change) -> Option<Document> {
         Change::Replace(document) => Some(document.clone()),
         Change::Merge(fields) => {
             let mut document = state.cloned().unwrap_or_default();
+            document.extend(fields.clone());
+            Some(document)
+        }
+        Change::Amend(fields) => {
+            let mut document = state.cloned()?;
             document.extend(fields.clone());
             Some(document)
         }
@@ -138,6 +145,15 @@ mod tests {
         let states = possible_states(&touches);
         let both: Document = [("u".to_owned(), "2".to_owned()), ("v".to_owned(), "1".to_owned())].into();
         assert_eq!(states, BTreeSet::from([None, Some(document("v", "1")), Some(both)]));
+    }
+
+    #[test]
+    fn an_amendment_makes_no_document() {
+        let amend = |ticket| Touch { ticket, change: Change::Amend(document("u", "2")), must: true };
+        assert_eq!(possible_states(&[amend(1)]), BTreeSet::from([None]));
+        let base = Touch { ticket: 1, change: Change::Replace(document("v", "1")), must: true };
+        let both: Document = [("u".to_owned(), "2".to_owned()), ("v".to_owned(), "1".to_owned())].into();
+        assert_eq!(possible_states(&[amend(2), base]), BTreeSet::from([Some(both)]));
     }
 
     #[test]

@@ -169,6 +169,7 @@ pub struct TimingSection {
     pub reconnect_max_ms: Option<u64>,
     pub vm_silent_ms: Option<u64>,
     pub vm_grace_ms: Option<u64>,
+    pub starved_ms: Option<u64>,
     pub lag_ms: Option<u64>,
     pub idempotency_ms: Option<u64>,
     pub tombstone_ms: Option<u64>,
@@ -281,6 +282,7 @@ const LATE_READ_MS: u64 = 5_000;
 
 fn timing(section: &TimingSection, limits: &Limits) -> Result<Timing, ConfigError> {
     let usual = Timing::default();
+    let longest_read = limits.request_timeout_ms.saturating_add(LATE_READ_MS);
     let range = |key: &str, low: u64, high: u64| {
         if low == 0 || low > high {
             return Err(ConfigError::value(format!("timing.{key}_min_ms"), "must be positive and at most the maximum"));
@@ -305,8 +307,10 @@ fn timing(section: &TimingSection, limits: &Limits) -> Result<Timing, ConfigErro
             section.reconnect_max_ms.unwrap_or(usual.reconnect.1),
         )?,
         vm_silent: section.vm_silent_ms.unwrap_or(usual.vm_silent),
-        vm_grace: section.vm_grace_ms.unwrap_or(usual.vm_grace),
-        longest_read: limits.request_timeout_ms.saturating_add(LATE_READ_MS),
+        // Who is given up has at least ended the request that it was at.
+        vm_grace: section.vm_grace_ms.unwrap_or(usual.vm_grace).max(longest_read),
+        longest_read,
+        starved: section.starved_ms.unwrap_or(usual.starved),
         lag: section.lag_ms.unwrap_or(usual.lag),
         idempotency: section.idempotency_ms.unwrap_or(usual.idempotency),
         tombstone: section.tombstone_ms.unwrap_or(usual.tombstone),

@@ -252,6 +252,8 @@ impl<H: Host> Vm<H> {
         }
         let State::Gathering(gathering) = std::mem::replace(&mut entry.state, State::Answered) else { return };
         let Gathering { head, task, map, body, charge, started, .. } = *gathering;
+        // A body may take its time: what reads now reads by the newest map, which is the one that heartbeats tell of.
+        let map = self.map.clone().unwrap_or(map);
         let name = task.name();
         let work = match task {
             Task::Write(write) => Ok(self.write(head, write, body, &map)),

@@ -2,6 +2,7 @@
 
 mod fanout;
 mod ingest;
+mod moves;
 mod nodes;
 mod payloads;
 mod processes;
@@ -28,6 +29,8 @@ pub enum Measurement {
     Ingest,
     /// One document a write, 32 clients, beside one node.
     SmallWrites,
+    /// A join and a drain, with what writers feel of it; and the repair of one missed write.
+    Moves,
 }
 
 /// Measures Miroir on this machine.
@@ -65,6 +68,9 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Measurement::SmallWrites) {
         small_writes::run(arguments.seconds).await?;
+    }
+    if wanted(Measurement::Moves) {
+        moves::run(arguments.seconds).await?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Chaos on real processes: writers keep a ledger of every write, readers hold what they see against it, and meanwhile
-//! nodes, Envoys and control are killed, stopped and started again. After each round the ledger and all replicas are
-//! compared, document by document.
+//! nodes, Envoys and control are killed, stopped and started again, and nodes join and are drained. After each round the
+//! ledger and all replicas are compared, document by document.
 
 mod compare;
 mod harm;
 pub mod history;
 pub mod ledger;
+mod members;
 pub mod plan;
+pub mod play;
 mod read;
 mod settle;
 mod stage;
@@ -15,21 +17,25 @@ mod write;
 
 pub use history::Fault;
 pub use miroir_sequencer::invariants::Document;
+pub use play::Play;
 pub use tally::Tally;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::ensure;
 use serde_json::json;
-use tokio::task::JoinHandle;
 
 use crate::bench::table;
 use crate::harness::scene::QUICK;
-use crate::{Client, Cluster, Options};
-use stage::{INDEX, Stage};
+use crate::{Cluster, Options};
+use stage::INDEX;
+
+/// An Envoy that was killed keeps no copy from being deleted for longer than it could have been stopped: searches are cut
+/// short accordingly.
+const SILENT: &str =
+    "vm_silent_ms = 4000\nvm_grace_ms = 14000\n\n[limits]\nread_timeout_ms = 2000\nrequest_timeout_ms = 6000\n";
 
 /// Breaks a cluster while it is written and read, and checks that nothing is lost.
 #[derive(Clone, Debug, clap::Parser)]
@@ -41,9 +47,12 @@ pub struct Arguments {
     /// What is broken when, and what is written: a seed repeats it. Drawn where none is given.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Nodes.
+    /// Nodes that hold shards at least.
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
+    /// Nodes beside them, which join and are drained in turn with the others.
+    #[arg(long, default_value_t = 1)]
+    pub spares: usize,
     /// Copies of each shard.
     #[arg(long, default_value_t = 2)]
     pub replication_factor: u8,
@@ -63,9 +72,6 @@ pub struct Arguments {
     #[arg(long)]
     pub tamper: bool,
 }
-
-const WRITERS: u64 = 4;
-const READERS: u64 = 3;
 
 /// Runs, prints, and fails when anything was wrong.
 ///
@@ -93,42 +99,46 @@ pub async fn chaos(arguments: &Arguments, seed: u64) -> anyhow::Result<Tally> {
         replication_factor: arguments.replication_factor,
         shards: arguments.shards,
         envoys: 2,
-        control_settings: QUICK.to_owned(),
+        control_settings: format!("{QUICK}{SILENT}"),
         data_dir: arguments.data_dir.clone(),
         ..Options::default()
     };
     let Options { nodes, replication_factor, .. } = options;
-    let shape = plan::Shape { nodes, envoys: 2, replication_factor, wipes: arguments.wipes };
+    let shape = plan::Shape { nodes: nodes + arguments.spares, envoys: 2, replication_factor, wipes: arguments.wipes };
     let mut cluster = Cluster::start(options).await?;
-    let stage = Arc::new(Stage::new(2));
-    prepare(&cluster.client(0)).await?;
+    for _ in 0..arguments.spares {
+        cluster.another_node().await?;
+    }
+    let desk = members::Desk::new(&cluster, nodes);
+    let mut play = Play::prepare(&cluster, seed).await?;
     let (began, mut broken_for) = (Instant::now(), 0);
     for round in 0.. {
         let length = arguments.round.min(arguments.seconds.saturating_sub(broken_for));
         if length == 0 {
             break;
         }
-        let actors = actors(&stage, &cluster, seed.wrapping_add(round * 1000));
+        play.begin(&cluster);
         let plan = plan::round(seed, round, shape, length * 1000);
-        harm::carry_out(&stage, &mut cluster, &plan).await?;
-        stage.curtain.store(true, Ordering::SeqCst);
-        for actor in actors {
-            actor.await?;
-        }
-        stage.curtain.store(false, Ordering::SeqCst);
+        let turns = if arguments.spares > 0 { plan::turns(seed, round, length * 1000) } else { Vec::new() };
+        let operator = tokio::spawn(members::operator(Arc::clone(&play.stage), desk.clone(), turns));
+        harm::carry_out(&play.stage, &mut cluster, &plan).await?;
+        operator.await?;
         broken_for += length;
-        settle::tasks(&stage, &mut cluster).await?;
-        let copies = settle::healed(&stage, &mut cluster).await?;
+        let mut copies = play.settle(&mut cluster).await?;
+        if arguments.spares > 0 {
+            members::rest(&play.stage, &mut cluster, &desk).await?;
+            copies = play.healed(&mut cluster).await?;
+        }
         if arguments.tamper && broken_for >= arguments.seconds {
             tamper(&cluster).await?;
         }
-        compare::round(&stage, &cluster, &copies).await?;
-        write_ledger(&stage, &cluster)?;
-        let tally = stage.tally();
+        play.compare(&cluster, &copies).await?;
+        let tally = play.tally();
         say(&format!(
-            "round {round} after {:.0} s: {} harms, {} writes, {} reads, faults {:?}",
+            "round {round} after {:.0} s: {} harms, {} jobs, {} writes, {} reads, faults {:?}",
             began.elapsed().as_secs_f32(),
             tally.harms.values().sum::<usize>(),
+            tally.jobs.values().sum::<usize>(),
             tally.writes.values().sum::<usize>(),
             tally.reads.values().sum::<usize>(),
             tally.faults
@@ -137,24 +147,7 @@ pub async fn chaos(arguments: &Arguments, seed: u64) -> anyhow::Result<Tally> {
             break;
         }
     }
-    let tally = stage.tally().clone();
-    Ok(tally)
-}
-
-/// The index, with what readers filter and sort by.
-async fn prepare(client: &Client) -> anyhow::Result<()> {
-    client.succeeded(&client.post("/indexes", &json!({"uid": INDEX, "primaryKey": "id"})).await?).await?;
-    let settings = json!({"filterableAttributes": ["g"], "sortableAttributes": ["id"]});
-    let path = format!("/indexes/{INDEX}/settings");
-    client.succeeded(&client.json(reqwest::Method::PATCH, &path, &settings).await?).await?;
-    Ok(())
-}
-
-fn actors(stage: &Arc<Stage>, cluster: &Cluster, seed: u64) -> Vec<JoinHandle<()>> {
-    let clients = || (0..cluster.envoys.len()).map(|envoy| cluster.client(envoy)).collect::<Vec<_>>();
-    let writers = (0..WRITERS).map(|at| tokio::spawn(write::writer(Arc::clone(stage), clients(), seed + at)));
-    let readers = (0..READERS).map(|at| tokio::spawn(read::reader(Arc::clone(stage), clients(), seed + 100 + at)));
-    writers.chain(readers).collect()
+    Ok(play.tally())
 }
 
 /// Deletes the first document that is there on all nodes that hold it, behind control's back.
@@ -164,15 +157,11 @@ async fn tamper(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(hits["hits"][0]["id"].is_u64(), "nothing is there to tamper with");
     for node in 0..cluster.nodes.len() {
         let client = cluster.node_client(node);
-        client.succeeded(&client.delete(&path).await?).await?;
+        let task = client.ended(&client.delete(&path).await?).await?;
+        // One that has never been a member has no index.
+        ensure!(task["status"] == "succeeded" || task["error"]["code"] == "index_not_found", "{task}");
     }
     Ok(())
-}
-
-/// Writes the ledger beside the logs.
-fn write_ledger(stage: &Stage, cluster: &Cluster) -> anyhow::Result<()> {
-    let lines: Vec<String> = stage.ledger().entries().iter().map(ToString::to_string).collect();
-    Ok(std::fs::write(cluster.dir.join("ledger.txt"), lines.join("\n"))?)
 }
 
 fn say(text: &str) {

@@ -38,6 +38,30 @@ pub struct Step {
     pub for_ms: u64,
 }
 
+/// A time at which the operator looks whether there is something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Milliseconds since the round began.
+    pub at_ms: u64,
+    /// Which node, among those that can be taken.
+    pub which: u32,
+    /// A job that is under way is cancelled.
+    pub cancels: bool,
+}
+
+/// The operator's turns of one round.
+#[must_use]
+pub fn turns(seed: u64, round: u64, length_ms: u64) -> Vec<Turn> {
+    let mut random = StdRng::seed_from_u64(!seed ^ round.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut turns = Vec::new();
+    let mut at_ms = random.random_range(200..1500);
+    while at_ms < length_ms {
+        turns.push(Turn { at_ms, which: random.random(), cancels: random.random_range(0..6) == 0 });
+        at_ms += random.random_range(1000..4000);
+    }
+    turns
+}
+
 /// What there is to break.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -106,6 +130,15 @@ mod tests {
         assert_eq!(round(7, 1, SHAPE, 60_000), round(7, 1, SHAPE, 60_000));
         assert_ne!(round(7, 1, SHAPE, 60_000), round(8, 1, SHAPE, 60_000));
         assert_ne!(round(7, 1, SHAPE, 60_000), round(7, 2, SHAPE, 60_000));
+    }
+
+    #[test]
+    fn the_operators_turns_are_a_seeds_own_too() {
+        assert_eq!(turns(7, 1, 60_000), turns(7, 1, 60_000));
+        assert_ne!(turns(7, 1, 60_000), turns(7, 2, 60_000));
+        let all: Vec<Turn> = (0..20).flat_map(|round| turns(7, round, 60_000)).collect();
+        let cancels = all.iter().filter(|turn| turn.cancels).count();
+        assert!(all.len() > 300 && cancels > 20 && cancels < all.len() / 2, "{cancels} of {}", all.len());
     }
 
     #[test]

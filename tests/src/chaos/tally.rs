@@ -12,6 +12,10 @@ const KEPT: usize = 40;
 pub struct Tally {
     /// Kills, stops and wipes, by part.
     pub harms: BTreeMap<String, usize>,
+    /// What the operator asked for and was granted: joins, drains, cancelations; and nodes that were let go.
+    pub moves: BTreeMap<String, usize>,
+    /// How jobs ended, by kind.
+    pub jobs: BTreeMap<String, usize>,
     /// Writes by answer.
     pub writes: BTreeMap<String, usize>,
     /// Reads by kind.
@@ -51,9 +55,14 @@ impl Tally {
     #[must_use]
     pub fn rows(&self) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
-        for (group, counts) in
-            [("", &self.harms), ("write: ", &self.writes), ("read: ", &self.reads), ("error: ", &self.errors)]
-        {
+        for (group, counts) in [
+            ("", &self.harms),
+            ("operator: ", &self.moves),
+            ("job: ", &self.jobs),
+            ("write: ", &self.writes),
+            ("read: ", &self.reads),
+            ("error: ", &self.errors),
+        ] {
             rows.extend(counts.iter().map(|(kind, count)| vec![format!("{group}{kind}"), count.to_string()]));
         }
         for (what, count) in [

@@ -26,6 +26,8 @@ pub const REST: Duration = Duration::from_millis(50);
 enum Plan {
     Replace(Vec<Key>),
     Update(Vec<Key>, &'static str),
+    /// An update that makes no document (`skipCreation`).
+    Amend(Vec<Key>, &'static str),
     DeleteOne(Key),
     DeleteBatch(Vec<Key>),
     DeleteGroup(Key),
@@ -41,7 +43,8 @@ impl Plan {
         let one = keys.first().copied().unwrap_or_default();
         match random.random_range(0..100) {
             0..45 => Self::Replace(keys),
-            45..80 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
+            45..70 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
+            70..80 => Self::Amend(keys, ["a", "b", "c"][random.random_range(0..3)]),
             80..88 => Self::DeleteOne(one),
             88..98 => Self::DeleteBatch(keys),
             _ => Self::DeleteGroup(one % GROUPS),
@@ -55,6 +58,7 @@ impl Plan {
         match self {
             Self::Replace(keys) => keys.iter().map(|key| (*key, Change::Replace(with(*key, "v")))).collect(),
             Self::Update(keys, field) => keys.iter().map(|key| (*key, Change::Merge(with(*key, field)))).collect(),
+            Self::Amend(keys, field) => keys.iter().map(|key| (*key, Change::Amend(with(*key, field)))).collect(),
             Self::DeleteOne(key) => vec![(*key, Change::Delete)],
             Self::DeleteBatch(keys) => keys.iter().map(|key| (*key, Change::Delete)).collect(),
             Self::DeleteGroup(group) => {
@@ -66,7 +70,9 @@ impl Plan {
     fn request(&self, number: u32) -> (Method, String, Option<Value>) {
         let documents = || {
             let document = |(key, change): (Key, Change)| {
-                let (Change::Replace(fields) | Change::Merge(fields)) = change else { return Value::Null };
+                let (Change::Replace(fields) | Change::Merge(fields) | Change::Amend(fields)) = change else {
+                    return Value::Null;
+                };
                 let mut document = Map::from_iter([("id".to_owned(), json!(key))]);
                 document.extend(fields.into_iter().map(|(name, text)| (name, Value::from(text))));
                 Value::Object(document)
@@ -75,14 +81,15 @@ impl Plan {
         };
         let (method, path, body) = match self {
             Self::Replace(_) => (Method::POST, String::new(), Some(documents())),
-            Self::Update(..) => (Method::PUT, String::new(), Some(documents())),
+            Self::Update(..) | Self::Amend(..) => (Method::PUT, String::new(), Some(documents())),
             Self::DeleteOne(key) => (Method::DELETE, format!("/{key}"), None),
             Self::DeleteBatch(keys) => (Method::POST, "/delete-batch".to_owned(), Some(json!(keys))),
             Self::DeleteGroup(group) => {
                 (Method::POST, "/delete".to_owned(), Some(json!({"filter": format!("g = g{group}")})))
             }
         };
-        (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}"), body)
+        let skips = if matches!(self, Self::Amend(..)) { "&skipCreation=true" } else { "" };
+        (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}{skips}"), body)
     }
 }
 

@@ -230,6 +230,11 @@ impl Cluster {
         self.options.shards
     }
 
+    /// What was started.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Where a node keeps its data.
     #[must_use]
     pub fn node_data(&self, node: usize) -> PathBuf {

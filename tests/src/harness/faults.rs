@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 
 impl Cluster {
     /// Replaces the faults of a node, which must be a stand-in; `{}` ends them all. Fields: `hang`, `delayMs`,
-    /// `answerDelayMs`, `refuse`, `path`, `failTasks`, `failCode`, `holdQueue`.
+    /// `answerDelayMs`, `refuse`, `path`, `writes`, `failTasks`, `failCode`, `holdQueue`.
     ///
     /// # Errors
     /// When the node does not take them.

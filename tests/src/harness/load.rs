@@ -17,7 +17,17 @@ pub struct Load<T> {
     task: JoinHandle<anyhow::Result<T>>,
 }
 
-impl<T> Load<T> {
+impl<T: Send + 'static> Load<T> {
+    /// Starts a load: `run` gets what tells it to stop, and what counts its turns.
+    pub(super) fn start<F>(run: impl FnOnce(Arc<AtomicBool>, Arc<AtomicUsize>) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        let (stop, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let task = tokio::spawn(run(Arc::clone(&stop), Arc::clone(&turns)));
+        Self { stop, turns, task }
+    }
+
     /// How often the load has gone round.
     #[must_use]
     pub fn turns(&self) -> usize {
@@ -45,13 +55,11 @@ pub struct Written {
     pub degraded: usize,
 }
 
-/// Writes one new document after the other, ids from `first` on. A refusal with `retry-after` is tried once more.
+/// Writes one new document after the other, ids from `first` on.
 #[must_use]
 pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
-    let (stop, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let path = format!("/indexes/{index}/documents");
-    let (stopped, counted) = (stop.clone(), turns.clone());
-    let task = tokio::spawn(async move {
+    Load::start(|stopped, counted| async move {
         let mut written = Written::default();
         let mut id = first;
         while !stopped.load(Ordering::SeqCst) {
@@ -69,17 +77,14 @@ pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
             id += 1;
         }
         Ok(written)
-    });
-    Load { stop, turns, task }
+    })
 }
 
 /// Searches without end; each answer must be complete and name at least `least` hits. Returns the number of searches.
 #[must_use]
 pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
-    let (stop, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let path = format!("/indexes/{index}/search");
-    let (stopped, counted) = (stop.clone(), turns.clone());
-    let task = tokio::spawn(async move {
+    Load::start(|stopped, counted| async move {
         while !stopped.load(Ordering::SeqCst) {
             let answer = client.post(&path, &json!({"limit": 1, "page": 1, "hitsPerPage": 1})).await?;
             ensure!(answer.status == 200, "a search failed: {} {}", answer.status, answer.text);
@@ -91,6 +96,5 @@ pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
             counted.fetch_add(1, Ordering::SeqCst);
         }
         Ok(counted.load(Ordering::SeqCst))
-    });
-    Load { stop, turns, task }
+    })
 }

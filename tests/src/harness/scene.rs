@@ -16,6 +16,18 @@ const RECOVERY_LIMIT: Duration = Duration::from_secs(45);
 /// Timings that let tests see deadlines pass. The defaults are ten times as long.
 pub const QUICK: &str = "[timing]\nquiet_ms = 300\ndeadline_ms = 3000\nsoft_ms = 600\nslack_ms = 500\n";
 
+/// A VM counts as silent soon: copies that have moved are deleted after that time.
+const SOON_SILENT: &str = "vm_silent_ms = 4000\n";
+
+/// Two Envoys in front of this many nodes of the engine that is there, with timings that let moves end soon.
+///
+/// # Errors
+/// When it does not come up.
+pub async fn moving(nodes: usize, replication_factor: u8) -> anyhow::Result<Cluster> {
+    let control_settings = format!("{QUICK}{SOON_SILENT}");
+    Cluster::start(Options { nodes, replication_factor, envoys: 2, control_settings, ..Options::default() }).await
+}
+
 /// Two Envoys in front of three nodes that are stand-ins, so that faults can be planted in them.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub(crate) struct Faults {
     pub(crate) refuse: Option<u16>,
     /// Only requests whose path contains this text meet `hang`, `delayMs` and `refuse`; all of them if empty.
     pub(crate) path: String,
+    /// Only requests that store something meet them: the disk is full.
+    pub(crate) writes: bool,
     /// Fail this many of the document tasks that come next.
     pub(crate) fail_tasks: u32,
     /// Error code of those tasks.
@@ -65,6 +67,12 @@ pub(crate) async fn inject(State(node): State<Shared>, request: Request, next: N
     carried_out.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
+/// Whether a request makes the node store something.
+fn stores(method: &Method, path: &str) -> bool {
+    let reads = ["/search", "/multi-search", "/facet-search", "/fetch"];
+    *method != Method::GET && !reads.iter().any(|end| path.ends_with(end))
+}
+
 /// Applies the faults to all requests except those under `/_standin/`.
 async fn with_faults(node: Shared, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
@@ -72,7 +80,7 @@ async fn with_faults(node: Shared, request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let faults = node.faults.get();
-    if !path.contains(&faults.path) {
+    if !path.contains(&faults.path) || faults.writes && !stores(request.method(), &path) {
         return next.run(request).await;
     }
     if faults.hang {
@@ -87,4 +95,18 @@ async fn with_faults(node: Shared, request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
     tokio::time::sleep(Duration::from_millis(faults.answer_delay_ms)).await;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_keeps_no_search_out() {
+        assert!(stores(&Method::POST, "/indexes/a/documents"));
+        assert!(stores(&Method::DELETE, "/keys/x"));
+        assert!(!stores(&Method::POST, "/indexes/a/search"));
+        assert!(!stores(&Method::POST, "/indexes/a/documents/fetch"));
+        assert!(!stores(&Method::GET, "/tasks"));
+    }
 }

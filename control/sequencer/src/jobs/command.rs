@@ -34,6 +34,7 @@ impl Sequencer {
         if let JobKind::Remove { node } = &kind
             && let Some(n) = self.node_at(node)
             && !self.copies.iter().flatten().flatten().any(|copy| copy.node == n)
+            && !self.is_clearing(n, |_| true)
         {
             let message = format!("{node} is no member any more");
             self.let_go(n);

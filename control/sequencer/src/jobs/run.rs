@@ -76,7 +76,8 @@ impl Sequencer {
     /// Starts as many moves as may be under way.
     fn start_moves(&mut self, id: JobId) {
         let members = (0..self.nodes.len()).filter(|n| self.is_member(*n)).count();
-        let most = self.meta.throttle.moves.map_or(members, |most| most as usize).max(1);
+        let usual = members * self.syncs.limits.syncs();
+        let most = self.meta.throttle.moves.map_or(usual, |most| most as usize).max(1);
         let moves: Vec<(u32, MoveState)> =
             self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|((_, at), row)| (*at, row.state)).collect();
         let mut under_way = moves.iter().filter(|(_, state)| *state == MoveState::Copying).count();
@@ -160,7 +161,7 @@ impl Sequencer {
             return Err(format!("shard {} is being copied elsewhere", row.shard));
         }
         let sent = self.syncs.rows.keys().filter(|(.., n)| *n == to).count();
-        if sent >= self.syncs.limits.per_node.max(1) {
+        if sent >= self.syncs.limits.syncs() {
             return Err(format!("{} takes as many copies as it may at once", self.nodes[to].row.id));
         }
         if let Some(leaving) = leaving {
@@ -219,6 +220,12 @@ impl Sequencer {
             return false;
         }
         let kind = row.kind.clone();
+        if let JobKind::Remove { node } | JobKind::Replace { node, .. } = &kind
+            && self.node_at(node).is_some_and(|n| self.is_clearing(n, |_| true))
+        {
+            // It is let go without anything of ours.
+            return false;
+        }
         let again = !matches!(kind, JobKind::Join { .. } | JobKind::Rebalance) && row.rounds < ROUNDS;
         let (layout, goal) = self.layout(&kind, None);
         if again && layout.steps(goal).is_ok_and(|mut steps| steps.next().is_some()) {

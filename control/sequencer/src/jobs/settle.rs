@@ -37,14 +37,21 @@ impl Sequencer {
             }
             self.set_state(key, MoveState::Leaving);
         }
+        if leaving.is_some_and(|n| self.is_clearing(n, |place| (place.0, place.1) == (row.placement, row.shard))) {
+            // Its documents are still there, and go when nobody can read them any more.
+            return;
+        }
         match leaving.and_then(|n| self.copy_on(&row, n)).map(|copy| copy.state) {
-            // Its documents are still there, and go when nobody can read them any more. Out of reach they may stay.
-            Some(CopyState::Retiring) if leaving.is_some_and(|n| self.nodes[n].reach == Reach::Up) => {}
             Some(CopyState::Retiring) | None => self.end_move(key, true),
             // It was made an owner again.
             Some(_) if row.state == MoveState::Leaving && to.is_none() => self.set_state(key, MoveState::Waiting),
             Some(_) => self.end_move(key, true),
         }
+    }
+
+    /// Whether a node still has to delete documents of such copies. Out of reach they may stay.
+    pub(super) fn is_clearing(&self, n: N, of: impl Fn(&Place) -> bool) -> bool {
+        self.nodes[n].reach == Reach::Up && self.syncs.retires.keys().any(|place| place.2 == n && of(place))
     }
 
     fn copy_on(&self, row: &MoveRow, n: N) -> Option<Copy> {

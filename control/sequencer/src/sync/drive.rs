@@ -11,6 +11,8 @@ use crate::sync::{Check, IndexRun, Place, Reading, Step};
 const READ: u64 = 120_000;
 /// Pages in the queue of `to` beyond which it is waited for.
 const MOST_PAGES: usize = 4;
+/// How soon a sync looks again whether it is its turn, in milliseconds.
+const TURN: u64 = 20;
 /// Failures in a row after which the sync starts over.
 const PATIENCE: u32 = 5;
 /// How often a key may be set aside before the lock is held for it.
@@ -96,8 +98,11 @@ impl Sequencer {
     fn work_on(&mut self, place: Place, uid: String) {
         let Some(row) = self.indexes.get(&uid) else { return };
         let primary_key = row.primary_key.clone();
-        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        let Some(run) = self.syncs.runs.get(&place) else { return };
         let (from, to, pages) = (run.from, place.2, run.pages.len());
+        let full = self.pages_of(to) >= self.syncs.limits.pages();
+        let (read, reads) = (self.is_being_read(from), self.is_being_read(to));
+        let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         let Some(index) = run.indexes.get_mut(&uid) else { return };
         let Some(primary_key) = primary_key else {
             // Without a key no write has succeeded: what there is, only an aborted one can have left.
@@ -109,18 +114,26 @@ impl Sequencer {
         if pages >= MOST_PAGES {
             return;
         }
+        let starved = index.is_starved(self.now, self.config.timing.starved);
         if !index.copy.is_empty() || !index.remove.is_empty() {
             if self.syncs.next_page > self.now {
                 let at = self.syncs.next_page;
                 return self.at(at, Timer::Sync(place));
             }
-            let hot = |key: &&String| index.delays.get(*key).is_some_and(|times| *times >= HOT);
-            let hot: Vec<String> = index.copy.iter().chain(&index.remove).filter(hot).take(MOST_HOT).cloned().collect();
+            let hot = |key: &&String| starved || index.delays.get(*key).is_some_and(|times| *times >= HOT);
+            let most = if starved { run.page_keys } else { MOST_HOT };
+            let hot: Vec<String> = index.copy.iter().chain(&index.remove).filter(hot).take(most).cloned().collect();
             if !hot.is_empty() {
                 return self.hold_for(place, &uid, hot);
             }
+            if full {
+                return self.in_turn(place);
+            }
             if index.copy.is_empty() {
                 return self.remove_extra(place, &uid);
+            }
+            if read {
+                return self.in_turn(place);
             }
             let most = match self.syncs.limits.documents_per_s {
                 0 => run.page_keys,
@@ -138,18 +151,25 @@ impl Sequencer {
         if pages > 0 {
             return;
         }
+        if reads {
+            return self.in_turn(place);
+        }
         // A new round: what both have finished now, they show.
         let shard = (place.0, place.1);
         let floor = self.floor_of(from, shard, &uid).min(self.floor_of(to, shard, &uid));
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         let Some(index) = run.indexes.get_mut(&uid) else { return };
-        if index.whole > floor {
+        if index.whole <= floor {
+            index.blocked = None;
+        } else if !starved {
             // Anything may be on its way.
+            index.blocked.get_or_insert(self.now);
             return self.sync_again(place, 50);
         }
         let check = std::mem::take(&mut index.check);
+        let whole = index.whole;
         let matters = |key: &String| matches!(&check, Check::Keys(keys) if keys.contains(key));
-        index.touched.retain(|key, touch| touch.last > floor || matters(key));
+        index.touched.retain(|key, touch| touch.last > floor || matters(key) || touch.clean && whole > floor);
         if let Check::Keys(keys) = &check {
             index.delays.retain(|key, _| keys.contains(key));
         }
@@ -161,12 +181,33 @@ impl Sequencer {
         self.read_for(place, to, action, Reading::To { index: uid, check, floor });
     }
 
+    /// Whether as many syncs read from a node as may.
+    fn is_being_read(&self, n: crate::state::N) -> bool {
+        let reads = |(place, run): (&Place, &super::Run)| match &run.step {
+            Step::Reading(_, Reading::To { .. }) => place.2 == n,
+            Step::Reading(..) => run.from == n,
+            _ => false,
+        };
+        self.syncs.runs.iter().filter(|run| reads(*run)).count() >= self.syncs.limits.per_node.max(1)
+    }
+
+    /// Pages of all syncs in the queue of a node.
+    fn pages_of(&self, n: crate::state::N) -> usize {
+        self.syncs.runs.iter().filter(|((.., to), _)| *to == n).map(|(_, run)| run.pages.len()).sum()
+    }
+
+    /// Others are at it: looks again soon.
+    fn in_turn(&mut self, place: Place) {
+        self.at(self.now + TURN, Timer::Sync(place));
+    }
+
     /// What both sides have finished, no later page or round has to know.
     fn forget_touched(&mut self, place: Place, uid: &str, floor: u32) {
         let floor = floor.min(self.floor_of(place.2, (place.0, place.1), uid));
         let index = self.syncs.runs.get_mut(&place).and_then(|run| run.indexes.get_mut(uid));
-        if let Some(IndexRun { touched, check, .. }) = index {
-            let set_aside = |key: &String| matches!(&*check, Check::Keys(keys) if keys.contains(key));
+        if let Some(IndexRun { touched, check, blocked, .. }) = index {
+            let blocked = blocked.is_some();
+            let set_aside = |key: &String| blocked || matches!(&*check, Check::Keys(keys) if keys.contains(key));
             touched.retain(|key, touch| touch.last > floor || touch.clean && set_aside(key));
         }
     }
@@ -274,8 +315,12 @@ impl Sequencer {
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         run.fails = 0;
         let Some(index) = run.indexes.get_mut(uid) else { return };
-        if index.whole > floor {
+        let starved = index.is_starved(self.now, self.config.timing.starved);
+        if index.whole > floor && !starved {
             return index.check.join(check);
+        }
+        if starved {
+            return super::round::take_all(index, to, from);
         }
         super::round::compare(index, floor, to, from);
         let hot = |key: &&String| index.delays.get(*key).is_some_and(|times| *times >= HOT);

@@ -165,6 +165,8 @@ pub(crate) struct IndexRun {
     pub(crate) touched: BTreeMap<String, Touch>,
     /// The last ticket that may have touched any key.
     pub(crate) whole: u32,
+    /// Since when such tickets have kept it from being compared; none while they do not.
+    pub(crate) blocked: Option<u64>,
     /// How often keys had to be set aside.
     pub(crate) delays: BTreeMap<String, u32>,
 }
@@ -222,6 +224,7 @@ impl IndexRun {
             remove_floor: 0,
             touched: BTreeMap::new(),
             whole: 0,
+            blocked: None,
             delays: BTreeMap::new(),
         }
     }
@@ -238,6 +241,12 @@ impl IndexRun {
 
     fn is_clean(&self, key: &str) -> bool {
         self.touched.get(key).is_some_and(|touch| touch.clean)
+    }
+
+    /// Whether writes of unknown keys leave it no moment in which both copies show the same tickets: then keys are made
+    /// equal one page after the other under the lock, and stay so whatever comes later.
+    pub(crate) fn is_starved(&self, now: u64, limit: u64) -> bool {
+        self.blocked.is_some_and(|since| since + limit <= now)
     }
 
     /// Sets a key aside: it is compared by its id in the next round.

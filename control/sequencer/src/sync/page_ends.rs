@@ -17,6 +17,7 @@ impl Sequencer {
         if let Ok(NodeAnswer::Page { page, keys, bytes }) = result {
             let Some(hand) = hand else { return self.emit(Effect::DropPage(page)) };
             hand.op = None;
+            let read = keys.len();
             if let Change::Hold { page: held, .. } = &mut hand.change {
                 *held = Some((page, bytes));
             }
@@ -31,8 +32,11 @@ impl Sequencer {
             }
             hand.keys = found;
             let uid = hand.index.clone();
-            if let Some(index) = self.syncs.runs.get_mut(&place).and_then(|run| run.indexes.get_mut(&uid)) {
-                gone.into_iter().for_each(|key| index.check.add(key));
+            if let Some(run) = self.syncs.runs.get_mut(&place) {
+                run.fit(read, bytes);
+                if let Some(index) = run.indexes.get_mut(&uid) {
+                    gone.into_iter().for_each(|key| index.check.add(key));
+                }
             }
             return self.send_page(place);
         }

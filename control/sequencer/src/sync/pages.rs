@@ -49,6 +49,14 @@ pub(crate) struct Sent {
     pub(super) clears: bool,
 }
 
+impl super::Run {
+    /// The next page has as many keys as make a good size, going by this one.
+    pub(super) fn fit(&mut self, found: usize, bytes: u64) {
+        let fitting = found as u64 * BYTES / bytes.max(1);
+        self.page_keys = usize::try_from(fitting).unwrap_or(MOST_KEYS).clamp(1, MOST_KEYS).min(self.page_keys * 4);
+    }
+}
+
 impl Sequencer {
     /// Documents have been read: they queue for the shard's lock.
     pub(crate) fn page_fetched(
@@ -61,8 +69,7 @@ impl Sequencer {
     ) {
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         run.fails = 0;
-        let fitting = found.len() as u64 * BYTES / bytes.max(1);
-        run.page_keys = usize::try_from(fitting).unwrap_or(MOST_KEYS).clamp(1, MOST_KEYS).min(run.page_keys * 4);
+        run.fit(found.len(), bytes);
         let mut found: BTreeSet<String> = found.into_iter().collect();
         if self.planted.skips_keys {
             found.pop_last();
@@ -283,10 +290,13 @@ impl Sequencer {
             return;
         }
         if until <= self.now {
+            let mut starved = false;
             if let Some(run) = self.syncs.runs.get_mut(&place) {
                 run.hold = (run.hold * 2).min(LONGEST_HOLD);
+                starved = run.indexes.get(&index).is_some_and(|index| index.blocked.is_some());
             }
-            return self.page_given_up(place, 500);
+            // The less gets in between two holds, the sooner the source has done with what came before.
+            return self.page_given_up(place, if starved { 0 } else { 500 });
         }
         let finished = self.floor_of(from, (place.0, place.1), &index) >= ticket;
         if hand.op.is_some() || page.is_some() || !finished {

@@ -93,6 +93,19 @@ impl Sequencer {
         known && self.syncs.vms.values().filter(|vm| counts(vm)).all(|vm| vm.epoch >= row.epoch)
     }
 
+    /// How long a copy is kept once every VM is known to read by a later map. A heartbeat tells the oldest map that a
+    /// request still works with, so nobody who is known reads the copy any more; who has adopted an older map just
+    /// before and was not heard yet speaks up within the time after which a VM counts as silent. Those that an operator
+    /// has written off may still be in the middle of a request.
+    fn last_readers(&self, row: &RetireRow) -> u64 {
+        let timing = &self.config.timing;
+        match row.forced {
+            _ if self.planted.deletes_before_adoption => 0,
+            true => timing.longest_read.max(timing.vm_silent),
+            false => timing.vm_silent,
+        }
+    }
+
     /// Goes on with a retirement as far as it can.
     pub(crate) fn drive_retire(&mut self, place: Place) {
         let (placement, shard, n) = place;
@@ -101,7 +114,7 @@ impl Sequencer {
         if !row.deleting {
             let adopted = self.all_adopted(&row);
             row.adopted_ms = row.adopted_ms.filter(|_| adopted).or(adopted.then_some(self.now));
-            let wait = if self.planted.deletes_before_adoption { 0 } else { self.config.timing.longest_read };
+            let wait = self.last_readers(&row);
             let ready = row.adopted_ms.is_some_and(|since| since + wait <= self.now);
             row.deleting = ready;
             if row != retire.row {

@@ -39,6 +39,13 @@ pub(crate) fn compare(
     }
 }
 
+/// Takes up what two copies show where no moment can be found at which both show the same tickets: whatever is not known
+/// to be equal is written under the lock. A key that neither shows either has been deleted on both since, or is none.
+pub(crate) fn take_all(index: &mut IndexRun, to: &BTreeMap<String, u128>, from: &BTreeMap<String, Option<u128>>) {
+    let unequal: Vec<String> = from.keys().chain(to.keys()).filter(|key| !index.is_clean(key)).cloned().collect();
+    index.copy.extend(unequal);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +85,14 @@ mod tests {
         compare(&mut index, 9, &shown(&[]), &read(&[("open", 1), ("over", 1), ("before", 1)]));
         assert_eq!(keys(&index.copy), ["before"]);
         assert_eq!(index.check, Check::Keys(["open".to_owned()].into()));
+    }
+
+    #[test]
+    fn where_nothing_can_be_compared_all_is_written_that_is_not_known_to_be_equal() {
+        let mut index = IndexRun::new(1, Check::none());
+        index.touched.insert("clean".into(), Touch { last: 0, clean: true });
+        take_all(&mut index, &shown(&[("extra", 1), ("clean", 1)]), &read(&[("same", 1), ("clean", 2)]));
+        assert_eq!((keys(&index.copy), index.remove.len()), (vec!["extra", "same"], 0));
     }
 
     #[test]

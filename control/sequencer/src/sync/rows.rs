@@ -62,7 +62,8 @@ pub struct SyncLimits {
     pub documents_per_s: u64,
     /// Bytes of documents a second over all syncs; 0: no limit.
     pub bytes_per_s: u64,
-    /// Most syncs that read from or write to one node at a time.
+    /// Most readings of one node at a time, over all syncs; four times as many syncs may fill copies on it or from it,
+    /// since most of their time they wait for what is in the nodes' queues.
     pub per_node: usize,
     /// Nothing new is copied (writes still go to copies that are being filled).
     pub paused: bool,
@@ -71,6 +72,18 @@ pub struct SyncLimits {
 impl Default for SyncLimits {
     fn default() -> Self {
         Self { documents_per_s: 0, bytes_per_s: 0, per_node: 2, paused: false }
+    }
+}
+
+impl SyncLimits {
+    /// Most syncs that read from or write to one node at a time.
+    pub(crate) fn syncs(&self) -> usize {
+        self.per_node.max(1) * 4
+    }
+
+    /// Most pages of all syncs in the queue of one node.
+    pub(crate) fn pages(&self) -> usize {
+        self.per_node.max(1) * 4
     }
 }
 

@@ -145,7 +145,7 @@ impl Sequencer {
             let until = trouble.until;
             return self.at(until, Timer::Scan);
         }
-        let most = self.syncs.limits.per_node.max(1);
+        let most = self.syncs.limits.syncs();
         if self.syncs_on(to) >= most || !self.is_ready(place) {
             return;
         }

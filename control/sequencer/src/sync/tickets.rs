@@ -179,6 +179,8 @@ impl Sequencer {
         let Some(keys) = &ticket.keys else {
             if !same {
                 index.check = Check::All;
+                // Whatever was known to be equal may not be so any more.
+                index.touched.values_mut().for_each(|touch| touch.clean = false);
             }
             return;
         };

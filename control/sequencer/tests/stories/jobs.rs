@@ -175,6 +175,7 @@ fn a_paused_job_starts_nothing_until_it_is_resumed() {
     desk.wait(LONG);
     assert_eq!(job(&desk, id).state, JobState::Done, "nothing is to be moved");
     wake(&mut desk, "n2");
+    desk.command(AdminCommand::Throttle(Throttle { moves: Some(2), ..Throttle::default() }));
     desk.nodes.insert("n3".into(), FakeNode { silent: Some(NodeFault::NotSent), ..FakeNode::default() });
     let id = started(desk.command(AdminCommand::NodeAdd(new_node("n3")))).id;
     assert_eq!(started(desk.command(AdminCommand::JobPause { job: id })).state, JobState::Paused);

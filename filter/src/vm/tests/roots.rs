@@ -45,6 +45,20 @@ fn heartbeats_tell_the_epochs_in_use() {
 }
 
 #[test]
+fn a_search_whose_body_comes_late_reads_by_the_map_that_heartbeats_tell_of() {
+    let mut bench = Bench::new();
+    let body = r#"{"q":"a"}"#;
+    let extra = [("content-type", "application/json"), ("content-length", "9")];
+    bench.head(10, "POST", "/indexes/m/search", &extra, false);
+    bench.configure(2, &shard_map(8));
+    bench.body(10, body, true);
+    bench.sleep(10);
+    assert!(bench.open().iter().any(|(_, path)| path.contains("search")), "{:?}", bench.open());
+    let told = beat(&mut bench);
+    assert_eq!((told.epoch, told.oldest_epoch), (8, 8));
+}
+
+#[test]
 fn a_map_that_is_behind_is_told() {
     let mut bench = Bench::new();
     let search = |bench: &mut Bench, stream| {
