@@ -316,4 +316,7 @@ pub struct Heartbeat {
 pub struct HeartbeatAnswer {
     /// Newest epoch pushed.
     pub epoch: u64,
+    /// Key with which a worker may read documents for itself; none where nodes have no master key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader_key: Option<String>,
 }

@@ -153,22 +153,30 @@ pub enum IndexOperation {
         /// Primary key, where the client named one.
         primary_key: Option<String>,
     },
-    /// `PATCH /indexes/{uid}`: sets the primary key.
+    /// `PATCH /indexes/{uid}`: sets the primary key, and gives the index another name.
     Update {
         /// Index uid.
         uid: String,
         /// The new primary key; none leaves it as it is.
         primary_key: Option<String>,
+        /// The uid that the client wants it to have; none leaves it as it is.
+        #[serde(default)]
+        new_uid: Option<String>,
     },
     /// `DELETE /indexes/{uid}`.
     Delete {
         /// Index uid.
         uid: String,
     },
+    /// `POST /indexes/{uid}/compact`.
+    Compact {
+        /// Index uid.
+        uid: String,
+    },
     /// `POST /swap-indexes`.
     Swap {
-        /// Pairs; all uids distinct.
-        pairs: Vec<(String, String)>,
+        /// All uids distinct.
+        swaps: Vec<IndexSwap>,
     },
     /// Any settings route.
     Settings {
@@ -181,6 +189,35 @@ pub enum IndexOperation {
         /// Whether a missing index is created (the client's key has `indexes.create` and the route does so).
         may_create: bool,
     },
+}
+
+/// Two index uids that are exchanged, or of which the first becomes the second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexSwap {
+    /// Both uids.
+    pub indexes: (String, String),
+    /// The first index gets the second uid, which no index has.
+    pub rename: bool,
+}
+
+impl IndexOperation {
+    /// Exchanges two indexes.
+    #[must_use]
+    pub fn exchange(left: &str, right: &str) -> Self {
+        Self::Swap { swaps: vec![IndexSwap { indexes: (left.to_owned(), right.to_owned()), rename: false }] }
+    }
+
+    /// What the operation does to names.
+    #[must_use]
+    pub fn swaps(&self) -> Vec<IndexSwap> {
+        match self {
+            Self::Swap { swaps } => swaps.clone(),
+            Self::Update { uid, new_uid: Some(new), .. } if new != uid => {
+                vec![IndexSwap { indexes: (uid.clone(), new.clone()), rename: true }]
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What an index operation means: data given by the caller when the operation's turn has come.

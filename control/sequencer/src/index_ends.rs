@@ -17,7 +17,7 @@ impl Sequencer {
     pub(crate) fn judge_index(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let TicketWork::Index(work) = &ticket.row.work else { return };
-        let swap = matches!(work.operation, IndexOperation::Swap { .. });
+        let swap = !work.operation.swaps().is_empty();
         match ticket.live {
             Live::Granted if self.is_sent(uid) => {
                 self.mark_decided(uid);
@@ -76,7 +76,7 @@ impl Sequencer {
         let Some(ends) = self.ends(uid).filter(|ends| !ends.is_empty()) else { return };
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let TicketWork::Index(work) = &ticket.row.work else { return };
-        let operation = work.operation.clone();
+        let (operation, moved) = (work.operation.clone(), work.moved);
         let good: Vec<N> = ends.iter().filter(|(_, good)| **good).map(|(n, _)| *n).collect();
         if good.is_empty() {
             let canceled = ticket.row.parts.iter().any(|part| part.end == Some(PartEnd::Canceled));
@@ -95,9 +95,10 @@ impl Sequencer {
                 self.exclude(&index, *n, &format!("did not do what another node did of task {uid}"));
             }
         }
-        if matches!(operation, IndexOperation::Swap { .. }) {
+        let swap = !operation.swaps().is_empty();
+        if swap && !moved {
             self.apply(uid);
-            return self.conclude_index(uid, TaskStatus::Succeeded, None);
+            self.release(uid);
         }
         // Filters must know the index as it is now, and that a node that is away is not read for it any more (F7).
         let epoch = self.meta.epoch;
@@ -108,7 +109,7 @@ impl Sequencer {
             return self.wait_for_adoption(uid);
         }
         let verified = self.tickets.get(&uid).is_some_and(|ticket| ticket.verified);
-        if verified || !self.verify(uid, &operation, &good) {
+        if swap || verified || !self.verify(uid, &operation, &good) {
             self.conclude_index(uid, TaskStatus::Succeeded, None);
         }
     }
@@ -229,14 +230,19 @@ impl Sequencer {
                 self.indexes.remove(index);
                 self.key_users.remove(index);
             }
-            IndexOperation::Swap { pairs } => {
-                for (left, right) in pairs {
-                    self.swap_rows(left, right, u64::from(uid));
-                }
+            IndexOperation::Swap { .. } | IndexOperation::Compact { .. } => {}
+        }
+        let swaps = operation.swaps();
+        if !swaps.is_empty() {
+            self.swap_rows(uid, &swaps);
+            if let Some(TicketWork::Index(work)) = self.tickets.get_mut(&uid).map(|ticket| &mut ticket.row.work) {
+                work.moved = true;
             }
+            self.touch_ticket(uid);
         }
         self.syncs.index_changes += 1;
-        if !matches!(operation, IndexOperation::Settings { .. } | IndexOperation::Update { .. }) {
+        let stays = !matches!(operation, IndexOperation::Create { .. } | IndexOperation::Delete { .. });
+        if !stays || !swaps.is_empty() {
             self.forget_missed(&uids_of(&operation));
         }
         for index in uids_of(&operation) {
@@ -244,15 +250,6 @@ impl Sequencer {
             self.readmit_parked(&index);
         }
         self.touch_map();
-    }
-
-    fn swap_rows(&mut self, left: &str, right: &str, incarnation: u64) {
-        let (Some(mut a), Some(mut b)) = (self.indexes.remove(left), self.indexes.remove(right)) else { return };
-        std::mem::swap(&mut a.uid, &mut b.uid);
-        for mut row in [a, b] {
-            (row.incarnation, row.swapping, row.updated_ms) = (incarnation, false, self.now);
-            self.indexes.insert(row.uid.clone(), row);
-        }
     }
 
     /// It failed on every node: the rows are as they were, unless something else has changed them since.
@@ -288,7 +285,7 @@ impl Sequencer {
         let planned = work.plan.as_ref().and_then(|plan| plan.details.clone());
         let deleted = matches!(operation, IndexOperation::Delete { .. })
             .then(|| json!({ "deletedDocuments": self.dropped(uid) }));
-        if matches!(operation, IndexOperation::Swap { .. }) {
+        if !operation.swaps().is_empty() {
             for index in uids_of(&operation) {
                 self.set_swapping(&index, false);
             }

@@ -9,11 +9,10 @@ use crate::Sequencer;
 use crate::api::*;
 use crate::grant::index_not_found;
 use crate::state::{Live, Op, Reach, Timer, Todo};
+use crate::swap::names_of;
 
 /// How often an operation looks whether what it waits for has come (empty queues, adoption), in milliseconds.
 pub(crate) const LOOK_AGAIN: u64 = 20;
-/// How long a swap waits for the live VMs to park their queries, in milliseconds.
-const SWAP_NOTICE: u64 = 500;
 
 impl Sequencer {
     /// Queues an operation; without `request` it is the creation that goes ahead of a first write.
@@ -28,7 +27,10 @@ impl Sequencer {
         let all: Vec<u32> = (0..self.config.shards).collect();
         let task = TaskRow {
             uid,
-            index: if uids.len() == 1 { uids.first().cloned() } else { None },
+            index: match &operation {
+                IndexOperation::Swap { .. } => None,
+                _ => uids.first().cloned(),
+            },
             indexes: uids.clone(),
             task_type: task_type(&operation).to_owned(),
             status: TaskStatus::Enqueued,
@@ -41,7 +43,7 @@ impl Sequencer {
             finished_ms: None,
         };
         let silent = request.is_none();
-        let work = IndexWork { operation, plan: None, before: Vec::new(), silent };
+        let work = IndexWork { operation, plan: None, before: Vec::new(), silent, moved: false };
         let mut ticket = self.new_ticket(uid, TicketWork::Index(Box::new(work)));
         ticket.row.task = Some(task.clone());
         ticket.locks = uids.into_iter().map(|uid| (uid, all.clone())).collect();
@@ -83,24 +85,27 @@ impl Sequencer {
                 }
                 Some(ErrorBody::new("index_already_exists", format!("Index `{index}` already exists.")))
             }
-            IndexOperation::Update { uid: index, .. } | IndexOperation::Delete { uid: index } if !exists(index) => {
+            IndexOperation::Update { uid: index, .. }
+            | IndexOperation::Delete { uid: index }
+            | IndexOperation::Compact { uid: index }
+                if !exists(index) =>
+            {
                 Some(index_not_found(index))
             }
             IndexOperation::Settings { uid: index, may_create: false, .. } if !exists(index) => {
                 Some(index_not_found(index))
             }
-            IndexOperation::Swap { pairs } => {
-                let missing: Vec<&String> = pairs.iter().flat_map(|(a, b)| [a, b]).filter(|uid| !exists(uid)).collect();
-                indexes_not_found(&missing)
+            IndexOperation::Update { new_uid: Some(new), uid: index, .. } if new != index && exists(new) => {
+                Some(ErrorBody::new("index_already_exists", format!("Index `{new}` already exists.")))
             }
+            IndexOperation::Swap { swaps } => self.swap_refusal(swaps),
             _ => None,
         };
         if let Some(error) = refusal {
             return self.conclude_index(uid, TaskStatus::Failed, Some(error));
         }
-        if let IndexOperation::Swap { pairs } = &operation
-            && !self.is_ready_to_swap(uid, pairs)
-        {
+        let swaps = operation.swaps();
+        if !swaps.is_empty() && !self.is_ready_to_swap(uid, &swaps) {
             return self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid));
         }
         // Another primary key is taken by an empty index only, and whether it is empty shows once the nodes have
@@ -118,12 +123,12 @@ impl Sequencer {
 
     /// Whether the operation gives an index another primary key than it has.
     fn changes_key(&self, operation: &IndexOperation) -> bool {
-        let IndexOperation::Update { uid, primary_key: Some(wanted) } = operation else { return false };
+        let IndexOperation::Update { uid, primary_key: Some(wanted), .. } = operation else { return false };
         self.indexes.get(uid).and_then(|row| row.primary_key.as_ref()).is_some_and(|known| known != wanted)
     }
 
     /// Whether nodes still carry out tasks of other tickets on these indexes.
-    fn has_open_work(&self, uid: u32, indexes: &[String]) -> bool {
+    pub(crate) fn has_open_work(&self, uid: u32, indexes: &[String]) -> bool {
         self.tickets.values().any(|other| match &other.row.work {
             TicketWork::Write(work) => indexes.contains(&work.index) && other.live == Live::Decided && !other.adopting,
             TicketWork::Index(work) => {
@@ -133,38 +138,6 @@ impl Sequencer {
             }
             TicketWork::Cancel(_) | TicketWork::Page(_) | TicketWork::Reconcile(_) => false,
         })
-    }
-
-    /// A swap waits until the queues of its indexes are empty everywhere, and until filters hold back queries (F27).
-    fn is_ready_to_swap(&mut self, uid: u32, pairs: &[(String, String)]) -> bool {
-        let indexes: Vec<String> = pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-        if self.has_open_work(uid, &indexes) {
-            return false;
-        }
-        let announced = self.tickets.get(&uid).and_then(|ticket| ticket.announced);
-        let Some(since) = announced else {
-            for index in pairs.iter().flat_map(|(a, b)| [a, b]) {
-                self.set_swapping(index, true);
-            }
-            let epoch = self.touch_map();
-            if let Some(ticket) = self.tickets.get_mut(&uid) {
-                ticket.announced = Some(self.now);
-                ticket.row.epoch = epoch;
-            }
-            self.touch_ticket(uid);
-            self.wait_for_adoption(uid);
-            self.at(self.now + SWAP_NOTICE, Timer::Ticket(uid));
-            return false;
-        };
-        self.is_adopted(uid) || since + SWAP_NOTICE <= self.now
-    }
-
-    pub(crate) fn set_swapping(&mut self, index: &str, swapping: bool) {
-        if let Some(row) = self.indexes.get_mut(index).filter(|row| row.swapping != swapping) {
-            row.swapping = swapping;
-            self.out.indexes.insert(index.to_owned());
-            self.touch_map();
-        }
     }
 
     /// The caller has said what it means: into every journal it goes.
@@ -231,8 +204,12 @@ pub(crate) fn uids_of(operation: &IndexOperation) -> Vec<String> {
         IndexOperation::Create { uid, .. }
         | IndexOperation::Update { uid, .. }
         | IndexOperation::Delete { uid }
-        | IndexOperation::Settings { uid, .. } => vec![uid.clone()],
-        IndexOperation::Swap { pairs } => pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect(),
+        | IndexOperation::Compact { uid }
+        | IndexOperation::Settings { uid, .. } => {
+            let new = operation.swaps().into_iter().map(|swap| swap.indexes.1);
+            [uid.clone()].into_iter().chain(new).collect()
+        }
+        IndexOperation::Swap { swaps } => names_of(swaps),
     }
 }
 
@@ -241,6 +218,7 @@ fn task_type(operation: &IndexOperation) -> &'static str {
         IndexOperation::Create { .. } => "indexCreation",
         IndexOperation::Update { .. } => "indexUpdate",
         IndexOperation::Delete { .. } => "indexDeletion",
+        IndexOperation::Compact { .. } => "indexCompaction",
         IndexOperation::Swap { .. } => "indexSwap",
         IndexOperation::Settings { .. } => "settingsUpdate",
     }
@@ -248,23 +226,16 @@ fn task_type(operation: &IndexOperation) -> &'static str {
 
 fn details_of(operation: &IndexOperation) -> Value {
     match operation {
+        IndexOperation::Update { uid, primary_key, new_uid: Some(new) } => {
+            json!({ "primaryKey": primary_key, "oldIndexUid": uid, "newIndexUid": new })
+        }
         IndexOperation::Create { primary_key, .. } | IndexOperation::Update { primary_key, .. } => {
             json!({ "primaryKey": primary_key })
         }
         IndexOperation::Delete { .. } => json!({ "deletedDocuments": null }),
-        IndexOperation::Swap { pairs } => {
-            let swaps: Vec<Value> = pairs.iter().map(|(a, b)| json!({ "indexes": [a, b], "rename": false })).collect();
-            json!({ "swaps": swaps })
-        }
+        // Sizes are those of a node's own files.
+        IndexOperation::Compact { .. } => json!({}),
+        IndexOperation::Swap { swaps } => json!({ "swaps": swaps }),
         IndexOperation::Settings { details, .. } => details.clone(),
-    }
-}
-
-fn indexes_not_found(missing: &[&String]) -> Option<ErrorBody> {
-    let listed: Vec<String> = missing.iter().map(|uid| format!("`{uid}`")).collect();
-    match listed.as_slice() {
-        [] => None,
-        [one] => Some(ErrorBody::new("index_not_found", format!("Index {one} not found."))),
-        more => Some(ErrorBody::new("index_not_found", format!("Indexes {} not found.", more.join(", ")))),
     }
 }

@@ -33,6 +33,7 @@ pub mod rows;
 mod settle;
 mod start;
 mod state;
+mod swap;
 mod sync;
 mod ticket;
 mod ticket_rows;

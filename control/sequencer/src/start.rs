@@ -147,8 +147,7 @@ impl Sequencer {
             self.settling.insert(uid);
         }
         let holds = matches!(row.stage, Stage::Queued | Stage::Granted);
-        let swaps =
-            matches!(&row.work, TicketWork::Index(work) if matches!(work.operation, IndexOperation::Swap { .. }));
+        let swaps = matches!(&row.work, TicketWork::Index(work) if !work.moved && !work.operation.swaps().is_empty());
         let all: Vec<u32> = (0..self.config.shards).collect();
         match &row.work {
             TicketWork::Write(work) => {

@@ -107,6 +107,9 @@ pub struct IndexWork {
     pub before: Vec<IndexRow>,
     /// The operation has no task of its own (the creation before a first write).
     pub silent: bool,
+    /// Indexes have got their other names.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 /// A cancelation of tasks.

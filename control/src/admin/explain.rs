@@ -47,6 +47,7 @@ async fn run(client: &Client, map: &ShardMap, question: &Question) -> Result<Exp
         path,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: search.to_string().into_bytes(),
+        reader_key: None,
     };
     let compiled = Arc::new(CompiledMap::new(map.clone()));
     let mut run = Run { client, map, started: Instant::now(), calls: Vec::new(), reply: None };

@@ -20,9 +20,10 @@ use serde::de::DeserializeOwned;
 
 use super::{Service, operators, reply};
 use crate::admin;
-use crate::auth::authorise;
+use crate::auth::{authorise, key_value};
 use crate::bulk;
 use crate::cluster::{Cluster, Runtime};
+use crate::keys;
 use crate::telemetry::Message;
 
 /// Largest message about a ticket: a begin that touches 65,536 shards takes about 2 MB.
@@ -161,7 +162,9 @@ async fn heartbeat(State(service): State<Arc<Service>>, body: Bytes) -> Response
         Ok(heartbeat) => {
             service.heartbeats.note(&heartbeat);
             service.cluster.tell(Event::Heartbeat(heartbeat));
-            reply::json(200, &HeartbeatAnswer { epoch: service.cluster.map().epoch })
+            let master_key = service.cluster.secrets().master_key.as_deref();
+            let reader_key = master_key.map(|master_key| key_value(master_key, keys::READER));
+            reply::json(200, &HeartbeatAnswer { epoch: service.cluster.map().epoch, reader_key })
         }
         Err(error) => reply::error(&error),
     }

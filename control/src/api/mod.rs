@@ -27,7 +27,7 @@ use crate::encoding::Encoding;
 use crate::settings::body::whole;
 use crate::telemetry::Metrics;
 use crate::xds::Tracker;
-use crate::{indexes, keys, settings, stats, tasks};
+use crate::{indexes, keys, network, settings, stats, tasks, templates, webhooks};
 
 /// What handlers share.
 #[derive(Debug)]
@@ -86,6 +86,9 @@ pub fn public(service: Arc<Service>) -> Router {
         .merge(indexes::router(handle.clone()))
         .merge(settings::router(handle.clone()))
         .merge(keys::router(handle.clone()))
+        .merge(webhooks::router(handle.clone()))
+        .merge(network::router(handle.clone()))
+        .merge(templates::router(handle.clone()))
         .merge(reads::router(handle.clone()))
         .merge(stats::router(handle))
         .merge(operators::probes(service));

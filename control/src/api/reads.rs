@@ -25,6 +25,7 @@ pub fn router(handle: Handle) -> Router {
     Router::new()
         .route("/indexes/{uid}/search", get(absent).post(absent))
         .route("/indexes/{uid}/facet-search", post(absent))
+        .route("/indexes/{uid}/similar", get(absent).post(absent))
         .route("/indexes/{uid}/fields", post(absent))
         .route("/indexes/{uid}/documents", get(absent))
         .route("/indexes/{uid}/documents/fetch", post(absent))

@@ -17,6 +17,7 @@ use super::{NodeRequest, Planner};
 use crate::node::Client;
 use crate::store::{Change, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::webhooks::{self, Courier};
 
 /// Longest wait for one node in a read-back.
 const VERIFY: Duration = Duration::from_secs(5);
@@ -31,6 +32,8 @@ pub(crate) struct Executor {
     pub(crate) events: mpsc::WeakUnboundedSender<Message>,
     /// Told when a node has new write keys: its other keys are looked at then.
     pub(crate) fenced: Arc<Notify>,
+    /// Tells webhooks of finished tasks.
+    pub(crate) courier: Courier,
 }
 
 impl Executor {
@@ -53,10 +56,11 @@ impl Executor {
                 }
             }
             if !records.is_empty() {
-                let swaps = records.iter().filter_map(renames).map(Change::RenameTasks);
+                let swaps = records.iter().filter_map(renames);
                 let mut changes: Vec<Change> = swaps.collect();
                 changes.insert(0, Change::Records(records.clone()));
                 self.store.write(changes).await?;
+                self.tell_webhooks(&records);
                 if self.shared.adopt(&records) {
                     let members = self.shared.members.borrow().clone();
                     for fault in self.client.set_nodes(&members) {
@@ -75,6 +79,15 @@ impl Executor {
             }
         }
         Ok(())
+    }
+
+    fn tell_webhooks(&self, records: &[Record]) {
+        let webhooks = webhooks::stored(self.shared.values.get().get(webhooks::STORED));
+        let finished = records.iter().filter_map(|record| match record {
+            Record::Task(task) if task.status.is_over() => Some(task.as_ref().clone()),
+            _ => None,
+        });
+        self.courier.tell(webhooks, finished.collect());
     }
 
     fn carry_out(&self, effect: Effect) {
@@ -249,20 +262,20 @@ async fn sizes(client: &Client, node: &str) -> Option<Vec<(String, Amount)>> {
     Some(stats.indexes.into_iter().map(|(uid, index)| (uid, amount(index))).collect())
 }
 
-/// A finished swap exchanges the history of tasks, as on the engine.
-fn renames(record: &Record) -> Option<Vec<(String, String)>> {
+/// Indexes that have got other names take their history of tasks with them, as on the engine: what was the one's is the
+/// other's, and what was of a name that nobody has any more is of the name that is free now.
+fn renames(record: &Record) -> Option<Change> {
     let Record::Task(task) = record else { return None };
     let TaskRow { status: TaskStatus::Succeeded, details: Some(details), .. } = &**task else { return None };
-    if task.task_type != "indexSwap" {
-        return None;
-    }
-    let swaps = details.get("swaps")?.as_array()?;
-    let mut names = Vec::new();
-    for swap in swaps {
-        let indexes = swap.get("indexes")?.as_array()?;
-        let (left, right) = (indexes.first()?.as_str()?, indexes.get(1)?.as_str()?);
-        names.push((left.to_owned(), right.to_owned()));
-        names.push((right.to_owned(), left.to_owned()));
-    }
-    Some(names)
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let pairs: Vec<(String, String)> = match task.task_type.as_str() {
+        "indexSwap" => {
+            let swaps = details["swaps"].as_array()?.iter();
+            swaps.filter_map(|swap| Some((text(&swap["indexes"][0])?, text(&swap["indexes"][1])?))).collect()
+        }
+        "indexUpdate" => vec![(text(&details["oldIndexUid"])?, text(&details["newIndexUid"])?)],
+        _ => return None,
+    };
+    let both = |(left, right): (String, String)| [(left.clone(), right.clone()), (right, left)];
+    Some(Change::RenameTasks(pairs.into_iter().flat_map(both).collect(), task.uid))
 }

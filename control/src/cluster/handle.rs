@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::waiters::{Answer, Waiter, Waiters};
 use super::{Indexes, KeyRecord, Members, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
 use crate::config::Node;
+use crate::keys::with_reader;
 use crate::node::Client;
 use crate::stats::{FEATURES, features_on_nodes};
 use crate::store::{Change, Store};
@@ -149,6 +150,11 @@ impl Cluster {
         }
     }
 
+    /// Waits until none of these tasks is open any more, or the time is over.
+    pub async fn wait_for_tasks(&self, uids: &[u32], longest: Duration) {
+        let _ = tokio::time::timeout(longest, self.shared.open.all_over(uids)).await;
+    }
+
     /// How things are, from the sequencer itself.
     pub(crate) async fn look(&self) -> Option<Look> {
         let (who, answer) = oneshot::channel();
@@ -241,7 +247,7 @@ impl Cluster {
 }
 
 async fn align_nodes(shared: &Shared, client: &Client, nodes: &[&Node]) -> bool {
-    let keys = shared.keys.get();
+    let keys = with_reader(&shared.keys.get());
     let stored = shared.values.get().get(FEATURES).cloned();
     let features = stored.as_ref().map(|stored| features_on_nodes(Some(stored)));
     let align = nodes.iter().map(|node| client.align(&node.id, &keys, features.clone(), NODE_REQUEST));

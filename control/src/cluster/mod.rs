@@ -11,6 +11,7 @@ mod executor;
 mod handle;
 mod members;
 mod model;
+mod open;
 mod planning;
 mod reconcile;
 mod shared;
@@ -29,7 +30,7 @@ use uuid::Uuid;
 pub(crate) use actor::Look;
 pub use handle::Cluster;
 pub(crate) use members::Members;
-pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, NodeStep, TaskRow, TaskStatus};
+pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};
 pub use model::{FoundIndex, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 pub use start::{Running, start};
 

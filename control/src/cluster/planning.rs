@@ -31,7 +31,7 @@ impl Planning {
         operation: &IndexOperation,
         current: Option<&IndexRow>,
     ) -> Result<IndexPlan, ErrorBody> {
-        if let IndexOperation::Update { uid, primary_key: Some(wanted) } = operation
+        if let IndexOperation::Update { uid, primary_key: Some(wanted), .. } = operation
             && let Some(row) = current
             && row.primary_key.as_ref().is_some_and(|known| known != wanted)
             && self.count(uid).await? == 0

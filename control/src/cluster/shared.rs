@@ -1,6 +1,6 @@
 //! State that handlers read without asking the actor. Only the executor writes it, after the disk has it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use miroir_core::shardmap::ShardMap;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::members::{Members, after};
+use super::open::OpenTasks;
 use super::{Indexes, KeyRecord};
 
 /// A value that is replaced as a whole.
@@ -29,9 +30,6 @@ impl<T> Slot<T> {
     }
 }
 
-/// Tasks that are not over, by uid, with the indexes that they are about.
-type OpenTasks = HashMap<u32, Vec<String>>;
-
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) map: watch::Sender<Arc<ShardMap>>,
@@ -40,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) indexes: Slot<Indexes>,
     pub(crate) keys: Slot<Vec<KeyRecord>>,
     pub(crate) values: Slot<BTreeMap<String, Value>>,
-    open: RwLock<OpenTasks>,
+    pub(crate) open: OpenTasks,
 }
 
 impl Shared {
@@ -52,7 +50,7 @@ impl Shared {
             indexes: Slot::new(indexes),
             keys: Slot::new(keys),
             values: Slot::default(),
-            open: RwLock::default(),
+            open: OpenTasks::default(),
         }
     }
 
@@ -89,20 +87,14 @@ impl Shared {
 
     /// Keeps the list of open tasks.
     pub(crate) fn note(&self, task: &TaskRow) {
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        if task.status.is_over() {
-            open.remove(&task.uid);
-        } else {
-            open.insert(task.uid, task.indexes.clone());
-        }
+        self.open.note(task);
     }
 
     pub(crate) fn open_tasks(&self) -> usize {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.open.len()
     }
 
     pub(crate) fn is_indexing(&self, uid: &str) -> bool {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.values().any(|indexes| indexes.iter().any(|index| index == uid))
+        self.open.is_about(uid)
     }
 }

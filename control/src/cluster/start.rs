@@ -26,6 +26,7 @@ use crate::node::Client;
 use crate::store::{Change, Lease, Loaded, Location, Store, StoreError};
 use crate::tasks::filter::{TaskFilter, TaskPage};
 use crate::telemetry::Metrics;
+use crate::webhooks::Courier;
 
 /// Name of the stored value that holds what never changes.
 const IDENTITY: &str = "cluster";
@@ -107,6 +108,7 @@ pub async fn start(
         metrics,
         events: events.downgrade(),
         fenced: keys_changed.clone(),
+        courier: Courier::start(config.private_webhooks)?,
     };
     let actor = Actor { sequencer, clock, inbox, steps, seen: Vec::new(), wake_ms: None };
     tokio::spawn(actor.run(first));

@@ -40,6 +40,9 @@ pub struct ServeArguments {
     /// Serve the admin API on the public listener too, and so through Envoy.
     #[arg(long, env = "MIROIR_ADMIN_PUBLIC", value_name = "BOOL")]
     pub admin_public: Option<bool>,
+    /// Let webhooks lead to private addresses.
+    #[arg(long, env = "MIROIR_WEBHOOKS_PRIVATE", value_name = "BOOL")]
+    pub webhooks_private: Option<bool>,
     /// The store: a SQLite file, or `redis://host:port` for several controls.
     #[arg(long, env = "MIROIR_STORE", value_name = "FILE|URL", hide_env_values = true)]
     pub store: Option<String>,
@@ -105,6 +108,7 @@ impl ServeArguments {
             file.admin.key_file.clone_from(&self.admin_key_file);
         }
         set(&mut file.admin.public, &self.admin_public);
+        set(&mut file.webhooks.private, &self.webhooks_private);
         match &self.store {
             Some(url) if super::store::is_redis(url) => {
                 file.store.redis_url = Some(url.clone());

@@ -21,6 +21,8 @@ pub struct File {
     pub cluster: ClusterSection,
     /// `[admin]`
     pub admin: AdminSection,
+    /// `[webhooks]`
+    pub webhooks: WebhooksSection,
     /// `[[nodes]]`
     pub nodes: Vec<NodeSection>,
     /// `[store]`
@@ -53,6 +55,14 @@ pub struct ClusterSection {
     pub master_key: Option<String>,
     /// File that holds the master key.
     pub master_key_file: Option<PathBuf>,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhooksSection {
+    /// They may lead to private addresses.
+    pub private: Option<bool>,
 }
 
 /// `[admin]`
@@ -243,6 +253,7 @@ impl File {
             secrets: Secrets { master_key },
             admin_key: AdminKey::new(admin_key),
             admin_public: self.admin.public.unwrap_or_default(),
+            private_webhooks: self.webhooks.private.unwrap_or_default(),
             store,
             spool,
             listen_api,

@@ -132,6 +132,8 @@ pub struct Config {
     pub admin_key: AdminKey,
     /// The admin API is served by the public listener too.
     pub admin_public: bool,
+    /// Webhooks may lead to private addresses.
+    pub private_webhooks: bool,
     /// The store.
     pub store: Location,
     /// Directory for large payloads on their way to the nodes.

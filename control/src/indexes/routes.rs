@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{moment, page, uid_rule, valid_uid};
 use crate::auth::{self, Caller, authorise};
-use crate::cluster::{Handle, IndexOperation, IndexRow};
+use crate::cluster::{Handle, IndexOperation, IndexRow, IndexSwap};
 use crate::settings::body::{Payload, answer, json as read_json, respond};
 use crate::settings::not_found;
 use crate::settings::shape::{Absent, Field, Shape, read};
@@ -54,6 +54,7 @@ pub fn router(handle: Handle) -> Router {
     Router::new()
         .route("/indexes", routing::get(list).post(create))
         .route("/indexes/{uid}", routing::get(show).patch(change).delete(delete))
+        .route("/indexes/{uid}/compact", routing::post(compact))
         .route("/swap-indexes", routing::post(swap))
         .with_state(handle)
 }
@@ -119,14 +120,10 @@ async fn change(
         permit(&handle, &headers, "indexes.update", Some(&uid))?;
         let body = read(&CHANGE, read_json(&headers, &body)?, "bad_request")?;
         valid_uid(&uid)?;
-        if let Some(name) = body["uid"].as_str() {
-            valid_uid(name)?;
-            if name != uid {
-                return Err(no_rename("invalid_index_uid"));
-            }
-        }
+        let new_uid = body["uid"].as_str().map(str::to_owned);
+        new_uid.as_deref().map_or(Ok(()), valid_uid)?;
         let primary_key = body["primaryKey"].as_str().map(str::to_owned);
-        submit(&handle, IndexOperation::Update { uid, primary_key }).await
+        submit(&handle, IndexOperation::Update { uid, primary_key, new_uid }).await
     };
     respond(result.await)
 }
@@ -140,20 +137,28 @@ async fn delete(State(handle): State<Handle>, Path(uid): Path<String>, headers: 
     respond(result.await)
 }
 
-async fn swap(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
+async fn compact(State(handle): State<Handle>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
     let result = async {
-        let caller = permit(&handle, &headers, "indexes.swap", None)?;
-        let body = read(&SWAPS, read_json(&headers, &body)?, "bad_request")?;
-        let pairs = swaps(&body, &caller)?;
-        submit(&handle, IndexOperation::Swap { pairs }).await
+        permit(&handle, &headers, "indexes.compact", Some(&uid))?;
+        valid_uid(&uid)?;
+        submit(&handle, IndexOperation::Compact { uid }).await
     };
     respond(result.await)
 }
 
-/// The pairs of a body; what is wrong with them is found in the engine's order.
-fn swaps(body: &Value, caller: &Caller) -> Result<Vec<(String, String)>, ErrorBody> {
-    let mut pairs = Vec::new();
-    let mut rename = false;
+async fn swap(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
+    let result = async {
+        let caller = permit(&handle, &headers, "indexes.swap", None)?;
+        let body = read(&SWAPS, read_json(&headers, &body)?, "bad_request")?;
+        let swaps = swaps(&body, &caller)?;
+        submit(&handle, IndexOperation::Swap { swaps }).await
+    };
+    respond(result.await)
+}
+
+/// The swaps of a body; what is wrong with them is found in the engine's order.
+fn swaps(body: &Value, caller: &Caller) -> Result<Vec<IndexSwap>, ErrorBody> {
+    let mut swaps = Vec::new();
     for swap in body.as_array().into_iter().flatten() {
         let names: Vec<String> = serde_json::from_value(swap["indexes"].clone()).unwrap_or_default();
         let [left, right] = names.as_slice() else {
@@ -166,10 +171,9 @@ fn swaps(body: &Value, caller: &Caller) -> Result<Vec<(String, String)>, ErrorBo
         if !caller.sees(left) || !caller.sees(right) {
             return Err(auth::invalid());
         }
-        rename |= swap["rename"] == true;
-        pairs.push((left.clone(), right.clone()));
+        swaps.push(IndexSwap { indexes: (left.clone(), right.clone()), rename: swap["rename"] == true });
     }
-    let names = || pairs.iter().flat_map(|(left, right)| [left, right]);
+    let names = || swaps.iter().flat_map(|IndexSwap { indexes: (left, right), .. }| [left, right]);
     let mut repeated = names().filter(|name| names().filter(|other| other == name).count() > 1).collect::<Vec<_>>();
     repeated.sort_unstable();
     repeated.dedup();
@@ -180,14 +184,5 @@ fn swaps(body: &Value, caller: &Caller) -> Result<Vec<(String, String)>, ErrorBo
             format!("Indexes must be declared only once during a swap. {quoted} {was} specified several times.");
         return Err(ErrorBody::new("invalid_swap_duplicate_index_found", message));
     }
-    if rename {
-        return Err(no_rename("invalid_swap_rename"));
-    }
-    Ok(pairs)
-}
-
-/// Renaming would leave the old name's keys and tokens pointing at nothing while nodes follow one by one.
-fn no_rename(code: &str) -> ErrorBody {
-    let message = "Miroir does not rename indexes. Hint: create an index with the new name and swap the two.";
-    ErrorBody::new(code, message)
+    Ok(swaps)
 }

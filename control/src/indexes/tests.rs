@@ -70,8 +70,24 @@ async fn swaps_are_one_operation_on_all_their_indexes() {
     }
     let swapped = task(&fake, &router, "POST", "/swap-indexes", r#"[{"indexes":["a","b"]}]"#).await.unwrap();
     assert_eq!(swapped, [r#"POST /swap-indexes [{"indexes":["a","b"]}]"#]);
-    let missing = task(&fake, &router, "POST", "/swap-indexes", r#"[{"indexes":["y","x"]}]"#).await;
-    assert_eq!(missing.unwrap_err(), "Indexes `x`, `y` not found.");
+    let renamed = task(&fake, &router, "POST", "/swap-indexes", r#"[{"indexes":["a","c"],"rename":true}]"#).await;
+    assert_eq!(renamed.unwrap(), [r#"POST /swap-indexes [{"indexes":["a","c"],"rename":true}]"#]);
+}
+
+#[tokio::test]
+async fn another_name_and_a_compaction_are_operations_on_all_nodes() {
+    let (fake, router) = cluster();
+    for uid in ["a", "b"] {
+        task(&fake, &router, "POST", "/indexes", &json!({ "uid": uid }).to_string()).await.unwrap();
+    }
+    let named = task(&fake, &router, "PATCH", "/indexes/a", r#"{"uid":"c"}"#).await.unwrap();
+    assert_eq!(named, [r#"PATCH /indexes/a {"primaryKey":null,"uid":"c"}"#]);
+    let same = task(&fake, &router, "PATCH", "/indexes/a", r#"{"uid":"a","primaryKey":"id"}"#).await.unwrap();
+    assert_eq!(same, [r#"PATCH /indexes/a {"primaryKey":"id"}"#]);
+    let taken = task(&fake, &router, "PATCH", "/indexes/a", r#"{"uid":"b"}"#).await;
+    assert_eq!(taken.unwrap_err(), "Index `b` already exists.");
+    let compacted = task(&fake, &router, "POST", "/indexes/a/compact", "").await.unwrap();
+    assert_eq!(compacted, ["POST /indexes/a/compact "]);
 }
 
 #[tokio::test]

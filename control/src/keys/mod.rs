@@ -45,6 +45,24 @@ const DEFAULTS: [(u128, &str, &str, &[&str]); 4] = [
     ),
 ];
 
+/// The key with which the filter's workers read documents that no client sees: nodes have it, clients do not.
+pub(crate) const READER: Uuid = Uuid::from_u128(0x6d69_726f_6972_4b05_8005_6465_6661_756c);
+
+/// What nodes get: the clients' keys, and the workers' own.
+pub(crate) fn with_reader(clients: &[KeyRecord]) -> Vec<KeyRecord> {
+    let reader = KeyRecord {
+        uid: READER,
+        name: Some("Miroir Reader Key".to_owned()),
+        description: None,
+        actions: vec!["documents.get".to_owned()],
+        indexes: vec!["*".to_owned()],
+        expires_at: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+    };
+    clients.iter().filter(|key| key.uid != READER).cloned().chain([reader]).collect()
+}
+
 /// The four default keys that the first start stores.
 #[must_use]
 pub fn default_keys() -> Vec<KeyRecord> {

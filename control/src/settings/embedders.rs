@@ -141,7 +141,7 @@ fn masked(mut embedder: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The engine's mask: the longer a secret, the more of its start is shown.
-fn mask(secret: &str) -> String {
+pub(crate) fn mask(secret: &str) -> String {
     let (shown, mark) = match secret.len() {
         0..10 => (0, "XXX..."),
         10..20 => (2, "XXXX..."),

@@ -23,6 +23,7 @@ mod tests;
 mod update;
 mod wording;
 
+pub(crate) use embedders::mask;
 pub(crate) use planner::not_found;
 pub(crate) use wording::unknown_of;
 

@@ -1,15 +1,13 @@
 //! Index operations as requests to nodes. What the engine finds only when it carries a task out is decided here, once
 //! for all nodes: a node that holds no document of an index would otherwise accept what another one refuses.
 
-use std::collections::BTreeSet;
-
 use miroir_core::error::ErrorBody;
 use serde_json::{Value, json};
 
 use super::drift;
 use super::model::Settings;
 use super::update::Update;
-use crate::cluster::{FoundIndex, IndexOperation, IndexPlan, IndexRow, Indexes, NodeStep, Planner};
+use crate::cluster::{FoundIndex, IndexOperation, IndexPlan, IndexRow, IndexSwap, Indexes, NodeStep, Planner};
 
 /// The planner of this build's settings model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,12 +27,18 @@ impl Planner for SettingsPlanner {
                 Err(ErrorBody::new("index_already_exists", format!("Index `{uid}` already exists.")))
             }
             IndexOperation::Create { uid, primary_key } => Ok(fresh(uid, primary_key.as_deref())),
-            IndexOperation::Update { uid, primary_key } => set_primary_key(uid, primary_key.as_deref(), current),
+            IndexOperation::Update { uid, primary_key, new_uid } => {
+                change(uid, primary_key.as_deref(), new_uid.as_deref(), current, indexes)
+            }
             IndexOperation::Delete { uid } => {
                 current.ok_or_else(|| not_found(uid))?;
                 Ok(steps(vec![drop_index(uid)]))
             }
-            IndexOperation::Swap { pairs } => swap(pairs, indexes),
+            IndexOperation::Compact { uid } => {
+                let path = format!("/indexes/{uid}/compact");
+                Ok(steps(vec![step("POST", path, None, "indexCompaction", Some(uid))]))
+            }
+            IndexOperation::Swap { swaps } => Ok(swap(swaps)),
             IndexOperation::Settings { uid, change, may_create, .. } => {
                 settings(uid, &Update::from_change(change), current, *may_create)
             }
@@ -102,7 +106,13 @@ fn fresh(uid: &str, primary_key: Option<&str>) -> IndexPlan {
 }
 
 /// A primary key can be given to an index that has none, and to one that is empty, which looks here as if it had none.
-fn set_primary_key(uid: &str, wanted: Option<&str>, current: Option<&IndexRow>) -> Result<IndexPlan, ErrorBody> {
+fn change(
+    uid: &str,
+    wanted: Option<&str>,
+    new_uid: Option<&str>,
+    current: Option<&IndexRow>,
+    indexes: &Indexes,
+) -> Result<IndexPlan, ErrorBody> {
     let row = current.ok_or_else(|| not_found(uid))?;
     match (wanted, &row.primary_key) {
         (Some(wanted), Some(known)) if wanted != known => Err(ErrorBody::new(
@@ -110,25 +120,25 @@ fn set_primary_key(uid: &str, wanted: Option<&str>, current: Option<&IndexRow>) 
             format!("Index `{uid}`: Index already has a primary key: `{known}`."),
         )),
         _ => {
-            let body = json!({ "primaryKey": wanted });
+            let mut body = json!({ "primaryKey": wanted });
+            if let Some(new) = new_uid.filter(|new| *new != uid) {
+                if indexes.contains_key(new) {
+                    return Err(ErrorBody::new("index_already_exists", format!("Index `{new}` already exists.")));
+                }
+                body["uid"] = new.into();
+            }
             Ok(steps(vec![step("PATCH", format!("/indexes/{uid}"), Some(body), "indexUpdate", Some(uid))]))
         }
     }
 }
 
-fn swap(pairs: &[(String, String)], indexes: &Indexes) -> Result<IndexPlan, ErrorBody> {
-    let names = pairs.iter().flat_map(|(left, right)| [left, right]);
-    let missing = names.filter(|name| !indexes.contains_key(*name)).collect::<BTreeSet<_>>();
-    let quoted = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match missing.len() {
-        0 => {
-            let body = pairs.iter().map(|(left, right)| json!({ "indexes": [left, right] })).collect();
-            let path = "/swap-indexes".to_owned();
-            Ok(steps(vec![step("POST", path, Some(Value::Array(body)), "indexSwap", None)]))
-        }
-        1 => Err(ErrorBody::new("index_not_found", format!("Index {quoted} not found."))),
-        _ => Err(ErrorBody::new("index_not_found", format!("Indexes {quoted} not found."))),
-    }
+/// That every index is there and no new name is taken has been seen to.
+fn swap(swaps: &[IndexSwap]) -> IndexPlan {
+    let body = swaps.iter().map(|IndexSwap { indexes: (left, right), rename }| {
+        let indexes = json!([left, right]);
+        if *rename { json!({ "indexes": indexes, "rename": true }) } else { json!({ "indexes": indexes }) }
+    });
+    steps(vec![step("POST", "/swap-indexes".to_owned(), Some(body.collect()), "indexSwap", None)])
 }
 
 fn settings(uid: &str, update: &Update, current: Option<&IndexRow>, may_create: bool) -> Result<IndexPlan, ErrorBody> {

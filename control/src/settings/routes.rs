@@ -15,6 +15,7 @@ use super::schema::{SETTINGS, Setting, Verb};
 use super::update::Update;
 use crate::auth::{Caller, authorise};
 use crate::cluster::{Handle, IndexOperation, NodeRequest};
+use crate::stats::is_on;
 
 /// The settings routes.
 pub fn router(handle: Handle) -> Router {
@@ -76,6 +77,13 @@ fn view(
     Ok(answer(StatusCode::OK, &show(&Settings::from_stored(&index.settings))))
 }
 
+/// A reset creates no index, whoever asks for it.
+async fn reset(handle: Handle, uid: String, headers: &HeaderMap, update: Update) -> Result<Response, ErrorBody> {
+    permit(&handle, headers, "settings.update", &uid)?;
+    crate::indexes::valid_uid(&uid)?;
+    enqueue(handle, uid, update, false).await
+}
+
 /// Authorisation, body, uid and the change itself are judged in the engine's order.
 async fn change(
     handle: Handle,
@@ -88,17 +96,10 @@ async fn change(
     let body = json(headers, body)?;
     let update = parse(body)?;
     crate::indexes::valid_uid(&uid)?;
-    update.judge()?;
+    update.judge(|feature| is_on(&handle, feature))?;
     judge_embedders(&handle, &update).await?;
     let may_create = caller.may_create(&uid);
     enqueue(handle, uid, update, may_create).await
-}
-
-async fn reset(handle: Handle, uid: String, headers: &HeaderMap, update: Update) -> Result<Response, ErrorBody> {
-    permit(&handle, headers, "settings.update", &uid)?;
-    crate::indexes::valid_uid(&uid)?;
-    // What is not there has nothing to be reset.
-    enqueue(handle, uid, update, false).await
 }
 
 async fn enqueue(handle: Handle, uid: String, update: Update, may_create: bool) -> Result<Response, ErrorBody> {

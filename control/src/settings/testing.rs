@@ -102,6 +102,7 @@ impl Fake {
             IndexOperation::Create { uid, .. }
             | IndexOperation::Update { uid, .. }
             | IndexOperation::Delete { uid }
+            | IndexOperation::Compact { uid }
             | IndexOperation::Settings { uid, .. } => uid.as_str(),
             IndexOperation::Swap { .. } => "",
         };
@@ -119,7 +120,7 @@ impl Fake {
             IndexOperation::Create { primary_key, .. } | IndexOperation::Update { primary_key, .. } => {
                 row.primary_key = primary_key.clone().or(row.primary_key);
             }
-            IndexOperation::Settings { .. } => {}
+            IndexOperation::Settings { .. } | IndexOperation::Compact { .. } => {}
             IndexOperation::Swap { .. } => return Ok(plan),
         }
         all.insert(row.uid.clone(), Arc::new(row));
@@ -190,6 +191,7 @@ impl Runtime for Fake {
             IndexOperation::Create { uid, .. } => (Some(uid.clone()), "indexCreation"),
             IndexOperation::Update { uid, .. } => (Some(uid.clone()), "indexUpdate"),
             IndexOperation::Delete { uid } => (Some(uid.clone()), "indexDeletion"),
+            IndexOperation::Compact { uid } => (Some(uid.clone()), "indexCompaction"),
             IndexOperation::Swap { .. } => (None, "indexSwap"),
             IndexOperation::Settings { uid, .. } => (Some(uid.clone()), "settingsUpdate"),
         };

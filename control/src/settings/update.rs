@@ -82,12 +82,13 @@ impl Update {
         self.0.get("embedders").filter(|change| change.is_object()).map(embedders::probe)
     }
 
-    /// What the engine judges after it has read a whole body, in its order, and then Miroir's own limits.
+    /// What the engine judges after it has read a whole body, in its order, and then Miroir's own limits. `is_on` says
+    /// of an experimental feature whether the client has switched it on.
     ///
     /// # Errors
     /// The engine's error, or Miroir's for what would break the shard tag.
-    pub fn judge(&self) -> Result<(), ErrorBody> {
-        self.features()?;
+    pub fn judge(&self, is_on: impl Fn(&str) -> bool) -> Result<(), ErrorBody> {
+        self.features(is_on)?;
         let rules = self.texts("rankingRules");
         let split = rules.iter().any(|rule| matches!(*rule, "attributeRank" | "wordPosition"));
         if split && rules.contains(&"attribute") {
@@ -99,7 +100,7 @@ impl Update {
         self.reserved()
     }
 
-    fn features(&self) -> Result<(), ErrorBody> {
+    fn features(&self, is_on: impl Fn(&str) -> bool) -> Result<(), ErrorBody> {
         let needs = |what: &str, feature: &str, discussion: u32| {
             let message = format!(
                 "{what} requires enabling the `{feature}` experimental feature. See https://github.com/orgs/meilisearch/discussions/{discussion}"
@@ -116,7 +117,7 @@ impl Update {
                 ("indexingFragments", "multimodal", 846),
                 ("searchFragments", "multimodal", 846),
             ] {
-                if !embedder[key].is_null() {
+                if !embedder[key].is_null() && !is_on(feature) {
                     return needs(&format!("setting `{key}`"), feature, discussion);
                 }
             }

@@ -29,7 +29,10 @@ pub(super) fn view(stored: Option<&Value>) -> Value {
 
 /// Features that nodes serve by themselves, search by search. The others need something of the cluster as a whole
 /// that its nodes cannot give alone.
-const SERVED: &[&str] = &["containsFilter"];
+const SERVED: &[&str] = &["containsFilter", "multimodal", "renderRoute"];
+
+/// Features that control serves; nodes keep them off.
+const OWN: &[&str] = &["network"];
 
 /// What a node must have switched on or off for the stored features: the body of its `PATCH /experimental-features`.
 pub(crate) fn on_nodes(stored: Option<&Value>) -> Value {
@@ -42,7 +45,7 @@ pub(super) fn change(stored: Option<&Value>, body: Value) -> Result<Value, Error
     let body = read(&BODY, body, "bad_request")?;
     let mut after = view(stored);
     for (name, value) in body.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-        if value == true && !SERVED.contains(&name.as_str()) {
+        if value == true && !SERVED.contains(&name.as_str()) && !OWN.contains(&name.as_str()) {
             let message = format!("Miroir does not serve the experimental feature `{name}`.");
             return Err(ErrorBody::new("feature_not_enabled", message));
         }
@@ -62,11 +65,11 @@ mod tests {
         assert_eq!(off.as_object().unwrap().len(), 15);
         assert_eq!(change(None, json!({})), Ok(off.clone()));
         assert_eq!(change(None, json!({"metrics":null,"network":false})), Ok(off));
-        assert_eq!(change(None, json!({"network":true})).unwrap_err().code, "feature_not_enabled");
-        let on = change(None, json!({"containsFilter":true})).unwrap();
-        assert_eq!(on_nodes(Some(&on)), json!({"containsFilter":true}));
-        assert_eq!(view(Some(&on))["containsFilter"], true);
-        assert_eq!(on_nodes(None), json!({"containsFilter":false}));
+        assert_eq!(change(None, json!({"foreignKeys":true})).unwrap_err().code, "feature_not_enabled");
+        let on = change(None, json!({"containsFilter":true,"network":true})).unwrap();
+        assert_eq!(on_nodes(Some(&on)), json!({"containsFilter":true,"multimodal":false,"renderRoute":false}));
+        assert_eq!((&view(Some(&on))["containsFilter"], &view(Some(&on))["network"]), (&json!(true), &json!(true)));
+        assert_eq!(on_nodes(None), json!({"containsFilter":false,"multimodal":false,"renderRoute":false}));
         assert_eq!(
             change(None, json!({"metrics":1})).unwrap_err().message,
             "Invalid value type at `.metrics`: expected a boolean, but found a positive integer: `1`"

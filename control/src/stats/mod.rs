@@ -10,12 +10,17 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::cluster::NodeRequest;
+use crate::cluster::{Handle, NodeRequest};
 
 pub(crate) use features::{STORED as FEATURES, on_nodes as features_on_nodes};
 pub use gather::count;
 pub(crate) use gather::count_over;
 pub use routes::router;
+
+/// Whether the client has switched an experimental feature on.
+pub(crate) fn is_on(handle: &Handle, feature: &str) -> bool {
+    features::view(handle.value(FEATURES).as_ref())[feature] == true
+}
 
 /// Switches nodes' experimental features to what the cluster's client set.
 fn features_request(stored: Option<&Value>) -> NodeRequest {

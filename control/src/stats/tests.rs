@@ -71,7 +71,7 @@ async fn features_that_nodes_serve_are_theirs_too() {
     let (status, features) = call(&router, "PATCH", "/experimental-features", r#"{"containsFilter":true}"#).await;
     assert_eq!((status, &features["containsFilter"], &features["network"]), (200, &json!(true), &json!(false)));
     assert_eq!(call(&router, "GET", "/experimental-features", "").await.1, features);
-    assert_eq!(call(&router, "PATCH", "/experimental-features", r#"{"network":true}"#).await.0, 400);
+    assert_eq!(call(&router, "PATCH", "/experimental-features", r#"{"foreignKeys":true}"#).await.0, 400);
 }
 
 #[tokio::test]

@@ -61,8 +61,9 @@ pub enum Change {
     Value(String, Option<String>),
     /// Finished tasks leave the list.
     DeleteTasks(Vec<u32>),
-    /// Tasks of these indexes change their names, all pairs at once (a swap also exchanges the history).
-    RenameTasks(Vec<(String, String)>),
+    /// Tasks of these indexes change their names, all pairs at once (a swap also exchanges the history): those below
+    /// this uid.
+    RenameTasks(Vec<(String, String)>, u32),
 }
 
 /// The open store. Clones share it.

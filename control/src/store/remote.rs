@@ -203,10 +203,11 @@ impl Worker {
                         puts.push((TASKS, uid.to_string(), None));
                     }
                 }
-                Change::RenameTasks(names) => {
+                Change::RenameTasks(names, below) => {
                     let mut concerned = self.reader.of_indexes(names.iter().map(|(old, _)| old.as_str()))?;
                     concerned.retain(|task| !fresh.contains_key(&task.uid));
                     concerned.extend(fresh.values().flatten().cloned());
+                    concerned.retain(|task| task.uid < *below);
                     for task in concerned.into_iter().filter_map(|task| renamed(task, names)) {
                         let row = Record::Task(Box::new(task.clone()));
                         fresh.insert(task.uid, Some(task));

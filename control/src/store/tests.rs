@@ -153,7 +153,7 @@ async fn change(store: &Store) {
         .write(vec![
             Change::Records(vec![Record::Task(Box::new(done))]),
             Change::DeleteTasks(vec![1]),
-            Change::RenameTasks(exchange),
+            Change::RenameTasks(exchange, 4),
         ])
         .await
         .unwrap();

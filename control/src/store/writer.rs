@@ -74,7 +74,7 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             }
             Ok(())
         }
-        Change::RenameTasks(names) => rename(transaction, names),
+        Change::RenameTasks(names, below) => rename(transaction, names, *below),
     }
 }
 
@@ -125,9 +125,9 @@ fn millis(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
 
-fn rename(transaction: &Transaction<'_>, names: &[(String, String)]) -> Result<(), StoreError> {
+fn rename(transaction: &Transaction<'_>, names: &[(String, String)], below: u32) -> Result<(), StoreError> {
     let concerned = super::reader::of_indexes(transaction, names.iter().map(|(old, _)| old.as_str()))?;
-    for task in concerned.into_iter().filter_map(|task| renamed(task, names)) {
+    for task in concerned.into_iter().filter(|task| task.uid < below).filter_map(|task| renamed(task, names)) {
         transaction.prepare_cached("DELETE FROM task_indexes WHERE uid = ?1")?.execute(params![task.uid])?;
         put_task(transaction, &task)?;
     }

@@ -1,6 +1,7 @@
 //! `/tasks` and `/batches`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -17,6 +18,9 @@ use crate::api::reply;
 use crate::auth::{Caller, authorise};
 use crate::cluster::Cluster;
 use crate::store::Change;
+
+/// Longest wait of a deletion for tasks that are being carried out; those that are not over by then stay.
+const LAST_BATCH: Duration = Duration::from_secs(5);
 
 /// The task routes.
 pub fn router(cluster: Arc<Cluster>) -> Router {
@@ -144,11 +148,24 @@ async fn cancel(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, he
     }
 }
 
+/// Which of these tasks are over now.
+async fn over_now(cluster: &Cluster, tasks: &[TaskRow]) -> Result<Vec<u32>, ErrorBody> {
+    let uids = Some(tasks.iter().map(|task| task.uid).collect());
+    let filter = TaskFilter { uids, ..TaskFilter::default() };
+    let page = TaskPage { filter, limit: u32::MAX, from: None, reverse: true };
+    let (tasks, _) = read(cluster, page, Caller::default()).await?;
+    Ok(tasks.iter().filter(|task| task.status.is_over()).map(|task| task.uid).collect())
+}
+
 async fn delete(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
     let raw = raw.unwrap_or_default();
     let result = async {
         let tasks = selected(&cluster, &raw, &headers, "tasks.delete", "delete").await?;
-        let over: Vec<u32> = tasks.iter().filter(|task| task.status.is_over()).map(|task| task.uid).collect();
+        // The engine carries a deletion out once it is done with the batch that it is at. Here every task that is open
+        // is being carried out.
+        let open: Vec<u32> = tasks.iter().filter(|task| !task.status.is_over()).map(|task| task.uid).collect();
+        cluster.wait_for_tasks(&open, LAST_BATCH).await;
+        let over = over_now(&cluster, &tasks).await?;
         let deleted = over.len();
         let failed = |error: crate::store::StoreError| ErrorBody::new("internal", error.to_string());
         cluster.store().write(vec![Change::DeleteTasks(over)]).await.map_err(failed)?;

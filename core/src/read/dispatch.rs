@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::classify::Trouble;
 use crate::call::{Action, Call, CallId, Headers};
 use crate::health::{Admission, Failure, SharedHealth, TRIAL_TIMEOUT_MS};
-use crate::search::NodeRequest;
+use crate::search::{Authority, NodeRequest};
 use crate::shardmap::{CompiledMap, NodeIndex};
 
 /// Headers of the client that nodes get: who asks, and what ties the calls to the client's trace.
@@ -35,6 +35,7 @@ pub(super) struct Dispatch<'a> {
     pub(super) map: &'a CompiledMap,
     pub(super) health: &'a SharedHealth,
     pub(super) passed: &'a Headers,
+    pub(super) reader_key: Option<&'a str>,
     pub(super) now_ms: u64,
     pub(super) deadline_ms: u64,
     /// What health said about a node when this machine first wished to ask it.
@@ -103,12 +104,17 @@ impl Dispatch<'_> {
         &mut self,
         node: NodeIndex,
         request: NodeRequest,
+        authority: Authority,
         content_type: &ContentType,
         timeout_ms: u64,
     ) -> CallId {
         let id = CallId(*self.next_call);
         *self.next_call = self.next_call.saturating_add(1);
         let mut headers = self.passed.clone();
+        if let Some(key) = self.reader_key.filter(|_| authority == Authority::Reader) {
+            headers.retain(|(name, _)| name != "authorization");
+            headers.push(("authorization".to_owned(), format!("Bearer {key}")));
+        }
         headers.extend(request.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let media = match content_type {
             ContentType::Json => request.body.as_ref().map(|_| "application/json"),

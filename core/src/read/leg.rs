@@ -127,6 +127,12 @@ impl Leg {
         (self.answered, self.shards.len(), &self.lost)
     }
 
+    /// The node that judges the client's own request after `refuser` has refused a rewritten one.
+    pub(super) fn judge(&self, refuser: NodeIndex) -> NodeIndex {
+        let part = self.gather.judge().and_then(|part| self.parts.get(part));
+        part.map_or(refuser, |part| part.node)
+    }
+
     /// Nodes that a call is under way to.
     pub(super) fn awaited_nodes(&self) -> impl Iterator<Item = NodeIndex> + '_ {
         self.flying.iter().filter_map(|flight| self.parts.get(flight.part)).map(|part| part.node)
@@ -217,6 +223,10 @@ impl Leg {
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         let forbidden = matches!(trouble, Trouble::Forbidden(_));
         self.troubles.push((part.node, trouble));
+        if forbidden && flight.again {
+            // What was answered before may have been asked in another name.
+            self.any_good = false;
+        }
         if forbidden && self.phase == Phase::Asking && !flight.again {
             self.parked.extend_from_slice(&part.shards);
         } else {
@@ -315,7 +325,7 @@ impl Leg {
                 return;
             }
             let request = self.gather.request(&part.clause, number);
-            let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
+            let call = dispatch.send(part.node, request, self.gather.authority(), &self.content_type, timeout_ms);
             let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
             self.flying.push(Flight { call, part: number, due_ms, again: true });
         }
@@ -333,7 +343,7 @@ impl Leg {
             }
             let number = self.parts.len();
             let request = self.gather.request(&part.clause, number);
-            let call = dispatch.send(part.node, request, &self.content_type, timeout_ms);
+            let call = dispatch.send(part.node, request, self.gather.authority(), &self.content_type, timeout_ms);
             let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
             self.flying.push(Flight { call, part: number, due_ms, again: false });
             self.parts.push(part);

@@ -13,7 +13,7 @@ use super::{Decision, ReadRequest, reply};
 use crate::call::{Action, CallId, CallResult, Headers, Machine, Reply, header};
 use crate::health::{Admission, SharedHealth};
 use crate::route::Matched;
-use crate::search::{self, NodeRequest};
+use crate::search::{self, Authority, NodeRequest};
 use crate::shardmap::{CompiledMap, NodeIndex};
 
 /// Header by which a request asks for what there is (`allow`) or for all or nothing (`refuse`).
@@ -33,6 +33,7 @@ pub struct ReadMachine {
     request: ReadRequest,
     planner: Planner,
     passed: Headers,
+    reader_key: Option<String>,
     partial: bool,
     legs: Vec<Leg>,
     multi: Option<NodeRequest>,
@@ -84,6 +85,7 @@ impl ReadMachine {
             health: SharedHealth::clone(health),
             matched: Arc::new(matched.clone()),
             passed: passed(&request.headers),
+            reader_key: request.reader_key.clone(),
             request,
             planner,
             partial,
@@ -110,6 +112,7 @@ impl ReadMachine {
             map: &self.map,
             health: &self.health,
             passed: &self.passed,
+            reader_key: self.reader_key.as_deref(),
             now_ms,
             deadline_ms: self.deadline_ms,
             admissions: &mut self.admissions,
@@ -169,6 +172,7 @@ impl ReadMachine {
             Some(Conclusion::Refused(position, node, refusal)) => {
                 let fallback = reply::relayed(&refusal, self.multi.is_some().then_some(position));
                 let request = own(self, position);
+                let node = self.legs.get(position).map_or(node, |leg| leg.judge(node));
                 self.ask_for_refusal(now_ms, &[node], request, fallback, false)
             }
         }
@@ -189,7 +193,7 @@ impl ReadMachine {
             let node = *nodes.first()?;
             let timeout_ms = dispatch.timeout_ms(node, || keys_only);
             let request = request.filter(|_| timeout_ms > 0)?;
-            Some(dispatch.send(node, request, &ContentType::Json, timeout_ms))
+            Some(dispatch.send(node, request, Authority::Client, &ContentType::Json, timeout_ms))
         });
         let Some(call) = call else { return self.end(fallback) };
         self.legs.iter_mut().for_each(Leg::close);

@@ -34,6 +34,8 @@ pub struct ReadRequest {
     pub headers: Headers,
     /// Whole body, decoded; empty for GET.
     pub body: Vec<u8>,
+    /// The cluster's own key to read documents with, where control has given this worker one.
+    pub reader_key: Option<String>,
 }
 
 /// What is done with a read.
@@ -59,13 +61,16 @@ pub fn early(map: &CompiledMap, matched: &Matched) -> Option<Decision> {
     match operation {
         ReadOp::Health => Some(Decision::Reply(health_reply(map))),
         ReadOp::MultiSearch => None,
-        ReadOp::Search | ReadOp::FacetSearch | ReadOp::Fields | ReadOp::Documents | ReadOp::Document => {
-            match index_of(map, matched) {
-                None => Some(Decision::Forward(map.map.control_cluster.clone())),
-                Some((_, index)) if index.swapping => Some(Decision::Park),
-                Some(_) => None,
-            }
-        }
+        ReadOp::Search
+        | ReadOp::FacetSearch
+        | ReadOp::Similar
+        | ReadOp::Fields
+        | ReadOp::Documents
+        | ReadOp::Document => match index_of(map, matched) {
+            None => Some(Decision::Forward(map.map.control_cluster.clone())),
+            Some((_, index)) if index.swapping => Some(Decision::Park),
+            Some(_) => None,
+        },
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn plan(map: &CompiledMap, matched: &Matched, request: &ReadRequest) 
         ReadOp::Document => planner.document().map(single),
         ReadOp::Search => planner.one(search::plan_search).map(single),
         ReadOp::FacetSearch => planner.one(search::plan_facet_search).map(single),
+        ReadOp::Similar => planner.one(search::plan_similar).map(single),
         ReadOp::Fields => planner.one(search::plan_fields).map(single),
         ReadOp::Documents => planner.one(search::plan_documents).map(single),
     }

@@ -63,6 +63,8 @@ pub enum ReadOp {
     Search,
     /// `POST /indexes/{index_uid}/facet-search`.
     FacetSearch,
+    /// `GET` and `POST /indexes/{index_uid}/similar`.
+    Similar,
     /// `GET /indexes/{index_uid}/documents` and `POST …/documents/fetch`.
     Documents,
     /// `GET /indexes/{index_uid}/documents/{document_id}`.

@@ -90,7 +90,7 @@ pub const PATHS: &[PathRule] = &[
     ),
     path(
         "/indexes/{index_uid}/compact",
-        &[rule("POST", "indexes.compact", UNSUPPORTED, "Compact nodes one at a time instead.")],
+        &[rule("POST", "indexes.compact", CONTROL, "One task; on all nodes. Its details name no sizes.")],
     ),
     path(
         "/indexes/{index_uid}/documents",
@@ -188,8 +188,18 @@ pub const PATHS: &[PathRule] = &[
     path(
         "/indexes/{index_uid}/similar",
         &[
-            rule("GET", "search", UNSUPPORTED, "Not served yet."),
-            rule("POST", "search", UNSUPPORTED, "Not served yet."),
+            rule(
+                "GET",
+                "search",
+                Serve::Read(ReadOp::Similar),
+                "The document's vector is fetched from its shard, then all shards are asked.",
+            ),
+            rule(
+                "POST",
+                "search",
+                Serve::Read(ReadOp::Similar),
+                "The document's vector is fetched from its shard, then all shards are asked.",
+            ),
         ],
     ),
     path(
@@ -292,8 +302,13 @@ pub const PATHS: &[PathRule] = &[
     path(
         "/network",
         &[
-            rule("GET", "network.get", experimental("network"), "Miroir is the network."),
-            rule("PATCH", "network.update", experimental("network"), "Miroir is the network."),
+            rule(
+                "GET",
+                "network.get",
+                CONTROL,
+                "As the client set it; nothing goes by it, since Miroir is the network.",
+            ),
+            rule("PATCH", "network.update", CONTROL, "Kept for the client; nothing goes by it."),
         ],
     ),
     path(
@@ -303,16 +318,16 @@ pub const PATHS: &[PathRule] = &[
     path(
         "/webhooks",
         &[
-            rule("GET", "webhooks.get", UNSUPPORTED, "Poll the tasks instead."),
-            rule("POST", "webhooks.create", UNSUPPORTED, "Poll the tasks instead."),
+            rule("GET", "webhooks.get", CONTROL, "Told once for each task of the cluster, by control."),
+            rule("POST", "webhooks.create", CONTROL, "Told once for each task of the cluster, by control."),
         ],
     ),
     path(
         "/webhooks/{webhook_uuid}",
         &[
-            rule("GET", "webhooks.get", UNSUPPORTED, "Poll the tasks instead."),
-            rule("PATCH", "webhooks.update", UNSUPPORTED, "Poll the tasks instead."),
-            rule("DELETE", "webhooks.delete", UNSUPPORTED, "Poll the tasks instead."),
+            rule("GET", "webhooks.get", CONTROL, "Told once for each task of the cluster, by control."),
+            rule("PATCH", "webhooks.update", CONTROL, "Told once for each task of the cluster, by control."),
+            rule("DELETE", "webhooks.delete", CONTROL, "Told once for each task of the cluster, by control."),
         ],
     ),
     path(
@@ -330,7 +345,15 @@ pub const PATHS: &[PathRule] = &[
             rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), "Not served."),
         ],
     ),
-    path("/render-template", &[rule("POST", "settings.get", experimental("renderRoute"), "Not served.")]),
+    path(
+        "/render-template",
+        &[rule(
+            "POST",
+            "settings.get",
+            CONTROL,
+            "By any node, where the request itself holds template and document; 501 for those of an index.",
+        )],
+    ),
     path("/chats", &[rule("GET", "chats.get", experimental("chatCompletions"), "Not served.")]),
     path(
         "/chats/{workspace_uid}",

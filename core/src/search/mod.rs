@@ -24,6 +24,7 @@ mod rewrite;
 mod scan;
 mod score;
 mod scrub;
+mod similar;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 mod token;
@@ -33,7 +34,8 @@ use crate::error::ErrorBody;
 use crate::shardmap::SearchView;
 
 pub use plan::{
-    join_multi_search, plan_documents, plan_facet_search, plan_fields, plan_multi_search, plan_search, strip_document,
+    join_multi_search, plan_documents, plan_facet_search, plan_fields, plan_multi_search, plan_search, plan_similar,
+    strip_document,
 };
 pub(crate) use reserved::hide_in_filter;
 pub use scrub::scrub_message;
@@ -49,6 +51,16 @@ pub struct NodeRequest {
     pub headers: &'static [(&'static str, &'static str)],
     /// JSON body; its `content-type` is `application/json`.
     pub body: Option<Vec<u8>>,
+}
+
+/// In whose name nodes are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The client's: the node judges its key.
+    Client,
+    /// The cluster's own, to read a document that the client does not get, where this worker has been given a key for
+    /// that; else the client's.
+    Reader,
 }
 
 /// Why a node's answer with status 200 is none: cut short, not JSON, of wrong types, with missing fields. The node has
@@ -70,6 +82,11 @@ pub trait Gather {
     /// [`crate::tag::quoted_clause`]). `part` is the number under which its answer will be given to
     /// [`Gather::accept`].
     fn request(&self, clause: &str, part: usize) -> NodeRequest;
+
+    /// In whose name the next requests are made.
+    fn authority(&self) -> Authority {
+        Authority::Client
+    }
 
     /// Takes the body of a 200 answer. Parts come in any order and any number; together they must answer for each shard
     /// exactly once, and each part at most once. Ties between parts fall by part number, so numbers follow the nodes'
@@ -100,6 +117,12 @@ pub trait Gather {
     /// with 4xx, so that the message that the client reads is about the client's own request. Its text still has to go
     /// through [`scrub_message`].
     fn replay(&self) -> Option<NodeRequest>;
+
+    /// The part whose node judges the client's own request where a node has refused a rewritten one; none: the one that
+    /// has refused.
+    fn judge(&self) -> Option<usize> {
+        None
+    }
 
     /// The body of the client's answer. `took_ms` is the time that the client has waited.
     fn finish(self: Box<Self>, took_ms: u64) -> Vec<u8>;

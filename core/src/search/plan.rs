@@ -7,6 +7,7 @@ use super::find::Search;
 use super::hits::{HitList, HitRules, Ranked};
 use super::query::{NotUnderstood, Query};
 use super::scan::Scanner;
+use super::similar::Similar;
 use super::{BadAnswer, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall, multi, reserved, url};
 use crate::error::ErrorBody;
 
@@ -78,6 +79,18 @@ pub fn plan_documents(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
         Documents::plan(query, index, replay)
     };
     plan().map_or_else(|_| relay(call), |documents| Plan::Gather(Box::new(documents)))
+}
+
+/// Plans `GET` and `POST /indexes/{uid}/similar`.
+#[must_use]
+pub fn plan_similar(call: &ReadCall<'_>, index: &IndexFacts<'_>) -> Plan {
+    let plan = || -> Result<Similar, NotUnderstood> {
+        let is_get = call.method == "GET";
+        let mut query = if is_get { url::similar(call.query)? } else { Query::parse(call.body)? };
+        let replay = replay(call, &mut query);
+        Similar::plan(query, index, replay)
+    };
+    plan().map_or_else(|_| relay(call), |similar| Plan::Gather(Box::new(similar)))
 }
 
 /// Plans `POST /multi-search`. `lookup` finds an index of the map.

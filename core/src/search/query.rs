@@ -5,6 +5,27 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 
+/// Members that page.
+const PAGING: [&str; 4] = ["offset", "limit", "page", "hitsPerPage"];
+
+/// Members that say what is shown of the documents, and what beside them.
+const SHOWN: [&str; 14] = [
+    "attributesToRetrieve",
+    "attributesToCrop",
+    "cropLength",
+    "cropMarker",
+    "attributesToHighlight",
+    "highlightPreTag",
+    "highlightPostTag",
+    "showMatchesPosition",
+    "showRankingScore",
+    "showRankingScoreDetails",
+    "showPerformanceDetails",
+    "facets",
+    "fields",
+    "retrieveVectors",
+];
+
 /// Members in the order in which they were sent; of repeated ones the last counts, as for the engine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(Vec<(String, Box<RawValue>)>);
@@ -109,10 +130,11 @@ impl Query {
         out
     }
 
-    /// Hash of the members but those that page, whatever their order.
+    /// Hash of the members that say which documents come in which order, whatever their own order: not of those that
+    /// page, nor of those that say what is shown of each document.
     pub fn hash(&self, index: &str) -> u64 {
         let mut members: Vec<(&str, &str)> = self.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
-        members.retain(|(name, _)| !matches!(*name, "offset" | "limit" | "page" | "hitsPerPage"));
+        members.retain(|(name, _)| !PAGING.contains(name) && !SHOWN.contains(name));
         members.sort_unstable();
         let mut text = index.to_owned();
         for (name, value) in members {
@@ -204,7 +226,10 @@ mod tests {
     fn pages_of_one_query_have_one_hash() {
         let hash = |body: &str, index: &str| Query::parse(body.as_bytes()).unwrap().hash(index);
         assert_eq!(hash(r#"{"q":"a","offset":20}"#, "films"), hash(r#"{"limit":5,"q":"a"}"#, "films"));
+        assert_eq!(hash(r#"{"fields":["title"],"offset":1}"#, "films"), hash("{}", "films"));
+        assert_eq!(hash(r#"{"q":"a","attributesToHighlight":["*"]}"#, "films"), hash(r#"{"q":"a"}"#, "films"));
         assert_ne!(hash(r#"{"q":"a"}"#, "films"), hash(r#"{"q":"b"}"#, "films"));
+        assert_ne!(hash(r#"{"q":"a","sort":["x:asc"]}"#, "films"), hash(r#"{"q":"a"}"#, "films"));
         assert_ne!(hash(r#"{"q":"a"}"#, "films"), hash(r#"{"q":"a"}"#, "books"));
     }
 }

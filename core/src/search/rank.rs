@@ -18,13 +18,29 @@ pub(super) enum SortValue {
 /// What one ranking rule said about one hit.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Key {
-    Words { matching: u32, max: u32 },
-    Typo { count: u32, max: u32 },
+    Words {
+        matching: u32,
+        max: u32,
+    },
+    Typo {
+        count: u32,
+        max: u32,
+    },
     Ratio(f64),
-    Exactness { kind: u8, words: u32 },
-    Sort { ascending: bool, value: SortValue },
-    Distance { ascending: bool, metres: Option<f64> },
-    Similarity(f64),
+    Exactness {
+        kind: u8,
+        words: u32,
+    },
+    Sort {
+        ascending: bool,
+        value: SortValue,
+    },
+    Distance {
+        ascending: bool,
+        metres: Option<f64>,
+    },
+    /// None for a document without a vector.
+    Similarity(Option<f64>),
     Skipped,
 }
 
@@ -61,9 +77,9 @@ fn compare_keys(left: &Key, right: &Key) -> Ordering {
     match (left, right) {
         (Key::Words { matching: left, .. }, Key::Words { matching: right, .. }) => left.cmp(right),
         (Key::Typo { count: left, .. }, Key::Typo { count: right, .. }) => right.cmp(left),
-        (Key::Ratio(left), Key::Ratio(right)) | (Key::Similarity(left), Key::Similarity(right)) => {
-            higher(*left, *right)
-        }
+        (Key::Ratio(left), Key::Ratio(right)) => higher(*left, *right),
+        // A document without a vector comes behind all that have one.
+        (Key::Similarity(left), Key::Similarity(right)) => left.partial_cmp(right).unwrap_or(Ordering::Equal),
         (Key::Exactness { kind: left, words: some }, Key::Exactness { kind: right, words: other }) => {
             left.cmp(right).then(some.cmp(other))
         }
@@ -158,7 +174,7 @@ impl<'a> Details<'a> {
                 b"noExactMatch" => Key::Exactness { kind: 1, words: count(self.matching_words).unwrap_or_default() },
                 _ => return None,
             },
-            b"vectorSort" => Key::Similarity(self.similarity.unwrap_or_default()),
+            b"vectorSort" => Key::Similarity(self.similarity),
             b"skipped" => Key::Skipped,
             _ if name.starts_with(b"_geoPoint(") => {
                 Key::Distance { ascending: ascending(name)?, metres: self.distance }

@@ -62,6 +62,20 @@ const DOCUMENTS: &[(&str, Kind)] = &[
     ("sort", Kind::Sort),
 ];
 
+const SIMILAR: &[(&str, Kind)] = &[
+    ("id", Kind::Text),
+    ("embedder", Kind::Text),
+    ("offset", Kind::Whole),
+    ("limit", Kind::Whole),
+    ("filter", Kind::Filter),
+    ("attributesToRetrieve", Kind::List),
+    ("retrieveVectors", Kind::Flag),
+    ("showRankingScore", Kind::Flag),
+    ("showRankingScoreDetails", Kind::Flag),
+    ("showPerformanceDetails", Kind::Flag),
+    ("rankingScoreThreshold", Kind::Decimal),
+];
+
 /// `GET /indexes/{uid}/search`.
 pub(super) fn search(query: Option<&str>) -> Result<Query, NotUnderstood> {
     let mut members = translate(query, SEARCH)?;
@@ -86,6 +100,11 @@ pub(super) fn search(query: Option<&str>) -> Result<Query, NotUnderstood> {
 /// `GET /indexes/{uid}/documents`.
 pub(super) fn documents(query: Option<&str>) -> Result<Query, NotUnderstood> {
     translate(query, DOCUMENTS)
+}
+
+/// `GET /indexes/{uid}/similar`.
+pub(super) fn similar(query: Option<&str>) -> Result<Query, NotUnderstood> {
+    translate(query, SIMILAR)
 }
 
 fn translate(query: Option<&str>, known: &[(&str, Kind)]) -> Result<Query, NotUnderstood> {

@@ -24,6 +24,8 @@ pub(super) struct Heartbeats {
     /// Since when control has been ahead of this worker's map.
     behind_since: Option<u64>,
     rejected: Option<String>,
+    /// With which this worker may read documents for itself.
+    reader_key: Option<String>,
 }
 
 impl Heartbeats {
@@ -38,6 +40,11 @@ impl Heartbeats {
     pub fn rejected(&mut self, why: String) {
         self.next_at = 0;
         self.rejected = Some(why);
+    }
+
+    /// The cluster's own key to read documents with, once control has given it.
+    pub fn reader_key(&self) -> Option<String> {
+        self.reader_key.clone()
     }
 
     /// Header that an answer made from the map carries when the map may be old.
@@ -82,6 +89,7 @@ impl<H: Host> Vm<H> {
         let CallResult::Answer { status: 200, body, .. } = result else { return };
         let Ok(answer) = serde_json::from_slice::<HeartbeatAnswer>(body) else { return };
         self.heartbeats.heard_at = Some(now);
+        self.heartbeats.reader_key = answer.reader_key;
         let own = self.map.as_ref().map_or(0, |map| map.map.epoch);
         if answer.epoch > own {
             self.heartbeats.behind_since.get_or_insert(now);

@@ -258,7 +258,8 @@ impl<H: Host> Vm<H> {
         let work = match task {
             Task::Write(write) => Ok(self.write(head, write, body, &map)),
             Task::Read(matched) => {
-                let request = ReadRequest { path: head.path, headers: head.headers, body };
+                let reader_key = self.heartbeats.reader_key();
+                let request = ReadRequest { path: head.path, headers: head.headers, body, reader_key };
                 match read::decide(&map, &self.health, &matched, request) {
                     Decision::Machine(machine) => Ok(Work::Read(machine)),
                     Decision::Reply(reply) => Err(reply),

@@ -45,7 +45,7 @@ impl Sequencer {
                 crate::index_ops::uids_of(&work.operation).iter().any(|uid| uid == index)
                     && match ticket.live {
                         Live::Over | Live::Decided => {
-                            let swap = matches!(work.operation, IndexOperation::Swap { .. });
+                            let swap = !work.moved && !work.operation.swaps().is_empty();
                             swap && ticket.live == Live::Decided
                                 || ticket.row.parts.iter().any(|part| part.node == id && part.end.is_none())
                         }

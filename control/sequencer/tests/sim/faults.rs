@@ -124,7 +124,7 @@ impl World {
             Fault::Mend(a, b) => drop(self.net.cuts.remove(&(a.min(b), a.max(b)))),
             Fault::Operation => self.some_operation(),
             Fault::Swap => {
-                self.index_operation(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+                self.index_operation(IndexOperation::exchange("a", "b"));
             }
             Fault::Cancel => self.some_cancel(),
             Fault::Move => self.some_move(),
@@ -260,7 +260,7 @@ impl World {
             },
             6 => IndexOperation::Create { uid, primary_key: None },
             7 => IndexOperation::Delete { uid },
-            8 => IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] },
+            8 => IndexOperation::exchange("a", "b"),
             _ => IndexOperation::Settings { uid, change: json!("same"), details: json!({}), may_create: false },
         };
         self.index_operation(operation);

@@ -355,8 +355,9 @@ fn plan(operation: &IndexOperation, current: Option<&IndexRow>) -> IndexPlan {
         }
         IndexOperation::Update { uid, .. } => plan.steps.push(step("indexUpdate", Some(uid), None)),
         IndexOperation::Delete { uid } => plan.steps.push(step("indexDeletion", Some(uid), None)),
-        IndexOperation::Swap { pairs } => {
-            let body = pairs.first().map(|(left, right)| format!("{left},{right}"));
+        IndexOperation::Compact { uid } => plan.steps.push(step("indexCompaction", Some(uid), None)),
+        IndexOperation::Swap { swaps } => {
+            let body = swaps.first().map(|IndexSwap { indexes: (left, right), .. }| format!("{left},{right}"));
             plan.steps.push(step("indexSwap", None, body));
         }
         IndexOperation::Settings { uid, change, .. } => {

@@ -432,6 +432,7 @@ fn plan(operation: &IndexOperation) -> IndexPlan {
         IndexOperation::Create { uid, .. } => ("indexCreation", Some(uid)),
         IndexOperation::Update { uid, .. } => ("indexUpdate", Some(uid)),
         IndexOperation::Delete { uid } => ("indexDeletion", Some(uid)),
+        IndexOperation::Compact { uid } => ("indexCompaction", Some(uid)),
         IndexOperation::Swap { .. } => ("indexSwap", None),
         IndexOperation::Settings { uid, .. } => ("settingsUpdate", Some(uid)),
     };

@@ -2,7 +2,7 @@
 
 use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
-use miroir_sequencer::{Event, IndexOperation, TaskStatus};
+use miroir_sequencer::{Event, IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
 
 use crate::desk::{Desk, config, write};
@@ -179,7 +179,7 @@ fn index_operations_fail_as_the_engines_do() {
     assert_eq!(code(&desk, again).as_deref(), Some("index_already_exists"));
     let gone = desk.operate(IndexOperation::Delete { uid: "b".into() });
     assert_eq!(code(&desk, gone).as_deref(), Some("index_not_found"));
-    let swap = desk.operate(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+    let swap = desk.operate(IndexOperation::exchange("a", "b"));
     assert_eq!(code(&desk, swap).as_deref(), Some("index_not_found"));
 }
 
@@ -210,7 +210,7 @@ fn a_swap_waits_for_open_writes_and_exchanges_the_rows() {
     desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: Some("sku".into()) });
     desk.wait(600);
     let (_, uids) = open(&mut desk, write("t1", &[0]), ADD);
-    let swap = desk.operate(IndexOperation::Swap { pairs: vec![("a".into(), "b".into())] });
+    let swap = desk.operate(IndexOperation::exchange("a", "b"));
     desk.wait(600);
     assert_ne!(desk.task(swap).status, TaskStatus::Succeeded);
     for (node, uid) in &uids {
@@ -221,6 +221,68 @@ fn a_swap_waits_for_open_writes_and_exchanges_the_rows() {
     assert_eq!(desk.sequencer.index("a").unwrap().primary_key.as_deref(), Some("sku"));
     assert_eq!(desk.sequencer.index("b").unwrap().primary_key.as_deref(), Some("id"));
     assert!(!desk.sequencer.map().indexes["a"].swapping);
+}
+
+fn rename(desk: &mut Desk, from: &str, to: &str) -> u32 {
+    let (uid, new_uid) = (from.to_owned(), Some(to.to_owned()));
+    desk.operate(IndexOperation::Update { uid, primary_key: None, new_uid })
+}
+
+#[test]
+fn a_new_name_waits_for_open_writes_and_takes_the_row_along() {
+    let mut desk = pair();
+    let before = desk.sequencer.index("a").unwrap().clone();
+    let (_, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    let renamed = rename(&mut desk, "a", "b");
+    desk.wait(600);
+    assert_eq!(desk.sequencer.map().indexes.keys().collect::<Vec<_>>(), ["a"]);
+    for (node, uid) in &uids {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, Some(1));
+    }
+    desk.wait(2_000);
+    let task = desk.task(renamed);
+    assert_eq!((task.status, task.index.as_deref()), (TaskStatus::Succeeded, Some("a")));
+    assert_eq!(task.details, Some(json!({ "primaryKey": null, "oldIndexUid": "a", "newIndexUid": "b" })));
+    let map = desk.sequencer.map();
+    assert_eq!(map.indexes.keys().collect::<Vec<_>>(), ["b"]);
+    assert!(!map.indexes["b"].swapping && map.indexes["b"].incarnation > before.incarnation);
+    assert_eq!(desk.sequencer.index("b").unwrap().primary_key, before.primary_key);
+    // The old name is free.
+    desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: None });
+    desk.wait(600);
+    assert_eq!(desk.sequencer.map().indexes.len(), 2);
+}
+
+#[test]
+fn a_name_that_is_taken_is_given_to_nobody() {
+    let mut desk = pair();
+    desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: None });
+    desk.wait(600);
+    let code = |desk: &Desk, uid: u32| desk.task(uid).error.as_ref().map(|error| error.code.clone());
+    let taken = rename(&mut desk, "a", "b");
+    assert_eq!(code(&desk, taken).as_deref(), Some("index_already_exists"));
+    let missing = rename(&mut desk, "none", "b");
+    assert_eq!(code(&desk, missing).as_deref(), Some("index_not_found"));
+    let indexes = ("a".to_owned(), "b".to_owned());
+    let swap = desk.operate(IndexOperation::Swap { swaps: vec![IndexSwap { indexes, rename: true }] });
+    assert_eq!(code(&desk, swap).as_deref(), Some("index_already_exists"));
+    assert!(desk.sequencer.map().indexes.values().all(|index| !index.swapping));
+    let same = rename(&mut desk, "a", "a");
+    desk.wait(600);
+    assert_eq!(desk.task(same).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.map().indexes.len(), 2);
+}
+
+#[test]
+fn a_compaction_is_one_task_of_all_nodes() {
+    let mut desk = pair();
+    let missing = desk.operate(IndexOperation::Compact { uid: "b".into() });
+    assert_eq!(desk.task(missing).status, TaskStatus::Failed);
+    let incarnation = desk.sequencer.index("a").unwrap().incarnation;
+    let compacted = desk.operate(IndexOperation::Compact { uid: "a".into() });
+    desk.wait(600);
+    assert_eq!(desk.task(compacted).status, TaskStatus::Succeeded);
+    assert_eq!(desk.sequencer.index("a").unwrap().incarnation, incarnation);
 }
 
 #[test]

@@ -8,7 +8,12 @@ fn compiled(map: ShardMap) -> Arc<CompiledMap> {
 }
 
 fn run(map: ShardMap, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Drive {
-    let request = ReadRequest { path: path.into(), headers: owned(headers), body: body.as_bytes().to_vec() };
+    let request = ReadRequest {
+        path: path.into(),
+        headers: owned(headers),
+        body: body.as_bytes().to_vec(),
+        ..Default::default()
+    };
     match decide(&compiled(map), &healthy(), &matched(method, path), request) {
         Decision::Machine(machine) => Drive::run(machine, 1_000),
         other => panic!("{other:?}"),

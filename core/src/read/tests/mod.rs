@@ -6,6 +6,7 @@ mod entry;
 mod failover;
 mod random;
 mod rounds;
+mod similar;
 
 use std::sync::Arc;
 
@@ -168,7 +169,12 @@ impl Drive {
         now_ms: u64,
     ) -> Self {
         let matched = matched("POST", path);
-        let request = ReadRequest { path: path.into(), headers: owned(headers), body: wishes.as_bytes().to_vec() };
+        let request = ReadRequest {
+            path: path.into(),
+            headers: owned(headers),
+            body: wishes.as_bytes().to_vec(),
+            ..Default::default()
+        };
         let map = Arc::new(CompiledMap::new(map));
         match ReadMachine::decide(fake_plan, &map, health, &matched, request) {
             Decision::Machine(machine) => Self::run(machine, now_ms),

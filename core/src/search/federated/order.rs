@@ -62,7 +62,7 @@ fn values<'a>(rank: &Rank<'a>) -> Vec<Value<'a>> {
         values.push(match run {
             [Key::Sort { ascending, value }] => Value::Sort(*ascending, value),
             [Key::Distance { ascending, metres }] => Value::Distance(*ascending, *metres),
-            [Key::Similarity(similarity)] => Value::Score(similarity * rank.weight),
+            [Key::Similarity(similarity)] => Value::Score(similarity.unwrap_or_default() * rank.weight),
             // All rules together are what the engine shows as the score.
             run if run.len() == rank.keys.len() => Value::Score(rank.score),
             run => Value::Score(score(run) * rank.weight),
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_vector_and_words_are_compared_by_their_weighted_scores() {
-        let (vector, words) = ([Key::Similarity(0.8)], [Key::Ratio(0.5)]);
+        let (vector, words) = ([Key::Similarity(Some(0.8))], [Key::Ratio(0.5)]);
         assert!(compare(&rank(&vector, 0.8, 1.0), &rank(&words, 0.7, 1.0)).is_gt());
         assert!(compare(&rank(&vector, 0.4, 0.5), &rank(&words, 0.7, 1.0)).is_lt());
     }

@@ -1,0 +1,97 @@
+//! Tasks that are not over.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use miroir_sequencer::TaskRow;
+use tokio::sync::Notify;
+
+/// Open tasks by uid, with the indexes that they are about.
+#[derive(Debug, Default)]
+pub(crate) struct OpenTasks {
+    open: RwLock<HashMap<u32, Vec<String>>>,
+    /// Told when a task is over.
+    over: Notify,
+}
+
+impl OpenTasks {
+    fn open(&self) -> RwLockReadGuard<'_, HashMap<u32, Vec<String>>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a task's state over.
+    pub(crate) fn note(&self, task: &TaskRow) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if task.status.is_over() {
+            open.remove(&task.uid);
+            self.over.notify_waiters();
+        } else {
+            open.insert(task.uid, task.indexes.clone());
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open().len()
+    }
+
+    /// Whether one is about this index.
+    pub(crate) fn is_about(&self, uid: &str) -> bool {
+        self.open().values().any(|indexes| indexes.iter().any(|index| index == uid))
+    }
+
+    /// Ends when none of these tasks is open any more.
+    pub(crate) async fn all_over(&self, uids: &[u32]) {
+        loop {
+            let mut told = std::pin::pin!(self.over.notified());
+            // From here on nothing is missed.
+            told.as_mut().enable();
+            if !uids.iter().any(|uid| self.open().contains_key(uid)) {
+                return;
+            }
+            told.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use miroir_sequencer::TaskStatus;
+
+    use super::*;
+
+    fn task(uid: u32, status: TaskStatus) -> TaskRow {
+        TaskRow {
+            uid,
+            index: Some("films".into()),
+            indexes: vec!["films".into()],
+            task_type: "indexCreation".into(),
+            status,
+            canceled_by: None,
+            details: None,
+            error: None,
+            custom_metadata: None,
+            enqueued_ms: 1,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_last_of_them_is_waited_for() {
+        let tasks = OpenTasks::default();
+        [1, 2, 3].into_iter().for_each(|uid| tasks.note(&task(uid, TaskStatus::Enqueued)));
+        let mut waiting = std::pin::pin!(tasks.all_over(&[1, 2]));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        tasks.note(&task(1, TaskStatus::Succeeded));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        tasks.note(&task(2, TaskStatus::Processing));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        tasks.note(&task(2, TaskStatus::Failed));
+        waiting.await;
+        assert!(tasks.is_about("films"));
+        assert_eq!(tasks.len(), 1);
+        tasks.all_over(&[]).await;
+    }
+}
