@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::collect::Collector;
 use super::json::Repeats;
-use super::scan::{Fault, Scanner, Text};
+use super::scan::{Fault, Interest, Scanner, Text};
 use super::{Layout, RESERVED_PREFIX, SplitError, SplitPlan, Target, reserved};
 use crate::error::ErrorBody;
 use crate::key;
@@ -93,9 +93,9 @@ impl<'b> Reader<'b> {
             // Most names are neither the key, nor nested in it, nor special, nor escaped: nothing to decode.
             let special = raw.first() == Some(&b'_');
             if !(name.escaped || special || nested || raw == primary_key.as_bytes()) {
-                return;
+                return Interest::None;
             }
-            let Some(raw) = name_of(body, &name) else { return };
+            let Some(raw) = name_of(body, &name) else { return Interest::Some };
             if let Some(rest) = key::rest_after(primary_key, &raw) {
                 let rest = primary_key.len().saturating_sub(rest.len());
                 push(&mut document.candidates, Candidate { rest, value: value.clone() }, keep);
@@ -108,6 +108,7 @@ impl<'b> Reader<'b> {
                 }
                 _ => {}
             }
+            Interest::Some
         })?;
         Ok(())
     }
@@ -116,7 +117,10 @@ impl<'b> Reader<'b> {
     fn infer(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
         let start = scanner.position();
         let mut names = Vec::new();
-        scanner.members(|name, _| names.extend(name_of(self.body, &name)))?;
+        scanner.members(|name, _| {
+            names.extend(name_of(self.body, &name));
+            Interest::Some
+        })?;
         scanner.seek(start);
         self.key = match key::infer(names.into_iter()) {
             Ok(name) => Key::Found(name, KeySource::Inferred),
@@ -236,6 +240,7 @@ fn leaves(body: &[u8], primary_key: &str, candidate: &Candidate, repeats: Repeat
         if let Some(rest) = name_of(body, &name).and_then(|name| key::rest_after(rest, &name)) {
             push(&mut deeper, Candidate { rest: primary_key.len().saturating_sub(rest.len()), value }, keep);
         }
+        Interest::Some
     });
     if scanned.is_ok() {
         for candidate in &deeper {
