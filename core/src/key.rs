@@ -28,25 +28,34 @@ pub struct KeyFault;
 /// [`KeyFault`] for everything that the engine refuses as an id: floats, exponents, `-0`, integers beyond 64 bits,
 /// other types, strings that are empty, too long, or contain other characters. Escapes are decoded first.
 pub fn canonical(raw: &str) -> Result<Cow<'_, str>, KeyFault> {
-    match raw.as_bytes() {
-        [b'"', .., b'"'] => {
-            if raw.contains('\\') {
-                let text: String = serde_json::from_str(raw).map_err(|_| KeyFault)?;
-                return if is_id_text(&text) { Ok(Cow::Owned(text)) } else { Err(KeyFault) };
-            }
-            let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(KeyFault)?;
-            canonical_from_text(text)
-        }
-        [b'-', rest @ ..] => {
-            let digits = is_integer(rest) && rest != b"0" && raw.parse::<i64>().is_ok();
-            if digits { Ok(Cow::Borrowed(raw)) } else { Err(KeyFault) }
-        }
-        digits => {
-            // Up to 19 digits always fit.
-            let fits = is_integer(digits) && (digits.len() <= 19 || raw.parse::<u64>().is_ok());
-            if fits { Ok(Cow::Borrowed(raw)) } else { Err(KeyFault) }
-        }
+    let text = |bytes| std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| KeyFault);
+    match canonical_bytes(raw.as_bytes())? {
+        Cow::Borrowed(bytes) => text(bytes),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| KeyFault),
     }
+}
+
+/// Like [`canonical`], for bytes that need not be looked at as text: ids are ASCII.
+///
+/// # Errors
+/// As [`canonical`].
+pub fn canonical_bytes(raw: &[u8]) -> Result<Cow<'_, [u8]>, KeyFault> {
+    // Up to 18 digits always fit.
+    let fits = |digits: &[u8], parses: fn(&str) -> bool| {
+        is_integer(digits) && (digits.len() <= 18 || std::str::from_utf8(raw).is_ok_and(parses))
+    };
+    match raw {
+        [b'"', text @ .., b'"'] if is_id_text(text) => return Ok(Cow::Borrowed(text)),
+        [b'"', text @ .., b'"'] if text.contains(&b'\\') => {
+            let text: String = serde_json::from_slice(raw).map_err(|_| KeyFault)?;
+            return if is_id_text(text.as_bytes()) { Ok(Cow::Owned(text.into_bytes())) } else { Err(KeyFault) };
+        }
+        [b'-', b'0'] => return Err(KeyFault),
+        [b'-', digits @ ..] if fits(digits, |raw| raw.parse::<i64>().is_ok()) => {}
+        digits if fits(digits, |raw| raw.parse::<u64>().is_ok()) => {}
+        _ => return Err(KeyFault),
+    }
+    Ok(Cow::Borrowed(raw))
 }
 
 /// The canonical text of an id given as text: a path segment, a CSV cell, an element of a deletion.
@@ -54,7 +63,7 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, KeyFault> {
 /// # Errors
 /// [`KeyFault`] where no document can have that id.
 pub fn canonical_from_text(text: &str) -> Result<Cow<'_, str>, KeyFault> {
-    if is_id_text(text) { Ok(Cow::Borrowed(text)) } else { Err(KeyFault) }
+    if is_id_text(text.as_bytes()) { Ok(Cow::Borrowed(text)) } else { Err(KeyFault) }
 }
 
 /// The text by which the engine deletes for one element of a batch: a string as it is, any other value as JSON.
@@ -73,9 +82,9 @@ fn is_integer(digits: &[u8]) -> bool {
 }
 
 /// True for a string that may be an id.
-fn is_id_text(text: &str) -> bool {
+fn is_id_text(text: &[u8]) -> bool {
     (1..=MAX_ID_BYTES).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_')
 }
 
 /// Infers the primary key from the names of the first document's top-level fields: the only one whose lower-case form

@@ -19,6 +19,7 @@ pub mod error;
 pub mod hash;
 pub mod health;
 pub mod key;
+mod marks;
 pub mod placement;
 pub mod read;
 pub mod route;

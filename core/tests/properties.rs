@@ -11,6 +11,8 @@ use proptest::prelude::*;
 
 const SHARDS: u32 = 8;
 const CSV: Format = Format::Csv { delimiter: b',' };
+/// A name and its colon, and what may be wrong with them.
+const NAMES: &[&[u8]] = &[b"\"a\":", b"\"a\": ", b"\"a\" ", b"\"a:", b"a\":", b"\"a\"::", b"\"\xff\":", b"\"a\x01\":"];
 
 /// A document as it stands in a payload: the id's raw JSON, and all of its text.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ fn json_value() -> impl Strategy<Value = String> {
         Just("true".to_owned()),
         "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?",
         "\"([a-zé\u{2E00}\u{1F600} ]|\\\\[\"\\\\/bfnrt]|\\\\u00[0-7][0-9a-f]|\\\\ud83d\\\\ude00){0,12}\"",
+        // Longer than the blocks that the scanner reads, with escapes and runs of backslashes at any place in them.
+        "\"([a-z ]{0,70}é?(\\\\\\\\){0,40}(\\\\\"|\\\\u00e9|\\\\ud83d\\\\ude00)?){1,3}\"",
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
@@ -171,6 +175,62 @@ proptest! {
             }
         }
         let _ = delete_batch(&body, 0);
+    }
+
+    /// Documents of one shape, where the scanner compares names with those of the document before, and some that differ
+    /// from it in one place: in a name, its length, in space, or by a missing or a further member.
+    #[test]
+    fn documents_of_one_shape_come_through_like_any(
+        names in prop::collection::vec("[b-h_é]{1,18}", 1..5),
+        docs in prop::collection::vec((1..100u32, json_value(), 0..9usize, 0..6usize), 1..10),
+    ) {
+        let docs: Vec<Doc> = docs.into_iter().map(|(id, value, change, place)| {
+            let mut members: Vec<String> = names.iter().map(|name| format!("\"{name}\":{value}")).collect();
+            let last = members.len() - 1;
+            let changed = &mut members[place.min(last)];
+            match change {
+                0 => changed.insert(1, 'x'),
+                1 => *changed = changed.replacen(':', " :", 1),
+                2 => *changed = changed.replacen(':', ": ", 1),
+                3 => changed.insert(0, '\n'),
+                4 => changed.push_str(",\"k\":[ ]"),
+                5 => drop(members.remove(place.min(last))),
+                6 => changed.insert_str(1, "\\u0062"),
+                _ => {}
+            }
+            let id = id.to_string();
+            members.insert(place.min(members.len()), format!("\"id\":{id}"));
+            Doc { text: format!("{{{}}}", members.join(",")), id }
+        }).collect();
+        let texts: Vec<&str> = docs.iter().map(|doc| doc.text.as_str()).collect();
+        let body = format!("[{}]", texts.join(","));
+        let plan = plan(body.as_bytes(), Format::Json, known(), SHARDS).unwrap();
+        let expected: Vec<String> = docs.iter().map(tagged).collect();
+        prop_assert_eq!(part(&body, &plan, &|_| true), format!("[{}]", expected.join(",")));
+        let keys: Vec<String> = plan.keys(body.as_bytes()).map(|(key, _)| key.into_owned()).collect();
+        prop_assert_eq!(keys, docs.into_iter().map(|doc| doc.id).collect::<Vec<_>>());
+    }
+
+    /// A fault is found wherever it stands in a block, and behind documents of the same shape; so is text that is no
+    /// UTF-8, which `serde_json` is given as bytes here.
+    #[test]
+    fn faults_are_found_behind_what_repeats(
+        before in 0..3usize,
+        pad in 0..140usize,
+        name in prop::sample::select(NAMES),
+        text in prop::collection::vec(prop::sample::select(&b"aaaaaa \\\\\\\"u00d8\x1f\xc3\xa9\xe2\xb8\x80\xf0"[..]), 0..20),
+    ) {
+        let mut body = b"[".to_vec();
+        for _ in 0..before {
+            body.extend_from_slice(br#"{"id":1,"p":"","a":"x"},"#);
+        }
+        body.extend_from_slice(format!("{{\"id\":1,\"p\":\"{}\",", "p".repeat(pad)).as_bytes());
+        body.extend_from_slice(name);
+        body.push(b'"');
+        body.extend_from_slice(&text);
+        body.extend_from_slice(b"\"}]");
+        let theirs = serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(&body);
+        prop_assert_eq!(plan(&body, Format::Json, known(), SHARDS).is_ok(), theirs.is_ok(), "{}", String::from_utf8_lossy(&body));
     }
 
     /// Bytes from JSON's own alphabet get further than any others; whatever `serde_json` takes, the scanner takes.

@@ -5,6 +5,9 @@
 #[path = "../src/block.rs"]
 mod block;
 mod checks;
+/// The same holds for this one.
+#[path = "../src/marks.rs"]
+mod marks;
 
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -17,6 +20,11 @@ fn keys_hash_and_fall_into_shards_as_the_reference_says() {
 fn the_vector_form_of_the_scanners_finds_what_the_form_of_words_does() {
     assert!(cfg!(target_feature = "simd128"), "built without vector instructions, unlike the filter");
     block::checks::forms_agree();
+}
+
+#[wasm_bindgen_test]
+fn the_vector_form_of_the_marks_finds_what_a_loop_finds() {
+    marks::checks::forms_agree();
 }
 
 #[wasm_bindgen_test]

@@ -52,6 +52,21 @@ pub(super) struct Tally {
 /// Turns a key's raw bytes, which have passed the rules of [`crate::key`], into its canonical text.
 pub(super) type Canonical = fn(&[u8]) -> Option<Cow<'_, str>>;
 
+/// Half of a key's hash, and the position in the items of the first document that has it. They are small, so that the
+/// caches hold the table.
+#[derive(Clone, Copy)]
+struct First {
+    hash: u32,
+    position: u32,
+}
+
+impl First {
+    /// The hash by which the table places it: spread again over 64 bits, of which the table takes both ends.
+    fn spread(&self) -> u64 {
+        u64::from(self.hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
 /// What has been found so far.
 pub(super) struct Collector<'a> {
     body: &'a [u8],
@@ -61,8 +76,8 @@ pub(super) struct Collector<'a> {
     received: u64,
     /// What has come by shard.
     shards: Vec<Tally>,
-    /// Hash and position in `items` of the first document of each key.
-    distinct: HashTable<(u64, usize)>,
+    /// The first document of each key.
+    distinct: HashTable<First>,
     /// First fault of a key: only these fail a task before any value is read.
     key_fault: Option<ErrorBody>,
     /// First fault of another field.
@@ -116,10 +131,11 @@ impl<'a> Collector<'a> {
         (self.canonical)(raw)
     }
 
-    /// Places a document that stands at `at`, by the key whose raw bytes stand at `key`.
-    pub(super) fn place(&mut self, at: Range<usize>, key: Range<usize>, canonical: &str) {
+    /// Places a document that stands at `at`, by the key whose raw bytes stand at `key`; `canonical` are the
+    /// bytes of its canonical text.
+    pub(super) fn place(&mut self, at: Range<usize>, key: Range<usize>, canonical: &[u8]) {
         self.received = self.received.saturating_add(1);
-        let hash = hash::key_hash(canonical.as_bytes());
+        let hash = hash::key_hash(canonical);
         let shard = hash::shard_of_hash(hash, self.shard_count);
         let item = Item {
             start: at.start,
@@ -129,14 +145,17 @@ impl<'a> Collector<'a> {
             shard: u16::try_from(shard).unwrap_or_default(),
         };
         let (items, body, read) = (&self.items, self.body, self.canonical);
+        let first = First { hash: (hash >> 32) as u32, position: u32::try_from(items.len()).unwrap_or(u32::MAX) };
         // Equal hashes are nearly always equal keys; the text decides, so that no crafted collision spoils the count.
-        let same = |(other, position): &(u64, usize)| {
-            *other == hash
-                && items.get(*position).is_some_and(|other| read(other.key(body)).as_deref() == Some(canonical))
+        let same = |other: &First| {
+            let other = usize::try_from(other.position).ok().filter(|_| other.hash == first.hash);
+            other
+                .and_then(|position| items.get(position))
+                .is_some_and(|other| read(other.key(body)).is_some_and(|other| other.as_bytes() == canonical))
         };
-        let new = match self.distinct.entry(hash, same, |(hash, _)| *hash) {
+        let new = match self.distinct.entry(first.spread(), same, First::spread) {
             Entry::Vacant(entry) => {
-                entry.insert((hash, self.items.len()));
+                entry.insert(first);
                 1
             }
             Entry::Occupied(_) => 0,
@@ -150,7 +169,7 @@ impl<'a> Collector<'a> {
             // As many as there would be if all were like the first, within reason: growing step by step costs more.
             let like_first = self.body.len().checked_div(item.end.saturating_sub(item.start)).unwrap_or_default();
             self.items.reserve(like_first.saturating_add(1).min(MOST_RESERVED));
-            self.distinct.reserve(like_first.min(MOST_RESERVED), |(hash, _)| *hash);
+            self.distinct.reserve(like_first.min(MOST_RESERVED), First::spread);
         }
         self.items.push(item);
     }

@@ -296,7 +296,7 @@ impl<'b, 'c> Table<'b, 'c> {
                 if let Some(fault) = self.fault_of_fields(fields, &canonical) {
                     self.collector.refuse_field(|| fault);
                 }
-                self.collector.place(record.at.clone(), field, &canonical);
+                self.collector.place(record.at.clone(), field, canonical.as_bytes());
             }
             None => self.collector.refuse_key(key::invalid_id(&self.value(column, fields))),
         }

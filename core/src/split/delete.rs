@@ -49,7 +49,7 @@ fn scan(body: &[u8], collector: &mut Collector<'_>) -> Result<bool, Fault> {
         loop {
             let at = scanner.value()?;
             match body.get(at.clone()).and_then(json::canonical) {
-                Some(canonical) => collector.place(at.clone(), at, &canonical),
+                Some(canonical) => collector.place(at.clone(), at, canonical.as_bytes()),
                 None => collector.count_only(),
             }
             if !scanner.accept(b',') {

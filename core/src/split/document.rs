@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::collect::Collector;
 use super::json::Repeats;
-use super::scan::{Fault, Scanner, Text};
+use super::scan::{Fault, Interest, Scanner, Text};
 use super::{Layout, RESERVED_PREFIX, SplitError, SplitPlan, Target, reserved};
 use crate::error::ErrorBody;
 use crate::key;
@@ -92,10 +92,16 @@ impl<'b> Reader<'b> {
             let raw = body.get(name.range.clone()).unwrap_or_default();
             // Most names are neither the key, nor nested in it, nor special, nor escaped: nothing to decode.
             let special = raw.first() == Some(&b'_');
-            if !(name.escaped || special || nested || raw == primary_key.as_bytes()) {
-                return;
+            if !(name.escaped || special) {
+                if raw == primary_key.as_bytes() && !raw.is_empty() {
+                    push(&mut document.candidates, Candidate { rest: raw.len(), value }, keep);
+                    return Interest::Some;
+                }
+                if !nested {
+                    return Interest::None;
+                }
             }
-            let Some(raw) = name_of(body, &name) else { return };
+            let Some(raw) = name_of(body, &name) else { return Interest::Some };
             if let Some(rest) = key::rest_after(primary_key, &raw) {
                 let rest = primary_key.len().saturating_sub(rest.len());
                 push(&mut document.candidates, Candidate { rest, value: value.clone() }, keep);
@@ -108,6 +114,7 @@ impl<'b> Reader<'b> {
                 }
                 _ => {}
             }
+            Interest::Some
         })?;
         Ok(())
     }
@@ -116,7 +123,10 @@ impl<'b> Reader<'b> {
     fn infer(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
         let start = scanner.position();
         let mut names = Vec::new();
-        scanner.members(|name, _| names.extend(name_of(self.body, &name)))?;
+        scanner.members(|name, _| {
+            names.extend(name_of(self.body, &name));
+            Interest::Some
+        })?;
         scanner.seek(start);
         self.key = match key::infer(names.into_iter()) {
             Ok(name) => Key::Found(name, KeySource::Inferred),
@@ -185,17 +195,17 @@ fn push(candidates: &mut Vec<Candidate>, new: Candidate, keep: bool) {
     }
 }
 
-/// Finds the one value of the primary key in a document: where it stands, and its canonical text.
+/// Finds the one value of the primary key in a document: where it stands, and its canonical text, which is ASCII.
 fn key_of<'b>(
     body: &'b [u8],
     primary_key: &str,
     document: &Document,
     repeats: Repeats,
-) -> Result<(Range<usize>, Cow<'b, str>), ErrorBody> {
+) -> Result<(Range<usize>, Cow<'b, [u8]>), ErrorBody> {
     let read = |value: &Range<usize>| {
-        let raw = text(body, value).unwrap_or_default();
-        let canonical = key::canonical(raw).map_err(|_| key::invalid_id(&key::value_for_message(raw)))?;
-        Ok((value.clone(), canonical))
+        let raw = body.get(value.clone()).unwrap_or_default();
+        let invalid = |_| key::invalid_id(&key::value_for_message(text(body, value).unwrap_or_default()));
+        Ok((value.clone(), key::canonical_bytes(raw).map_err(invalid)?))
     };
     if let [only] = document.candidates.as_slice()
         && only.rest == primary_key.len()
@@ -236,6 +246,7 @@ fn leaves(body: &[u8], primary_key: &str, candidate: &Candidate, repeats: Repeat
         if let Some(rest) = name_of(body, &name).and_then(|name| key::rest_after(rest, &name)) {
             push(&mut deeper, Candidate { rest: primary_key.len().saturating_sub(rest.len()), value }, keep);
         }
+        Interest::Some
     });
     if scanned.is_ok() {
         for candidate in &deeper {
@@ -245,7 +256,12 @@ fn leaves(body: &[u8], primary_key: &str, candidate: &Candidate, repeats: Repeat
 }
 
 /// What is wrong with the fields that have a meaning of their own.
-fn fault_of_fields(body: &[u8], document: &Document, id: &str, target: Target<'_>) -> Option<ErrorBody> {
+#[inline]
+fn fault_of_fields(body: &[u8], document: &Document, id: &[u8], target: Target<'_>) -> Option<ErrorBody> {
+    if document.reserved.is_none() && document.geo.is_none() && document.vectors.is_none() {
+        return None;
+    }
+    let id = std::str::from_utf8(id).unwrap_or_default();
     if let Some(name) = &document.reserved {
         return Some(reserved::field_refused(&name_of(body, name).unwrap_or_default(), id));
     }

@@ -19,6 +19,7 @@ mod payload;
 mod record;
 mod reserved;
 mod scan;
+mod shape;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -208,6 +209,15 @@ mod tests {
         let out =
             format!("{{\"id\":1,{}}}\n{{\"id\":2,{}}}\n{{\"id\":\n3,{}}}\n", tagged("1"), tagged("2"), tagged("3"));
         assert_eq!(all(lines, Format::Ndjson, None), out);
+    }
+
+    #[test]
+    fn documents_of_more_members_than_are_remembered_come_through() {
+        let members: String = (0..300).map(|number| format!("\"m{number}\":{number},")).collect();
+        let document = |id: u32| format!("{{{members}\"id\":{id}");
+        let body = format!("[{}}},{}}}]", document(1), document(2));
+        let expected = format!("[{},{}}},{},{}}}]", document(1), tagged("1"), document(2), tagged("2"));
+        assert_eq!(all(&body, Format::Json, None), expected);
     }
 
     #[test]

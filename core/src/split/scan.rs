@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-use crate::block;
+use super::shape::Shape;
+use crate::marks::Marks;
 
 /// The scanner met something that is not JSON, or nested deeper than [`MAX_DEPTH`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +30,30 @@ pub(super) struct Text {
     pub(super) escaped: bool,
 }
 
+/// What is known besides the position.
+#[derive(Clone, Copy)]
+struct State {
+    marks: Marks,
+    /// Since the last [`Scanner::take_odd`] something came by that is well-formed but that the engine may still refuse
+    /// when it reads values: a surrogate escape, a number that may be beyond a double, deep nesting.
+    odd: bool,
+}
+
 /// A cursor over JSON bytes.
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Since the last [`Scanner::take_odd`] something came by that is well-formed but that the engine may still refuse
-    /// when it reads values: a surrogate escape, a number that may be beyond a double, deep nesting.
-    odd: bool,
+    state: State,
+    shape: Shape,
+}
+
+/// What the reader of a member says of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// It need not be shown again if the next document has it at the same place.
+    None,
+    /// It is to be shown again.
+    Some,
 }
 
 const LOW: u64 = 0x0101_0101_0101_0101;
@@ -64,10 +82,12 @@ pub(super) fn first_of_three(bytes: &[u8], mut at: usize, needles: [u8; 3]) -> u
 #[inline(always)]
 fn after_space(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
     loop {
-        match *bytes.get(at)? {
-            b' ' | b'\n' | b'\t' | b'\r' => at = at.wrapping_add(1),
-            byte => return Some((at, byte)),
+        let byte = *bytes.get(at)?;
+        // The first comparison is enough for most.
+        if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+            return Some((at, byte));
         }
+        at = at.wrapping_add(1);
     }
 }
 
@@ -82,46 +102,42 @@ fn behind(bytes: &[u8], at: usize, expected: u8) -> Option<usize> {
 
 /// Position of the quote that closes a string whose text begins at `start`, and whether there are escapes in it.
 #[inline(always)]
-fn closing_quote(bytes: &[u8], start: usize, odd: &mut bool) -> Option<(usize, bool)> {
+fn closing_quote(bytes: &[u8], start: usize, state: &mut State) -> Option<(usize, bool)> {
     let mut at = start;
     let mut escaped = false;
-    let mut high = false;
     loop {
-        let (end, seen) = block::stop(bytes, at);
-        high |= seen;
-        match *bytes.get(end)? {
-            b'"' => {
-                at = end;
-                break;
-            }
+        let stop = state.marks.stop(bytes, at)?;
+        match *bytes.get(stop)? {
+            b'"' => return Some((stop, escaped)),
             b'\\' => {
                 escaped = true;
-                at = behind_escape(bytes, end, odd)?;
+                let next = *bytes.get(stop.wrapping_add(1))?;
+                at = stop.wrapping_add(2);
+                // Quotes are escaped more often than all else.
+                if next != b'"' {
+                    match next {
+                        b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                        b'u' => {
+                            let (end, surrogate) = behind_unicode(bytes, at)?;
+                            state.odd |= surrogate;
+                            at = end;
+                        }
+                        _ => return None,
+                    }
+                }
             }
             _ => return None,
         }
     }
-    if high && std::str::from_utf8(bytes.get(start..at)?).is_err() {
-        return None;
-    }
-    Some((at, escaped))
 }
 
-/// Position behind an escape whose backslash is at `at`.
-fn behind_escape(bytes: &[u8], at: usize, odd: &mut bool) -> Option<usize> {
-    let at = at.wrapping_add(1);
-    let next = at.wrapping_add(1);
-    match bytes.get(at)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(next),
-        b'u' => {
-            let end = next.wrapping_add(4);
-            let digits = bytes.get(next..end)?;
-            // Halves of surrogate pairs must match where the string is decoded: D800 to DFFF.
-            *odd |= matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
-            digits.iter().all(u8::is_ascii_hexdigit).then_some(end)
-        }
-        _ => None,
-    }
+/// Position behind the four digits of a `\u` escape, which begin at `at`, and whether it is half of a surrogate pair
+/// (D800 to DFFF): halves must match where the string is decoded.
+fn behind_unicode(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    let end = at.wrapping_add(4);
+    let digits = bytes.get(at..end)?;
+    let surrogate = matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+    digits.iter().all(u8::is_ascii_hexdigit).then_some((end, surrogate))
 }
 
 /// Position behind the digits from `at` on.
@@ -135,7 +151,7 @@ fn behind_digits(bytes: &[u8], mut at: usize) -> usize {
 
 /// Position behind a number that begins at `start`.
 #[inline(always)]
-fn behind_number(bytes: &[u8], start: usize, odd: &mut bool) -> Option<usize> {
+fn behind_number(bytes: &[u8], start: usize, state: &mut State) -> Option<usize> {
     let mut at = start;
     if bytes.get(at) == Some(&b'-') {
         at = at.wrapping_add(1);
@@ -161,9 +177,9 @@ fn behind_number(bytes: &[u8], start: usize, odd: &mut bool) -> Option<usize> {
         if at == exponent {
             return None;
         }
-        *odd |= at.wrapping_sub(exponent) > 2;
+        state.odd |= at.wrapping_sub(exponent) > 2;
     }
-    *odd |= at.wrapping_sub(start) > ODD_NUMBER_BYTES;
+    state.odd |= at.wrapping_sub(start) > ODD_NUMBER_BYTES;
     Some(at)
 }
 
@@ -175,18 +191,18 @@ fn behind_word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
 }
 
 /// Position behind a member's name and its colon; white space may come before.
-#[inline]
-fn behind_name(bytes: &[u8], at: usize, odd: &mut bool) -> Option<usize> {
-    let (quote, _) = closing_quote(bytes, behind(bytes, at, b'"')?, odd)?;
+#[inline(always)]
+fn behind_name(bytes: &[u8], at: usize, state: &mut State) -> Option<usize> {
+    let (quote, _) = closing_quote(bytes, behind(bytes, at, b'"')?, state)?;
     behind(bytes, quote.wrapping_add(1), b':')
 }
 
 /// Position behind a value other than an object or an array, which begins with `first` at `at`.
 #[inline(always)]
-fn behind_scalar(bytes: &[u8], at: usize, first: u8, odd: &mut bool) -> Option<usize> {
+fn behind_scalar(bytes: &[u8], at: usize, first: u8, state: &mut State) -> Option<usize> {
     match first {
-        b'"' => Some(closing_quote(bytes, at.wrapping_add(1), odd)?.0.wrapping_add(1)),
-        b'-' | b'0'..=b'9' => behind_number(bytes, at, odd),
+        b'"' => Some(closing_quote(bytes, at.wrapping_add(1), state)?.0.wrapping_add(1)),
+        b'-' | b'0'..=b'9' => behind_number(bytes, at, state),
         b't' => behind_word(bytes, at, b"true"),
         b'f' => behind_word(bytes, at, b"false"),
         b'n' => behind_word(bytes, at, b"null"),
@@ -194,71 +210,68 @@ fn behind_scalar(bytes: &[u8], at: usize, first: u8, odd: &mut bool) -> Option<u
     }
 }
 
-/// Position behind an object or an array that begins at `at`.
-fn behind_container(bytes: &[u8], mut at: usize, odd: &mut bool) -> Option<usize> {
+/// Position behind an object or an array that begins with `first` at `at`.
+fn behind_container(bytes: &[u8], mut at: usize, mut first: u8, mut state: State) -> Option<(usize, State)> {
     // One bit a level: set for an object, the innermost level lowest.
     let mut levels = 0u128;
     let mut depth = 0u32;
     loop {
-        // A value comes next.
-        let (start, first) = after_space(bytes, at)?;
-        at = if matches!(first, b'{' | b'[') {
+        // A value begins here with its first byte.
+        let ended = if matches!(first, b'{' | b'[') {
             depth = depth.wrapping_add(1);
             if depth > MAX_DEPTH {
                 return None;
             }
-            *odd |= depth >= ODD_DEPTH;
+            state.odd |= depth >= ODD_DEPTH;
             let object = first == b'{';
             levels = (levels << 1) | u128::from(object);
-            let inside = start.wrapping_add(1);
-            let (inner, byte) = after_space(bytes, inside)?;
-            if byte != if object { b'}' } else { b']' } {
-                at = if object { behind_name(bytes, inner, odd)? } else { inner };
-                continue;
-            }
-            inner
+            let (inner, byte) = after_space(bytes, at.wrapping_add(1))?;
+            at = inner;
+            byte == if object { b'}' } else { b']' }
         } else {
-            behind_scalar(bytes, start, first, odd)?
+            at = behind_scalar(bytes, at, first, &mut state)?;
+            true
         };
-        // A value has ended, or an empty container waits for its closing bracket.
-        loop {
-            let object = levels & 1 == 1;
-            let (next, byte) = after_space(bytes, at)?;
-            at = next.wrapping_add(1);
-            match byte {
-                b',' => {
-                    if object {
-                        at = behind_name(bytes, at, odd)?;
-                    }
-                    break;
+        if ended {
+            // Behind it, or at the closing bracket of an empty one.
+            loop {
+                let object = levels & 1 == 1;
+                let (next, byte) = after_space(bytes, at)?;
+                at = next.wrapping_add(1);
+                match byte {
+                    b',' => break,
+                    b'}' if object => {}
+                    b']' if !object => {}
+                    _ => return None,
                 }
-                b'}' if object => {}
-                b']' if !object => {}
-                _ => return None,
-            }
-            levels >>= 1;
-            depth = depth.wrapping_sub(1);
-            if depth == 0 {
-                return Some(at);
+                levels >>= 1;
+                depth = depth.wrapping_sub(1);
+                if depth == 0 {
+                    return Some((at, state));
+                }
             }
         }
+        if levels & 1 == 1 {
+            at = behind_name(bytes, at, &mut state)?;
+        }
+        (at, first) = after_space(bytes, at)?;
     }
 }
 
-/// Where the value stands that comes next after white space.
+/// Position behind a value that begins with `first` at `start`.
 #[inline(always)]
-fn value(bytes: &[u8], at: usize, odd: &mut bool) -> Option<Range<usize>> {
-    let (start, first) = after_space(bytes, at)?;
-    let end = match first {
-        b'{' | b'[' => behind_container(bytes, start, odd)?,
-        _ => behind_scalar(bytes, start, first, odd)?,
-    };
-    Some(start..end)
+fn behind_value(bytes: &[u8], start: usize, first: u8, state: &mut State) -> Option<usize> {
+    if !matches!(first, b'{' | b'[') {
+        return behind_scalar(bytes, start, first, state);
+    }
+    let (end, after) = behind_container(bytes, start, first, *state)?;
+    *state = after;
+    Some(end)
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, odd: false }
+        Self { bytes, at: 0, state: State { marks: Marks::new(bytes, 0), odd: false }, shape: Shape::default() }
     }
 
     /// Position of the next byte.
@@ -273,7 +286,7 @@ impl<'a> Scanner<'a> {
 
     /// Whether something odd came by since the last call.
     pub(super) fn take_odd(&mut self) -> bool {
-        std::mem::take(&mut self.odd)
+        std::mem::take(&mut self.state.odd)
     }
 
     /// Next byte without moving.
@@ -311,42 +324,71 @@ impl<'a> Scanner<'a> {
 
     /// Skips one value and returns where it stands; white space may come before.
     pub(super) fn value(&mut self) -> Result<Range<usize>, Fault> {
-        let range = value(self.bytes, self.at, &mut self.odd).ok_or(Fault)?;
-        self.at = range.end;
-        Ok(range)
+        self.state.marks.forget(self.bytes);
+        let (start, first) = after_space(self.bytes, self.at).ok_or(Fault)?;
+        let end = behind_value(self.bytes, start, first, &mut self.state).ok_or(Fault)?;
+        self.pass(start..end)
     }
 
-    /// Skips one object and shows each member's name and value to `each`; returns where the object stands.
+    /// Skips one object and shows each member's name and value to `each`, except those in which it had no interest when
+    /// they stood at the same place in the object before; returns where the object stands.
     #[inline]
-    pub(super) fn members(&mut self, each: impl FnMut(Text, Range<usize>)) -> Result<Range<usize>, Fault> {
-        let mut odd = self.odd;
-        let range = members(self.bytes, self.at, &mut odd, each).ok_or(Fault)?;
-        self.odd = odd;
+    pub(super) fn members(&mut self, each: impl FnMut(Text, Range<usize>) -> Interest) -> Result<Range<usize>, Fault> {
+        let mut state = self.state;
+        state.marks.forget(self.bytes);
+        let range = members(self.bytes, self.at, &mut state, &mut self.shape, each).ok_or(Fault)?;
+        self.state = state;
+        self.pass(range)
+    }
+
+    /// Moves behind what has been scanned since the marks were told to forget. Its strings must be UTF-8; all else in
+    /// it is ASCII.
+    fn pass(&mut self, range: Range<usize>) -> Result<Range<usize>, Fault> {
+        if self.state.marks.seen() {
+            let scanned = self.bytes.get(range.clone()).ok_or(Fault)?;
+            simdutf8::basic::from_utf8(scanned).map_err(|_| Fault)?;
+        }
         self.at = range.end;
         Ok(range)
     }
 }
 
 #[inline]
-fn members(bytes: &[u8], at: usize, odd: &mut bool, mut each: impl FnMut(Text, Range<usize>)) -> Option<Range<usize>> {
-    let inside = behind(bytes, at, b'{')?;
-    let start = inside.wrapping_sub(1);
-    let (mut at, first) = after_space(bytes, inside)?;
-    if first == b'}' {
-        return Some(start..at.wrapping_add(1));
-    }
+fn members(
+    bytes: &[u8],
+    at: usize,
+    state: &mut State,
+    shape: &mut Shape,
+    mut each: impl FnMut(Text, Range<usize>) -> Interest,
+) -> Option<Range<usize>> {
+    let mut from = behind(bytes, at, b'{')?;
+    let start = from.wrapping_sub(1);
+    let mut place = 0usize;
     loop {
-        let name = behind(bytes, at, b'"')?;
-        let (quote, escaped) = closing_quote(bytes, name, odd)?;
-        let value = value(bytes, behind(bytes, quote.wrapping_add(1), b':')?, odd)?;
-        let end = value.end;
-        each(Text { range: name..quote, escaped }, value);
-        let (next, byte) = after_space(bytes, end)?;
-        at = next.wrapping_add(1);
-        match byte {
-            b',' => {}
-            b'}' => return Some(start..at),
-            _ => return None,
+        let (name, value, idle) = match shape.repeated(place, bytes, from) {
+            Some(joint) => (Text { range: joint.name(from), escaped: false }, joint.end(from), joint.is_idle()),
+            None => {
+                let (next, byte) = after_space(bytes, from)?;
+                let behind_byte = next.wrapping_add(1);
+                let name = match byte {
+                    b'}' => return Some(start..behind_byte),
+                    b'"' if place == 0 => behind_byte,
+                    b',' if place > 0 => behind(bytes, behind_byte, b'"')?,
+                    _ => return None,
+                };
+                let (quote, escaped) = closing_quote(bytes, name, state)?;
+                let (value, _) = after_space(bytes, behind(bytes, quote.wrapping_add(1), b':')?)?;
+                let name = Text { range: name..quote, escaped };
+                shape.note(place, bytes, from..value, &name);
+                (name, value, false)
+            }
+        };
+        // The same joint may be followed by more space than before.
+        let (value, first) = after_space(bytes, value)?;
+        from = behind_value(bytes, value, first, state)?;
+        if !idle && each(name, value..from) == Interest::None {
+            shape.set_idle(place);
         }
+        place = place.wrapping_add(1);
     }
 }
