@@ -60,7 +60,7 @@ impl World {
             control_internal_cluster: "internal".into(),
             limits: Default::default(),
             policies: Default::default(),
-            timing: Timing { lag: 20_000, vm_grace: 60_000, longest_read: 5_000, starved: 300, ..Timing::default() },
+            timing: Timing { lag: 20_000, vm_grace: 60_000, longest_read: 5_000, starved: 5_000, ..Timing::default() },
         }
     }
 
