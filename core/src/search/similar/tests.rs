@@ -17,7 +17,7 @@ fn plan(body: &Value) -> Box<dyn Gather> {
 }
 
 fn asked(gather: &dyn Gather, part: usize) -> (String, Value) {
-    let request = gather.request("clause", part);
+    let request = gather.request(r#""clause""#, part);
     (request.path, serde_json::from_slice(&request.body.unwrap()).unwrap())
 }
 
