@@ -7,7 +7,7 @@ use crate::swarm::Swarm;
 
 /// Runs seeds of a mixture with a bug planted until one breaks an invariant; that seed must be clean without the bug.
 fn finds(name: &str, planted: Planted, mixture: impl Fn(u64) -> Swarm) {
-    for seed in 1..1_000 {
+    for seed in 1..5_000 {
         let world = run(seed, mixture(seed), planted);
         if !world.broken.is_empty() {
             eprintln!("{name}: found by seed {seed}");
