@@ -54,7 +54,7 @@ pub(crate) fn batch(state: &mut State, uids: &[u32], at: Timestamp, planted: &[(
             };
             finish(state, first.uid, outcome);
         }
-        Work::Update { primary_key, uid } => {
+        Work::Update { primary_key, uid, .. } => {
             let outcome = update(state, &index, primary_key.as_deref(), uid.as_deref(), at);
             finish(state, first.uid, outcome);
         }

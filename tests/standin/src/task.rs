@@ -86,6 +86,8 @@ pub(crate) enum Work {
     Update {
         /// Its new primary key.
         primary_key: Option<String>,
+        /// Its uid.
+        old: String,
         /// Its new uid.
         uid: Option<String>,
     },
@@ -145,8 +147,10 @@ impl Work {
             Self::Clear | Self::Drop => json!({"deletedDocuments": null}),
             Self::Settings { changes, .. } => Value::Object(changes.clone()),
             Self::Create { primary_key } => json!({"primaryKey": primary_key}),
-            Self::Update { primary_key, uid: None } => json!({"primaryKey": primary_key}),
-            Self::Update { primary_key, uid } => json!({"primaryKey": primary_key, "newIndexUid": uid}),
+            Self::Update { primary_key, uid: None, .. } => json!({"primaryKey": primary_key}),
+            Self::Update { primary_key, old, uid } => {
+                json!({"primaryKey": primary_key, "oldIndexUid": old, "newIndexUid": uid})
+            }
             Self::Swap { pairs } => {
                 let swaps: Vec<_> = pairs
                     .iter()

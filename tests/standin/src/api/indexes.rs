@@ -77,7 +77,8 @@ pub(super) async fn patch(
     }
     shape::check(fields, &[INDEX[1], INDEX[0]], "")?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    let work = Work::Update { primary_key: text("primaryKey"), uid: text("uid") };
+    text("uid").as_deref().map_or(Ok(()), check_uid)?;
+    let work = Work::Update { primary_key: text("primaryKey"), old: index.clone(), uid: text("uid") };
     enqueue(&node, 202, Some(&index), work, None)
 }
 
