@@ -16,6 +16,8 @@ pub struct FakeNode {
     pub documents: BTreeMap<String, u128>,
     /// What it was asked for copying, in order.
     pub copying: Vec<NodeAction>,
+    /// Requests of index operations that it took, in order.
+    pub told: Vec<NodeStep>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
 }
@@ -192,6 +194,7 @@ impl Desk {
                 NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
             }
             NodeAction::Request { step, .. } => {
+                node.told.push(step.clone());
                 let uid =
                     self.add_task(id, None, &step.task_type, step.task_index.as_deref(), TaskStatus::Succeeded, None);
                 NodeAnswer::Enqueued { uid }
@@ -289,7 +292,7 @@ impl Desk {
             indexed: count,
             deleted: count,
             error: None,
-            enqueued_at: format!("{now}-{uid}"),
+            enqueued_at: format!("{id}-{now}-{uid}"),
             started_ms: None,
             finished_ms: None,
         });
