@@ -30,11 +30,13 @@ mod outcome;
 pub mod planted;
 mod read;
 pub mod rows;
+mod scrub;
 mod settle;
 mod start;
 mod state;
 mod swap;
 mod sync;
+mod task_rows;
 mod ticket;
 mod ticket_rows;
 mod time;
@@ -99,6 +101,8 @@ pub struct Sequencer {
     todo: BTreeSet<Todo>,
     started_ms: u64,
     jobs: jobs::Jobs,
+    /// The comparison of copies in the background.
+    scrub: scrub::Scrub,
     out: Out,
 }
 
@@ -143,6 +147,7 @@ impl Sequencer {
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
             Event::Reconciled { op, steps } => self.on_reconciled(op, steps),
+            Event::WrittenDown { op, result } => self.on_written_down(op, result),
             Event::Sync(command) => self.on_sync_command(command),
             Event::Admin { request, command } => self.on_admin(request, command),
             Event::Measured { op, nodes } => self.on_measured(op, &nodes),
@@ -183,6 +188,7 @@ impl Sequencer {
                 Timer::Sync(place) => drop(self.todo.insert(Todo::Sync(place))),
                 Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),
                 Timer::Scan => drop(self.todo.insert(Todo::Scan)),
+                Timer::Scrub => drop(self.todo.insert(Todo::Scrub)),
             }
         }
     }
@@ -207,6 +213,8 @@ impl Sequencer {
                 }
                 Todo::Retire(place) => self.drive_retire(place),
                 Todo::Scan => self.scan_syncs(),
+                Todo::Scrub => self.drive_scrub(),
+                Todo::Unwritten(op) => self.on_written_down(op, Ok(())),
             }
         }
     }

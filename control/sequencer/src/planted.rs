@@ -38,6 +38,10 @@ pub struct Planted {
     pub skips_keys: bool,
     /// A partial update of a document that the copy does not have yet counts as the whole document (F21).
     pub update_makes_clean: bool,
+    /// Of two copies that differ without a known reason, the one that has been in sync for less long wins (F25).
+    pub junior_wins: bool,
+    /// A version is dropped before it has been written down (F25).
+    pub drift_unwritten: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
 }

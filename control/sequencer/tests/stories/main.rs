@@ -5,4 +5,5 @@ mod desk;
 mod jobs;
 mod nodes;
 mod repair;
+mod scrub;
 mod tasks;
