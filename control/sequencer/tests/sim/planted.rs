@@ -110,8 +110,8 @@ fn keys_skipped_by_an_offset_are_found() {
 #[test]
 fn a_partial_update_taken_for_a_whole_document_is_found() {
     let planted = Planted { update_makes_clean: true, ..Planted::default() };
-    // Fillings are short: many writes, so that some meets a document that is still to come.
-    let mixture = |seed| Swarm { writes: 150, ..restless(seed, &["move", "wipe-node", "kill-node"]) };
+    // A document has to be updated while it is on its way: most writes are updates here.
+    let mixture = |seed| Swarm { updates: 10, ..restless(seed, &["move", "wipe-node", "kill-node"]) };
     finds("partial update before its base", planted, mixture);
 }
 

@@ -11,6 +11,8 @@ use crate::random::Random;
 pub struct Swarm {
     pub fencing: bool,
     pub writes: u32,
+    /// Of twenty writes, fifteen have documents, and so many of these update them rather than replace them.
+    pub updates: u64,
     pub drop: u64,
     pub slow: u64,
     pub repeat: u64,
@@ -51,6 +53,7 @@ impl Swarm {
         Self {
             fencing: true,
             writes: 14,
+            updates: 3,
             drop,
             slow,
             repeat,
@@ -77,6 +80,7 @@ impl Swarm {
         Self {
             fencing: true,
             writes: 14,
+            updates: 3,
             drop: 0,
             slow: 0,
             repeat: 0,

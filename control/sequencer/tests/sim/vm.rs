@@ -231,8 +231,8 @@ impl World {
         let key = |world: &mut Self| format!("k{}", world.net.random.below(6));
         let mut query = None;
         let (kind, id, body) = match self.net.random.below(20) {
-            0..=11 => (WriteKind::Replace, None, self.documents(write, "v")),
-            12..=14 => (WriteKind::Update, None, self.documents(write, "u")),
+            drawn if drawn < 15 - self.swarm.updates => (WriteKind::Replace, None, self.documents(write, "v")),
+            0..=14 => (WriteKind::Update, None, self.documents(write, "u")),
             15 => (WriteKind::DeleteOne, Some(key(self)), String::new()),
             16..=17 => {
                 let ids = [key(self), key(self)];
