@@ -212,7 +212,6 @@ impl<H: Host> Vm<H> {
             Purpose::Notice | Purpose::Unheard => {}
             Purpose::Heartbeat => self.on_heartbeat(&result, now),
         }
-        self.release_root();
     }
 
     /// Ends calls that Envoy has forgotten, so that no machine waits for ever.

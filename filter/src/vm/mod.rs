@@ -203,9 +203,11 @@ impl<H: Host> Vm<H> {
         !called && (root != self.root || self.jobs.is_empty())
     }
 
-    /// Lets go of a root context that has ended and that nothing needs any more. One at a time: Envoy 1.40 deletes roots
-    /// when the callback returns, each deletion looks at the list of those to delete anew, and with two on it the first
-    /// is deleted twice, which takes the whole process down.
+    /// Lets go of a root context that has ended and that nothing needs any more. One a tick, and in no other callback:
+    /// Envoy 1.40 deletes roots when the callback returns, each deletion looks at the list of those to delete anew, and
+    /// with two on it the first is deleted twice, which takes the whole process down. The end of a call that failed at
+    /// once is told between the callback that made it and that deletion, so a call's end must not add a second one; a
+    /// tick is never told in between.
     fn release_root(&mut self) {
         let Some(at) = self.draining.iter().position(|root| self.is_idle(*root)) else { return };
         let root = self.draining.remove(at);

@@ -102,6 +102,7 @@ fn a_replaced_root_stays_until_its_calls_have_ended() {
     bench.answer("n1-w", 202, ACCEPTED);
     assert!(bench.world.borrow().done_roots.is_empty());
     bench.commit();
+    bench.sleep(10);
     assert_eq!(bench.world.borrow().done_roots, [ROOT]);
     bench.vm.on_root_deleted(ROOT);
     assert!(bench.vm.on_done(9), "a root without calls may go at once");
@@ -142,7 +143,27 @@ fn no_timer_outlives_its_root() {
     bench.answer("n1-w", 202, ACCEPTED);
     bench.commit();
     bench.sleep(10);
+    bench.sleep(10);
     assert_eq!((bench.world.borrow().done_roots.clone(), ticks(&bench, 3)), (vec![2, 3], 0));
+}
+
+#[test]
+fn roots_go_one_a_tick_and_in_no_other_callback() {
+    let mut bench = Bench::new();
+    for (stream, root) in [(10, ROOT), (11, 2)] {
+        bench.post(stream, "/indexes/m/documents", DOCUMENTS);
+        bench.configure(root + 1, &shard_map(7 + u64::from(root)));
+        bench.leave(stream);
+        assert!(!bench.vm.on_done(root));
+    }
+    while let Some((cluster, _)) = bench.open().into_iter().next() {
+        bench.answer(&cluster, 500, "");
+        assert!(bench.world.borrow().done_roots.is_empty(), "Envoy may be about to delete another one");
+    }
+    bench.sleep(10);
+    assert_eq!(bench.world.borrow().done_roots, [ROOT]);
+    bench.sleep(10);
+    assert_eq!(bench.world.borrow().done_roots, [ROOT, 2]);
 }
 
 #[test]
