@@ -17,6 +17,7 @@ impl Sequencer {
     pub(crate) fn audit(&mut self, n: N, tasks: &[NodeTask], open: &[NodeTask]) -> bool {
         for task in tasks {
             if task.uid >= self.nodes[n].row.floor {
+                self.look_for_disk(n, task);
                 self.audit_new(n, task);
             }
         }
@@ -45,7 +46,7 @@ impl Sequencer {
             self.nodes[n].cleared.insert(index.clone(), task.uid);
         }
         if DOCUMENTS.contains(&kind) {
-            if !self.claim(n, task) && audited {
+            if !self.claim(n, task) && !self.claim_step(n, task) && audited {
                 let text = format!("task {} ({kind}, {:?}) is nobody's", task.uid, task.metadata);
                 self.deviates(n, "audit_foreign", &text);
             }

@@ -43,7 +43,7 @@ impl Sequencer {
                 continue;
             }
             let placement = self.placement_of(&ticket.row);
-            for part in ticket.row.parts.iter().filter(|part| part.node == node.row.id && part.end.is_none()) {
+            for part in ticket.row.parts.iter().filter(|part| part.is_open_on(&node.row)) {
                 owes.extend(part.shards.iter().map(|shard| (placement, *shard)));
                 owed = owed.max(part.task.map_or(0, |task| task + 1));
             }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Live, Op, Reach};
+use crate::state::{Live, N, Op, Reach};
 
 impl Sequencer {
     /// A cancelation is a task of its own: what has not been sent is canceled here, the rest by the nodes, and what
@@ -66,14 +66,18 @@ impl Sequencer {
 
     fn send_cancels(&mut self, target: u32, by: u32) -> Vec<OpId> {
         let Some(ticket) = self.tickets.get(&target) else { return Vec::new() };
-        let open = ticket.row.parts.iter().filter(|part| part.end.is_none());
-        let open: Vec<(NodeId, u32)> = open.filter_map(|part| Some((part.node.clone(), part.task?))).collect();
+        let here = |part: &PartRow| {
+            let n = self.node_at(&part.node)?;
+            let node = &self.nodes[n];
+            Some((n, part.task?)).filter(|_| part.is_open_on(&node.row) && node.reach == Reach::Up)
+        };
+        let open: Vec<(N, u32)> = ticket.row.parts.iter().filter_map(here).collect();
         let mut ops = Vec::new();
-        for (node, task) in open {
-            let Some(n) = self.node_at(&node).filter(|n| self.nodes[*n].reach == Reach::Up) else { continue };
+        for (n, task) in open {
             let op = self.op(Op::Cancel(by));
             ops.push(op);
             let key = self.nodes[n].keys.as_ref().and_then(|keys| keys.admin.clone());
+            let node = self.nodes[n].row.id.clone();
             let action = NodeAction::Cancel { key, uids: vec![task] };
             self.emit(Effect::Node { op, node, action, timeout_ms: self.config.timing.mutate });
             self.expect_news(n);

@@ -28,6 +28,12 @@ impl Sequencer {
         copy.state == CopyState::InSync && copy.incarnation == node.incarnation && !node.rebuild
     }
 
+    /// A last copy in sync, on a disk that is not there but known.
+    pub(crate) fn is_away_with_disk(&self, copy: &Copy) -> bool {
+        let mut disks = self.nodes[copy.node].row.away_disks.iter();
+        copy.state == CopyState::InSync && disks.any(|disk| disk.incarnation == copy.incarnation)
+    }
+
     /// Copies that take writes, with whether they count; on reachable nodes or not.
     pub(crate) fn written(&self, index: &IndexRow, shard: u32) -> Vec<(N, bool)> {
         self.shard_copies(index.placement, shard)

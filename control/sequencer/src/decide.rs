@@ -11,7 +11,7 @@ use crate::api::*;
 use crate::begin::{error_reply, unavailable};
 use crate::grant::shards_down;
 use crate::settle::Known;
-use crate::state::{Live, N, Todo};
+use crate::state::{Copy, Live, N, Todo};
 
 /// A shard's copies, as far as this ticket goes.
 #[derive(Default)]
@@ -83,12 +83,15 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return tally };
         let TicketWork::Write(work) = &ticket.row.work else { return tally };
         let Some(index) = self.indexes.get(&work.index) else { return tally };
-        for n in self.in_sync(index, shard) {
-            let id = &self.nodes[n].row.id;
-            let part = ticket.row.parts.iter().find(|part| part.node == *id && part.shards.contains(&shard));
+        let counts = |copy: &&Copy| self.is_good(copy) || self.is_away_with_disk(copy) || self.planted.owners_from_map;
+        for copy in self.shard_copies(index.placement, shard).iter().filter(counts) {
+            let (n, id) = (copy.node, &self.nodes[copy.node].row.id);
+            let on_disk = |part: &&PartRow| part.node == *id && part.incarnation == copy.incarnation;
+            let part = ticket.row.parts.iter().filter(on_disk).find(|part| part.shards.contains(&shard));
             match part.map(|part| self.known(part)) {
-                Some(Known::Enqueued) => tally.has.push(n),
-                Some(Known::Away | Known::Open) => tally.away.push(n),
+                // On a disk that is not there it may be gone for good: nobody is told that it is safe.
+                Some(Known::Enqueued) if self.is_good(copy) || self.planted.owners_from_map => tally.has.push(n),
+                Some(Known::Away | Known::Open | Known::Enqueued) => tally.away.push(n),
                 Some(Known::Absent) | None => tally.absent.push(n),
             }
         }

@@ -153,6 +153,7 @@ impl Sequencer {
         let before: Vec<IndexRow> = uids.iter().filter_map(|uid| self.indexes.get(uid)).cloned().collect();
         let mut parts = Vec::new();
         for n in 0..self.nodes.len() {
+            parts.extend(self.plan_for_away_disks(n, uid, &plan.steps));
             if self.nodes[n].row.rebuild || !self.is_member(n) {
                 continue;
             }

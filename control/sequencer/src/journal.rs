@@ -109,7 +109,8 @@ impl Sequencer {
     fn step_over(&mut self, n: N, task: Option<u32>, end: Option<PartEnd>) {
         let Some(entry) = self.nodes[n].journal.pop_front() else { return };
         self.out.extra.push(Record::JournalGone(entry.node.clone(), entry.ticket, entry.step));
-        let is_part = |part: &&mut PartRow| part.node == entry.node && part.shards == [entry.step];
+        let row = &self.nodes[n].row;
+        let is_part = |part: &&mut PartRow| part.is_on(row) && part.shards == [entry.step];
         let Some(ticket) = self.tickets.get_mut(&entry.ticket) else { return };
         if let Some(part) = ticket.row.parts.iter_mut().find(is_part) {
             part.task = task;
@@ -147,27 +148,6 @@ impl Sequencer {
         self.nodes[n].journal_op = None;
         if self.nodes[n].journal.front().is_some_and(|entry| entry.state != JournalState::Waiting) {
             self.set_waiting(n);
-        }
-    }
-
-    /// The disk for which the entries were meant is gone.
-    pub(crate) fn forget_journal(&mut self, id: &str) {
-        let tickets: Vec<u32> = self.tickets.keys().copied().collect();
-        for uid in tickets {
-            let Some(ticket) = self.tickets.get_mut(&uid) else { continue };
-            if !matches!(ticket.row.work, TicketWork::Index(_) | TicketWork::Reconcile(_)) {
-                continue;
-            }
-            let mut changed = false;
-            for part in ticket.row.parts.iter_mut().filter(|part| part.node == id && part.end.is_none()) {
-                part.end = Some(PartEnd::Lost);
-                self.out.extra.push(Record::JournalGone(id.to_owned(), uid, part.shards.first().copied().unwrap_or(0)));
-                changed = true;
-            }
-            if changed {
-                self.touch_ticket(uid);
-                self.todo.insert(Todo::Judge(uid));
-            }
         }
     }
 }

@@ -69,6 +69,7 @@ impl Sequencer {
         match result {
             Ok(NodeAnswer::State { version, indexes }) => {
                 let first = self.nodes[n].version.replace(version).is_none();
+                self.nodes[n].shown.clone_from(&indexes);
                 if self.is_newcomer(n) && !indexes.is_empty() {
                     // Another cluster's, or the wrong address: what is not ours is never cleared away.
                     if first {
@@ -180,55 +181,6 @@ impl Sequencer {
         for uid in renewing {
             self.answer_renewals(uid);
         }
-    }
-
-    /// The node's disk is another one (F9): what it had is gone, whatever it says.
-    pub(crate) fn new_incarnation(&mut self, n: N) {
-        let had_copies: Vec<(u16, u32)> = (0u16..)
-            .zip(&self.copies)
-            .flat_map(|(placement, shards)| (0u32..).zip(shards).map(move |(shard, copies)| (placement, shard, copies)))
-            .filter(|(_, _, copies)| copies.iter().any(|copy| copy.node == n && copy.state == CopyState::InSync))
-            .map(|(placement, shard, _)| (placement, shard))
-            .collect();
-        for (placement, shard) in had_copies {
-            // A last copy keeps its state: it means the old disk, and the shard is down until that is back.
-            self.mark_stale(placement, shard, n, "the disk is another one");
-        }
-        self.forget_disk(n);
-        let id = self.nodes[n].row.id.clone();
-        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk"));
-        self.wake_tickets(n);
-    }
-
-    /// Whatever was on the node's disk does not count any more.
-    pub(crate) fn forget_disk(&mut self, n: N) {
-        self.break_syncs_to(n, "the disk is another one");
-        self.retired_with_disk(n);
-        self.syncs.missed.retain(|(.., node), _| *node != n);
-        let node = &mut self.nodes[n];
-        node.row.incarnation += 1;
-        node.row.rebuild = true;
-        node.row.floor = 0;
-        node.row.seen = false;
-        node.row.witness = Witness::default();
-        node.open.clear();
-        node.cleared.clear();
-        node.doubtful.clear();
-        node.owes.clear();
-        (node.drain, node.owed) = (0, 0);
-        // What it was to be told is part of what a node without anything is told.
-        for entry in node.journal.drain(..) {
-            self.out.extra.push(Record::JournalGone(entry.node, entry.ticket, entry.step));
-        }
-        node.journal_op = None;
-        let id = node.row.id.clone();
-        self.out.nodes.insert(n);
-        self.touch_map();
-        let parts: Vec<u32> = self.nodes[n].parts.iter().copied().collect();
-        for uid in parts {
-            self.end_parts(uid, n, |_| Some(PartEnd::Lost));
-        }
-        self.forget_journal(&id);
     }
 
     fn keys_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {

@@ -53,6 +53,9 @@ impl Sequencer {
     pub(crate) fn finish(&mut self) -> Vec<Effect> {
         self.run_timers();
         self.run_todo();
+        while !self.out.copies.is_empty() && self.forget_away_disks() {
+            self.run_todo();
+        }
         let mut out = std::mem::take(&mut self.out);
         let mut records = Vec::new();
         if out.meta {

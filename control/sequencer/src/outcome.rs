@@ -34,7 +34,7 @@ impl Sequencer {
             return end;
         }
         let node = &self.nodes[n];
-        let part = ticket.row.parts.iter().find(|part| part.node == node.row.id && part.task == Some(task.uid));
+        let part = ticket.row.parts.iter().find(|part| part.is_on(&node.row) && part.task == Some(task.uid));
         let Some(part) = part else { return end };
         let counts = work.shards.iter().filter(|count| part.shards.contains(&count.shard));
         let expected: u64 = counts.map(|count| u64::from(count.keys)).sum();
@@ -121,20 +121,22 @@ impl Sequencer {
         for copy in self.shard_copies(placement, shard) {
             let node = &self.nodes[copy.node];
             let row = &node.row;
-            let part = ticket.row.parts.iter().find(|part| part.node == row.id && part.shards.contains(&shard));
+            let on_disk = |part: &&PartRow| part.node == row.id && part.incarnation == copy.incarnation;
+            let part = ticket.row.parts.iter().filter(on_disk).find(|part| part.shards.contains(&shard));
             let Some(part) = part else { continue };
             if self.is_closing((placement, shard, copy.node)) && part.end.is_none() {
                 // It is about to be read: whoever is told of this write must find it there.
                 pending.push(copy.node);
             }
-            if !self.is_good(copy) {
+            let disk_away = self.is_away_with_disk(copy);
+            if !self.is_good(copy) && !disk_away {
                 continue;
             }
             match &part.end {
                 Some(PartEnd::Succeeded { .. }) => applied = true,
                 Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
                 Some(_) => deviating.push(copy.node),
-                None if row.away && !node.closing => away.push((copy.node, part.task)),
+                None if disk_away || row.away && !node.closing => away.push((copy.node, part.task)),
                 None => pending.push(copy.node),
             }
         }

@@ -18,6 +18,8 @@ pub struct Planted {
     pub owners_from_map: bool,
     /// A restored or emptied disk is not noticed (F9).
     pub witness_off: bool,
+    /// A disk with last copies is not known again when it comes back late (F9).
+    pub away_disk_forgotten: bool,
     /// A task is shown as succeeded before the live VMs have adopted the epoch (F6, F7).
     pub adoption_ignored: bool,
     /// Late, repeated and foreign tasks are ignored (F3).

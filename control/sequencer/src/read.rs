@@ -68,7 +68,7 @@ impl Sequencer {
         let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
         if known.is_some() && known != shown && !self.planted.witness_off {
             self.new_incarnation(n);
-            return self.send_read(n, reading.stamp, 0);
+            return self.lose(n, "the disk is another one");
         }
         let news = tasks.len() > usize::from(known.is_some());
         let ended = self.audit(n, &tasks, &open);
@@ -79,7 +79,10 @@ impl Sequencer {
         if self.nodes[n].row.floor < reading.expected && !self.planted.witness_off {
             // It has forgotten tasks that it had accepted: the disk that had them is gone.
             self.new_incarnation(n);
-            return self.send_read(n, reading.stamp, 0);
+            return self.lose(n, "the disk is another one");
+        }
+        if self.recognise_disk(n) {
+            return;
         }
         self.nodes[n].row.seen = true;
         self.nodes[n].read_done = reading.stamp;

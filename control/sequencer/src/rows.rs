@@ -6,9 +6,10 @@ use miroir_core::shardmap::SearchView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::admin::{JobId, MemberState, Throttle};
-use crate::api::{NodeId, NodePlace, NodeStep};
+use crate::admin::{JobId, Throttle};
+use crate::api::{NodeId, NodeStep};
 use crate::jobs::rows::{JobRow, MoveRow};
+pub use crate::node_rows::*;
 use crate::sync::rows::{RetireRow, SyncRow, VmRow};
 pub use crate::ticket_rows::*;
 
@@ -199,49 +200,6 @@ pub struct MetaRow {
     /// Pace of copying.
     #[serde(default)]
     pub throttle: Throttle,
-}
-
-/// A node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NodeRow {
-    /// Id.
-    pub id: NodeId,
-    /// Grows whenever the node comes back with another disk (F9).
-    pub incarnation: u64,
-    /// Newest key generation that was ever asked for; the next fence uses a higher one.
-    pub generation: u64,
-    /// Tasks below this uid have been read and audited.
-    pub floor: u32,
-    /// The last audited task, and the indexes; compared at every contact.
-    pub witness: Witness,
-    /// True from a change of incarnation until its data has been rebuilt: neither read nor written.
-    pub rebuild: bool,
-    /// False until its task list has been read for the first time: what is older than that is not audited.
-    pub seen: bool,
-    /// Its indexes may differ from what they must be: it is reconciled before any of its copies is repaired.
-    #[serde(default)]
-    pub drifted: bool,
-    /// True from the loss of contact until it is fenced again and its queue has caught up: not read where another
-    /// copy can be.
-    pub away: bool,
-    /// Whether it takes part.
-    #[serde(default)]
-    pub member: MemberState,
-    /// Where it is and what share it gets.
-    #[serde(default)]
-    pub place: NodePlace,
-    /// What the configuration said of it last: only a change of that is news.
-    #[serde(default)]
-    pub configured: Option<NodePlace>,
-}
-
-/// What a node showed last (F9).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Witness {
-    /// Uid and `enqueuedAt` of the task below the floor; none while it has had none.
-    pub last: Option<(u32, String)>,
-    /// `createdAt` of each index seen.
-    pub indexes: Vec<(String, String)>,
 }
 
 /// A copy of a shard on a node.

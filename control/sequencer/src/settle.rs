@@ -29,10 +29,12 @@ impl Sequencer {
             (Some(_), _) | (None, Some(_)) => return Known::Enqueued,
             _ => {}
         }
-        if node.row.incarnation != part.incarnation || node.fenced > part.generation {
+        let here = node.row.incarnation == part.incarnation;
+        let away = node.row.away_disks.iter().any(|disk| disk.incarnation == part.incarnation);
+        if !here && !away || here && node.fenced > part.generation {
             return Known::Absent;
         }
-        let down = matches!(node.reach, Reach::Down(_));
+        let down = away || matches!(node.reach, Reach::Down(_));
         match &part.said {
             Some(PartOutcome::Refused { status, .. }) if (400..500).contains(status) => Known::Absent,
             Some(PartOutcome::NotSent) if down => Known::Absent,

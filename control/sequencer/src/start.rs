@@ -54,7 +54,8 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
     sequencer.restore_jobs(snapshot.jobs, snapshot.moves);
     let mut journal = snapshot.journal;
     journal.sort_by_key(|entry| entry.order);
-    sequencer.journal_order = journal.last().map_or(0, |entry| entry.order + 1);
+    let away = sequencer.nodes.iter().flat_map(|node| &node.row.away_disks).flat_map(|disk| &disk.journal);
+    sequencer.journal_order = journal.iter().chain(away).map(|entry| entry.order + 1).max().unwrap_or(0);
     for entry in journal {
         if let Some(n) = sequencer.node_at(&entry.node) {
             sequencer.nodes[n].journal.push_back(entry);
@@ -69,7 +70,12 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
     sequencer
 }
 
-pub(crate) fn new_node(row: NodeRow, timing: &Timing) -> Node {
+pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
+    if !row.seen || row.rebuild {
+        // The list of a disk that is not known yet is read from its start: it may show one that was away, and what it
+        // has still to do.
+        (row.floor, row.witness.last, row.seen) = (0, None, false);
+    }
     let member = row.member != MemberState::Removed;
     Node {
         row,
@@ -98,6 +104,9 @@ pub(crate) fn new_node(row: NodeRow, timing: &Timing) -> Node {
         doubtful: BTreeMap::new(),
         away_epoch: 0,
         version: None,
+        shown: Vec::new(),
+        resembles: Default::default(),
+        others_disk: None,
         starting: member,
     }
 }
@@ -170,7 +179,8 @@ impl Sequencer {
         let failed = row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Failed);
         ticket.refused = row.stage == Stage::Decided && failed;
         for part in row.parts.iter().filter(|part| part.end.is_none()) {
-            let Some(n) = self.node_at(&part.node) else { continue };
+            // Those of a disk that is away wait for it.
+            let Some(n) = self.node_at(&part.node).filter(|n| part.is_on(&self.nodes[*n].row)) else { continue };
             self.nodes[n].parts.insert(uid);
             if let Some(task) = part.task {
                 self.nodes[n].open.insert(task, uid);

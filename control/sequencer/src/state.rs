@@ -56,6 +56,12 @@ pub(crate) struct Node {
     /// Epoch since which maps keep readers from it, on account of being away or of owing.
     pub(crate) away_epoch: u64,
     pub(crate) version: Option<String>,
+    /// Its indexes with their creation times, as the inspection of this contact showed them.
+    pub(crate) shown: Vec<(String, String)>,
+    /// Disks that were away, by incarnation, whose last known task the present disk has shown.
+    pub(crate) resembles: BTreeSet<u64>,
+    /// The present disk is the one of this other node.
+    pub(crate) others_disk: Option<N>,
     /// The first attempt to reach it in this term is not over.
     pub(crate) starting: bool,
 }

@@ -61,7 +61,7 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         let node = &mut self.nodes[n];
         let (mut changed, mut left, mut durable) = (false, false, false);
-        for part in ticket.row.parts.iter_mut().filter(|part| part.node == node.row.id && part.end.is_none()) {
+        for part in ticket.row.parts.iter_mut().filter(|part| part.is_open_on(&node.row)) {
             match end(part) {
                 Some(how) => {
                     if matches!(how, PartEnd::Succeeded { .. }) && ticket.first_end.is_none() {

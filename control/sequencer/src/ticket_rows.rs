@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::{IndexOperation, IndexPlan, NodeId};
-use crate::rows::{IndexRow, TaskRow};
+use crate::rows::{IndexRow, NodeRow, TaskRow};
 
 /// A ticket that is not over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +156,17 @@ pub struct PartRow {
     pub task: Option<u32>,
     /// How it ended.
     pub end: Option<PartEnd>,
+}
+
+impl PartRow {
+    /// Whether it was sent to the disk that the node has now.
+    pub(crate) fn is_on(&self, node: &NodeRow) -> bool {
+        self.node == node.id && self.incarnation == node.incarnation
+    }
+
+    pub(crate) fn is_open_on(&self, node: &NodeRow) -> bool {
+        self.end.is_none() && self.is_on(node)
+    }
 }
 
 /// How a part ended.

@@ -67,15 +67,15 @@ impl Sequencer {
 
     /// Tickets that wrote to a shard and whose part on this node is not known to have been done, while another one's is.
     fn lost_with(&self, placement: u16, shard: u32, n: N) -> Vec<u32> {
-        let id = &self.nodes[n].row.id;
+        let row = &self.nodes[n].row;
         let lost = self.tickets.values().filter(|ticket| {
             let TicketWork::Write(_) = &ticket.row.work else { return false };
             let done = |part: &PartRow| matches!(part.end, Some(PartEnd::Succeeded { .. }));
             let of_shard = |part: &&PartRow| part.shards.contains(&shard);
             ticket.live != Live::Queued
                 && self.placement_of(&ticket.row) == placement
-                && ticket.row.parts.iter().filter(of_shard).any(|part| part.node != *id)
-                && !ticket.row.parts.iter().filter(of_shard).any(|part| part.node == *id && done(part))
+                && ticket.row.parts.iter().filter(of_shard).any(|part| part.node != row.id)
+                && !ticket.row.parts.iter().filter(of_shard).any(|part| part.is_on(row) && done(part))
         });
         lost.map(|ticket| ticket.row.uid).collect()
     }

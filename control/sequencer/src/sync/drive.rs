@@ -66,10 +66,10 @@ impl Sequencer {
             self.break_sync(place, "the copy that it is filled from is not in sync, or out of reach");
             return false;
         }
-        let id = self.nodes[from].row.id.clone();
+        let source = &self.nodes[from].row;
         let finished = |uid: &u32| {
             let ticket = self.tickets.get(uid);
-            ticket.is_none_or(|ticket| !super::tickets::is_write_unfinished(ticket, &id, place.1))
+            ticket.is_none_or(|ticket| !super::tickets::is_write_unfinished(ticket, source, place.1))
         };
         let over: Vec<u32> = run.before.iter().filter(|uid| finished(uid)).copied().collect();
         if let Some(run) = self.syncs.runs.get_mut(&place) {

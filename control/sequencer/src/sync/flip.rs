@@ -17,10 +17,10 @@ impl Sequencer {
         // From now on tasks wait for this copy as well, so that what comes before the flip gets fewer.
         run.closing = true;
         let open: Vec<u32> = run.open.iter().copied().collect();
-        let id = self.nodes[to].row.id.clone();
+        let target = &self.nodes[to].row;
         let told = |uid: &u32| {
             let Some(ticket) = self.tickets.get(uid) else { return false };
-            let part = ticket.row.parts.iter().find(|part| part.node == id && part.shards.contains(&shard));
+            let part = ticket.row.parts.iter().find(|part| part.is_on(target) && part.shards.contains(&shard));
             match part {
                 // Reported as done, and not done here.
                 Some(PartRow { end: None, .. }) => ticket.live == Live::Over,
@@ -85,19 +85,19 @@ impl Sequencer {
     /// must not go stale for them again, and must speak for them when the source is gone.
     /// Those that are still `open` were not compared: they are judged like any other from now on.
     fn inherit(&mut self, (placement, shard, to): Place, from: N, open: &std::collections::BTreeSet<u32>) {
-        let (to_id, from_id) = (self.nodes[to].row.id.clone(), self.nodes[from].row.id.clone());
-        let concerned = |part: &&PartRow, id: &str| part.node == id && part.shards.contains(&shard);
+        let (target, source) = (&self.nodes[to].row, &self.nodes[from].row);
+        let concerned = |part: &&PartRow, node: &NodeRow| part.is_on(node) && part.shards.contains(&shard);
         let done = |part: &PartRow| matches!(part.end, Some(PartEnd::Succeeded { .. }));
         let inherited: Vec<u32> = self
             .tickets
             .values()
             .filter(|ticket| {
                 let parts = &ticket.row.parts;
-                let ours = parts.iter().find(|part| concerned(part, &to_id));
+                let ours = parts.iter().find(|part| concerned(part, target));
                 matches!(ticket.row.work, TicketWork::Write(_))
                     && !open.contains(&ticket.row.uid)
                     && self.touches_shard(ticket, placement, shard)
-                    && parts.iter().find(|part| concerned(part, &from_id)).is_some_and(done)
+                    && parts.iter().find(|part| concerned(part, source)).is_some_and(done)
                     && ours.is_none_or(|part| part.end.is_some() && !done(part))
             })
             .map(|ticket| ticket.row.uid)
@@ -105,8 +105,9 @@ impl Sequencer {
         for uid in inherited {
             let mut part = self.new_part(to, vec![shard]);
             part.end = Some(PartEnd::Succeeded { indexed: None, deleted: None });
+            let target = &self.nodes[to].row;
             let Some(ticket) = self.tickets.get_mut(&uid) else { continue };
-            for old in ticket.row.parts.iter_mut().filter(|part| part.node == to_id) {
+            for old in ticket.row.parts.iter_mut().filter(|part| part.is_on(target)) {
                 old.shards.retain(|other| *other != shard);
             }
             ticket.row.parts.push(part);

@@ -40,11 +40,11 @@ impl Sequencer {
         let place = (placement, shard, node);
         if was_good {
             // Whatever it has not yet done for certain it may still fail to do, and nobody compares it any more.
-            let id = self.nodes[node].row.id.clone();
+            let row = &self.nodes[node].row;
             let doubtful: Vec<u32> = self
                 .tickets
                 .values()
-                .filter(|ticket| self.touches_shard(ticket, placement, shard) && is_doubtful(ticket, &id, shard))
+                .filter(|ticket| self.touches_shard(ticket, placement, shard) && is_doubtful(ticket, row, shard))
                 .map(|ticket| ticket.row.uid)
                 .collect();
             self.syncs.missed.insert(place, Missed::default());
@@ -92,8 +92,8 @@ impl Sequencer {
 
 /// Whether a node may not have done what the others did of a ticket: it has not ended well there, or it has not been
 /// compared yet.
-fn is_doubtful(ticket: &Ticket, id: &str, shard: u32) -> bool {
-    let part = ticket.row.parts.iter().find(|part| part.node == id && part.shards.contains(&shard));
+fn is_doubtful(ticket: &Ticket, node: &NodeRow, shard: u32) -> bool {
+    let part = ticket.row.parts.iter().find(|part| part.is_on(node) && part.shards.contains(&shard));
     match part {
         Some(part) => ticket.live != Live::Over || !matches!(part.end, Some(PartEnd::Succeeded { .. })),
         None => !matches!(ticket.live, Live::Over | Live::Queued),

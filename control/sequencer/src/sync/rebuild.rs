@@ -23,7 +23,7 @@ impl Sequencer {
     pub(crate) fn step_rebuild(&mut self, n: N) {
         let node = &self.nodes[n];
         let needed = (node.row.rebuild || node.row.drifted) && node.reach == Reach::Up;
-        if !needed || node.fence.is_some() || !node.journal.is_empty() || self.is_being_told(n) {
+        if !needed || node.row.away || node.fence.is_some() || !node.journal.is_empty() || self.is_being_told(n) {
             return;
         }
         let rebuild = self.syncs.rebuilds.entry(n).or_default();
@@ -44,8 +44,10 @@ impl Sequencer {
 
     /// Whether steps of an earlier answer have not ended on the node.
     fn is_being_told(&self, n: N) -> bool {
-        let id = &self.nodes[n].row.id;
-        self.tickets.values().any(|ticket| matches!(&ticket.row.work, TicketWork::Reconcile(node) if node == id))
+        let row = &self.nodes[n].row;
+        self.tickets.values().any(|ticket| {
+            matches!(ticket.row.work, TicketWork::Reconcile(_)) && ticket.row.parts.iter().any(|part| part.is_on(row))
+        })
     }
 
     pub(crate) fn on_reconciled(&mut self, op: OpId, steps: Result<Vec<NodeStep>, String>) {
@@ -70,7 +72,11 @@ impl Sequencer {
             }
             return self.at(at, Timer::Node(n));
         }
-        self.tell(n, steps.unwrap_or_default());
+        let mut steps = steps.unwrap_or_default();
+        if self.nodes[n].row.leftovers {
+            steps.extend(self.leftover_steps(n, &steps));
+        }
+        self.tell(n, steps);
     }
 
     fn tell(&mut self, n: N, steps: Vec<NodeStep>) {
@@ -127,6 +133,8 @@ impl Sequencer {
 
     fn rebuilt(&mut self, n: N) {
         self.syncs.rebuilds.remove(&n);
+        self.nodes[n].row.leftovers = false;
+        self.out.nodes.insert(n);
         self.alert("node_rebuilt", Some(n), "its indexes are as they must be".to_owned());
         self.todo.insert(Todo::Node(n));
         self.todo.insert(Todo::Scan);

@@ -192,7 +192,7 @@ impl Sequencer {
         let loose = node.parts.iter().filter_map(|uid| self.tickets.get(uid)).filter(|ticket| {
             self.touches_shard(ticket, placement, shard)
                 && !matches!(ticket.row.work, TicketWork::Page(_))
-                && ticket.row.parts.iter().any(|part| part.node == node.row.id && part.end.is_none())
+                && ticket.row.parts.iter().any(|part| part.is_open_on(&node.row))
         });
         loose.count() > 0
     }

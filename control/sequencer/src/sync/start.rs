@@ -178,12 +178,12 @@ impl Sequencer {
 
     fn new_run(&mut self, (placement, shard, _): Place, from: N, missed: Option<&Missed>) -> Run {
         self.syncs.next_run += 1;
-        let id = &self.nodes[from].row.id;
+        let source = &self.nodes[from].row;
         let before = self.tickets.values().filter(|ticket| {
             matches!(ticket.row.work, TicketWork::Write(_))
                 && ticket.live != Live::Queued
                 && self.touches_shard(ticket, placement, shard)
-                && super::tickets::is_write_unfinished(ticket, id, shard)
+                && super::tickets::is_write_unfinished(ticket, source, shard)
         });
         let before: BTreeSet<u32> = before.map(|ticket| ticket.row.uid).collect();
         let check = |index: &IndexRow| match missed {
@@ -231,7 +231,6 @@ impl Sequencer {
         if self.syncs.retires.contains_key(&(placement, shard, to)) {
             return false;
         }
-        let id = &node.row.id;
         let (mut ready, mut loose) = (true, None);
         for uid in &node.parts {
             let Some(ticket) = self.tickets.get(uid) else { continue };
@@ -239,7 +238,7 @@ impl Sequencer {
                 TicketWork::Index(_) | TicketWork::Reconcile(_) => true,
                 _ => self.touches_shard(ticket, placement, shard),
             };
-            for part in ticket.row.parts.iter().filter(|part| here && part.node == *id && part.end.is_none()) {
+            for part in ticket.row.parts.iter().filter(|part| here && part.is_open_on(&node.row)) {
                 ready = false;
                 if part.task.is_none() && matches!(ticket.live, Live::Decided | Live::Over) {
                     loose = loose.max(Some(part.generation));

@@ -24,22 +24,22 @@ enum Meaning {
 impl Sequencer {
     /// The highest ticket such that this node has finished it and all lower ones that concern a shard of an index.
     pub(crate) fn floor_of(&self, n: N, place: (u16, u32), index: &str) -> u32 {
-        let id = &self.nodes[n].row.id;
-        let open = self.tickets.values().filter(|ticket| self.is_unfinished(ticket, id, place, index));
+        let node = &self.nodes[n].row;
+        let open = self.tickets.values().filter(|ticket| self.is_unfinished(ticket, node, place, index));
         let lowest = open.map(|ticket| ticket.row.uid).min();
         lowest.unwrap_or(self.meta.next_uid).saturating_sub(1)
     }
 
-    fn is_unfinished(&self, ticket: &Ticket, id: &str, (placement, shard): (u16, u32), index: &str) -> bool {
+    fn is_unfinished(&self, ticket: &Ticket, node: &NodeRow, (placement, shard): (u16, u32), index: &str) -> bool {
         match &ticket.row.work {
             TicketWork::Write(work) => {
                 work.index == index
                     && work.shards.iter().any(|count| count.shard == shard)
-                    && is_write_unfinished(ticket, id, shard)
+                    && is_write_unfinished(ticket, node, shard)
             }
             TicketWork::Page(work) => {
                 let here = work.index == index && work.placement == placement && work.shard == shard;
-                here && work.node == id && ticket.row.parts.iter().all(|part| part.end.is_none())
+                here && work.node == node.id && ticket.row.parts.iter().all(|part| part.end.is_none())
             }
             TicketWork::Index(work) => {
                 crate::index_ops::uids_of(&work.operation).iter().any(|uid| uid == index)
@@ -47,7 +47,7 @@ impl Sequencer {
                         Live::Over | Live::Decided => {
                             let swap = !work.moved && !work.operation.swaps().is_empty();
                             swap && ticket.live == Live::Decided
-                                || ticket.row.parts.iter().any(|part| part.node == id && part.end.is_none())
+                                || ticket.row.parts.iter().any(|part| part.is_open_on(node))
                         }
                         _ => true,
                     }
@@ -145,8 +145,8 @@ impl Sequencer {
             return Meaning::Open;
         }
         let of = |n: N| {
-            let id = &self.nodes[n].row.id;
-            ticket.row.parts.iter().find(|part| part.node == *id && part.shards.contains(&shard))
+            let node = &self.nodes[n].row;
+            ticket.row.parts.iter().find(|part| part.is_on(node) && part.shards.contains(&shard))
         };
         let (ours, theirs) = (of(to), of(from));
         if let Some(part) = ours.filter(|part| part.end.is_none()) {
@@ -216,11 +216,11 @@ impl Sequencer {
 }
 
 /// A write that a node may still carry out, or whose failure there has not been compared with the others yet.
-pub(crate) fn is_write_unfinished(ticket: &Ticket, id: &str, shard: u32) -> bool {
+pub(crate) fn is_write_unfinished(ticket: &Ticket, node: &NodeRow, shard: u32) -> bool {
     match ticket.live {
         Live::Queued | Live::Granted | Live::Settling { .. } => true,
         Live::Decided | Live::Over => {
-            let part = ticket.row.parts.iter().find(|part| part.node == id && part.shards.contains(&shard));
+            let part = ticket.row.parts.iter().find(|part| part.is_on(node) && part.shards.contains(&shard));
             part.is_some_and(|part| match part.end {
                 None => true,
                 Some(PartEnd::Succeeded { .. }) => false,

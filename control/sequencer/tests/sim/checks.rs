@@ -160,6 +160,10 @@ impl World {
             self.changed[node] = None;
             self.disk_epoch = self.control.sequencer.as_ref().map_or(0, Sequencer::epoch);
         }
+        // One that has never shown a task cannot be known again: the window of F9 is a poll.
+        if self.changed[node].is_none() && row.witness.last.is_some() {
+            self.disk_of.insert((node, row.incarnation), self.nodes[node].disk.history);
+        }
     }
 
     /// Everything has come to rest: what is in sync must be equal and explained, and nobody may wait.
@@ -185,6 +189,7 @@ impl World {
         self.check_repaired();
         self.check_jobs();
         self.check_copies();
+        self.check_disks();
         self.check_idempotency();
         self.check_order();
     }
@@ -199,6 +204,20 @@ impl World {
                 && node.is_some_and(|node| node.incarnation == copy.incarnation && node.phase != "rebuild")
         });
         good.filter_map(|copy| self.nodes.iter().position(|engine| engine.id == copy.node)).collect()
+    }
+
+    /// A shard may be down for want of a disk, but not while that disk is there (F9).
+    fn check_disks(&mut self) {
+        let Some(sequencer) = &self.control.sequencer else { return };
+        let down = self.shards_down();
+        let last = sequencer.copies().into_iter().filter(|copy| down.contains(&copy.shard));
+        for copy in last.filter(|copy| copy.state == CopyState::InSync).collect::<Vec<_>>() {
+            let Some(node) = self.nodes.iter().position(|engine| engine.id == copy.node) else { continue };
+            let present = self.nodes[node].disk.history;
+            if self.disk_of.get(&(node, copy.incarnation)) == Some(&present) {
+                self.breaks(format!("F9: shard {} is down, and its last copy is there: {copy:?}", copy.shard));
+            }
+        }
     }
 
     fn shards_down(&self) -> Vec<u32> {

@@ -109,7 +109,7 @@ impl Engine {
             indexed: None,
             deleted: None,
             error: None,
-            enqueued_at: format!("{}:{now}:{uid}", self.disk.history),
+            enqueued_at: format!("{}/{}:{now}:{uid}", self.id, self.disk.history),
             started_ms: None,
             finished_ms: None,
         };
@@ -255,17 +255,18 @@ impl Engine {
             }
             ("POST", Some("delete")) => {
                 let filter: Value = serde_json::from_slice(body).ok()?;
-                let shards = (0..self.shards).filter(|shard| {
-                    let tag = tag::encode(*shard, self.shards);
-                    filter.to_string().contains(&tag)
-                });
-                Work::RemoveShards { index: index.clone(), shards: shards.collect() }
+                Work::RemoveShards { index: index.clone(), shards: self.shards_in(&filter.to_string()) }
             }
             ("DELETE", Some(id)) => Work::Remove { index: index.clone(), ids: vec![id.to_owned()] },
             ("DELETE", None) => Work::Clear { index: index.clone() },
             _ => return None,
         };
         Some((work, "documentDeletion", index, metadata))
+    }
+
+    /// Shards that a filter names.
+    fn shards_in(&self, filter: &str) -> BTreeSet<u32> {
+        (0..self.shards).filter(|shard| filter.contains(&tag::encode(*shard, self.shards))).collect()
     }
 
     fn documents(&self, body: &[u8]) -> Option<Vec<(String, u32, Document)>> {
@@ -286,6 +287,9 @@ impl Engine {
             "indexCreation" => Work::Create { index },
             "indexDeletion" => Work::Drop { index },
             "settingsUpdate" => Work::Settings { index, value: step.body.clone().unwrap_or_default() },
+            "documentDeletion" => {
+                Work::RemoveShards { index, shards: self.shards_in(step.body.as_deref().unwrap_or_default()) }
+            }
             "indexSwap" => {
                 let (left, right) = step.body.as_deref().and_then(|body| body.split_once(',')).unwrap_or_default();
                 Work::Swap { left: left.to_owned(), right: right.to_owned() }

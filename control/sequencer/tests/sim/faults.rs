@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use miroir_sequencer::IndexOperation;
 use serde_json::json;
 
+use crate::engine::Disk;
 use crate::network::Party;
 use crate::world::{Event, World};
 
@@ -43,6 +44,10 @@ pub enum Comeback {
     Same,
     Empty,
     Older,
+    /// An empty one, in the place of one that comes back later.
+    Interim,
+    /// The one that it had before it came back with an interim one.
+    Former,
 }
 
 impl World {
@@ -73,6 +78,13 @@ impl World {
             }
             "restore-node" if self.net.random.chance(300) => {
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Older)))
+            }
+            "late-disk" => {
+                let back = Event::Fault(Fault::KillNode(node));
+                let wait = self.net.random.between(500, 20_000);
+                self.net.after(lasts + wait, back);
+                self.net.after(lasts + wait + 300, Event::Fault(Fault::NodeBack(node, Comeback::Former)));
+                (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Interim)))
             }
             "wipe-node" | "restore-node" => (Fault::Snapshot(node), None),
             "stop-node" => (Fault::StopNode(node), Some(Fault::ContinueNode(node))),
@@ -162,14 +174,26 @@ impl World {
         if self.nodes[node].up {
             return;
         }
+        let fresh = |mut disk: Disk, history: &mut u64| {
+            disk.history = *history;
+            *history += 1;
+            disk
+        };
+        // Two empty disks are one and the same.
+        let empty = self.nodes[node].disk.tasks.is_empty();
         let replaced = match comeback {
             Comeback::Same => None,
-            Comeback::Empty => Some(crate::engine::Disk::default()),
-            Comeback::Older => self.snapshots[node].clone(),
+            Comeback::Empty | Comeback::Interim if empty => None,
+            Comeback::Empty => Some(fresh(Disk::default(), &mut self.next_history)),
+            Comeback::Older => self.snapshots[node].clone().map(|disk| fresh(disk, &mut self.next_history)),
+            Comeback::Interim if self.stash[node].is_none() => {
+                self.stash[node] = Some(self.nodes[node].disk.clone());
+                Some(fresh(Disk::default(), &mut self.next_history))
+            }
+            Comeback::Interim => None,
+            Comeback::Former => self.stash[node].take(),
         };
-        if let Some(mut disk) = replaced {
-            disk.history = self.next_history;
-            self.next_history += 1;
+        if let Some(disk) = replaced {
             let known = self.control.store.get(&("node", self.nodes[node].id.clone()));
             let row = known.and_then(|json| serde_json::from_str::<miroir_sequencer::NodeRow>(json).ok());
             self.changed[node] = Some(row.map_or(0, |row| row.incarnation));
@@ -297,7 +321,10 @@ impl World {
         self.swarm.crash_mid = 0;
         for node in 0..self.nodes.len() {
             self.continue_node(node);
-            self.node_back(node, Comeback::Same);
+            if self.stash[node].is_some() {
+                self.kill_node(node);
+            }
+            self.node_back(node, Comeback::Former);
         }
         for vm in 0..self.vms.len() {
             if self.vms[vm].stopped {

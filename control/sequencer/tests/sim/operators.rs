@@ -55,7 +55,7 @@ impl World {
         self.boots[at] += 1;
         self.backlog[at].clear();
         (self.nodes[at].up, self.nodes[at].stopped) = (true, false);
-        (self.changed[at], self.snapshots[at]) = (None, None);
+        (self.changed[at], self.snapshots[at], self.stash[at]) = (None, None, None);
         Some(NewNode { id: self.nodes[at].id.clone(), url: String::new(), weight: 1.0, zone: None, tls_ca: None })
     }
 

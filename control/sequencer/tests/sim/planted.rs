@@ -70,6 +70,12 @@ fn an_unnoticed_restored_snapshot_is_found() {
     finds("restored snapshot unnoticed", planted, |seed| rough(seed, &["restore-node", "wipe-node"]));
 }
 
+#[test]
+fn a_disk_that_is_not_known_when_it_comes_back_late_is_found() {
+    let planted = Planted { away_disk_forgotten: true, ..Planted::default() };
+    finds("disk forgotten", planted, |seed| rough(seed, &["late-disk"]));
+}
+
 /// Moves and repair under load: copies go stale, keys are few and touched all the time.
 fn restless(seed: u64, kinds: &[&'static str]) -> Swarm {
     Swarm { writes: 60, pause: 700, drop: 0, slow: seed % 20, kinds: kinds.to_vec(), ..Swarm::calm() }

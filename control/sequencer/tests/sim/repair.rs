@@ -221,9 +221,7 @@ impl World {
                 .filter(|(_, (shard, _))| !owned(&id, *shard))
                 .map(|(key, (shard, _))| format!("{key} of shard {shard}"))
                 .collect();
-            // A restored disk may bring back documents of copies that have moved since; nobody reads them.
-            let original = self.nodes[node].disk.history == 0;
-            if !orphans.is_empty() && original && !down && retirements.is_empty() {
+            if !orphans.is_empty() && !down && retirements.is_empty() {
                 self.breaks(format!("invariant 14: {id} holds {orphans:?}, of no copy"));
             }
         }

@@ -27,11 +27,12 @@ pub struct Swarm {
     pub reads: bool,
 }
 
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 14] = [
     "kill-node",
     "stop-node",
     "wipe-node",
     "restore-node",
+    "late-disk",
     "kill-control",
     "stop-control",
     "kill-vm",
@@ -67,11 +68,9 @@ impl Swarm {
         }
     }
 
-    /// The same with operators. No disk comes back older here: it would bring documents of shards that have moved away
-    /// meanwhile, which nobody reads or clears.
+    /// The same with operators.
     pub fn operated(seed: u64) -> Self {
         let mut swarm = Self::of(seed);
-        swarm.kinds.retain(|kind| *kind != "restore-node");
         swarm.kinds.push("admin");
         swarm
     }

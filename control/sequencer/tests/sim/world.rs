@@ -147,6 +147,10 @@ pub struct World {
     pub boots: Vec<u64>,
     pub backlog: Vec<Vec<Event>>,
     pub snapshots: Vec<Option<crate::engine::Disk>>,
+    /// Disks that come back later.
+    pub stash: Vec<Option<crate::engine::Disk>>,
+    /// Which disk a node had in an incarnation, as far as control has noticed.
+    pub disk_of: BTreeMap<(usize, u64), u64>,
     pub control: Shell,
     pub vms: Vec<Vm>,
     pub clients: Vec<crate::vm::Client>,
@@ -193,6 +197,8 @@ impl World {
             boots: vec![0; count],
             backlog: (0..count).map(|_| Vec::new()).collect(),
             snapshots: vec![None; count],
+            stash: vec![None; count],
+            disk_of: BTreeMap::new(),
             control: Shell::default(),
             vms: (0..2).map(Vm::new).collect(),
             clients: (0..3).map(|_| crate::vm::Client { left: swarm.writes, ..Default::default() }).collect(),

@@ -17,6 +17,8 @@ pub struct FakeNode {
     pub documents: BTreeMap<String, u128>,
     /// What it was asked for copying, in order.
     pub copying: Vec<NodeAction>,
+    /// Requests of index operations that it took, in order.
+    pub told: Vec<NodeStep>,
     /// Its documents are at odds with every new settings: how their tasks fail.
     pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
@@ -198,6 +200,7 @@ impl Desk {
                 NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
             }
             NodeAction::Request { step, .. } => {
+                node.told.push(step.clone());
                 let objection = node.objection.clone().filter(|_| step.task_type == "settingsUpdate");
                 let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
                 let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
@@ -297,7 +300,7 @@ impl Desk {
             indexed: count,
             deleted: count,
             error: None,
-            enqueued_at: format!("{now}-{uid}"),
+            enqueued_at: format!("{id}-{now}-{uid}"),
             started_ms: None,
             finished_ms: None,
         });

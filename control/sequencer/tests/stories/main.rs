@@ -2,6 +2,7 @@
 
 mod begins;
 mod desk;
+mod disks;
 mod jobs;
 mod nodes;
 mod repair;

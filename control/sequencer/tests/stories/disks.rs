@@ -1,0 +1,174 @@
+//! Disks that are away and come back, and what a disk brings with it that is not wanted.
+
+use miroir_core::wire::*;
+use miroir_sequencer::{AdminCommand, CopyState, IndexOperation, NodeAction, NodeFault, NodeStep, TaskStatus};
+
+use crate::desk::{Desk, FakeNode, config, write};
+
+const ADD: &str = "documentAdditionOrUpdate";
+
+fn alone() -> Desk {
+    let mut desk = Desk::new(config(2, vec![vec![0], vec![1]]), true);
+    desk.repairs = true;
+    desk
+}
+
+/// Another disk takes the place of the node's, as after a restart with another volume. Returns the one that it had.
+fn swap_disk(desk: &mut Desk, node: &str, disk: FakeNode) -> FakeNode {
+    desk.nodes.get_mut(node).unwrap().silent = Some(NodeFault::NotSent);
+    desk.wait(1_500);
+    let before = std::mem::replace(desk.nodes.get_mut(node).unwrap(), disk);
+    desk.nodes.get_mut(node).unwrap().silent = None;
+    desk.wait(10_000);
+    FakeNode { silent: None, ..before }
+}
+
+fn phase(desk: &Desk, node: &str) -> &'static str {
+    desk.sequencer.nodes().into_iter().find(|status| status.id == node).unwrap().phase
+}
+
+fn done(desk: &mut Desk, attempt: &str, shard: u32) -> Grant {
+    let grant = desk.granted(write(attempt, &[shard]));
+    let parts = desk.accept_all(&grant, 1);
+    let parts: Vec<(&str, PartOutcome)> = parts.iter().map(|(node, said)| (node.as_str(), said.clone())).collect();
+    desk.commit(&grant, attempt, &parts);
+    desk.wait(100);
+    grant
+}
+
+#[test]
+fn the_disk_with_the_last_copy_is_known_when_it_comes_back() {
+    for restarts in [false, true] {
+        let mut desk = alone();
+        done(&mut desk, "t1", 0);
+        let own = swap_disk(&mut desk, "n0", FakeNode::default());
+        assert!(desk.alerts.contains(&"new_incarnation"));
+        assert_eq!(desk.answered(write("t2", &[0])).status, 503, "the only copy is away");
+        if restarts {
+            desk.restart();
+            desk.wait(6_000);
+        }
+        swap_disk(&mut desk, "n0", own);
+        assert!(desk.alerts.contains(&"disk_back"));
+        assert_eq!(phase(&desk, "n0"), "ready");
+        assert!(desk.sequencer.map().stale.is_empty());
+        done(&mut desk, "t3", 0);
+        let fences = &desk.nodes["n0"].fences;
+        assert!(fences.is_sorted() && fences.len() >= 3, "it is fenced before it is used: {fences:?}");
+    }
+}
+
+#[test]
+fn an_older_state_of_that_disk_is_not_taken_for_it() {
+    let mut desk = alone();
+    let older = desk.nodes["n0"].tasks.clone();
+    done(&mut desk, "t1", 0);
+    swap_disk(&mut desk, "n0", FakeNode::default());
+    swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
+    assert!(!desk.alerts.contains(&"disk_back"));
+    assert_eq!(desk.answered(write("t2", &[0])).status, 503);
+}
+
+#[test]
+fn a_disk_with_other_indexes_is_not_taken_for_it() {
+    let mut desk = alone();
+    desk.nodes.get_mut("n0").unwrap().indexes = vec![("a".into(), "monday".into())];
+    desk.nodes.get_mut("n0").unwrap().silent = Some(NodeFault::NotSent);
+    desk.wait(1_500);
+    desk.nodes.get_mut("n0").unwrap().silent = None;
+    desk.wait(6_000);
+    done(&mut desk, "t1", 0);
+    let mut own = swap_disk(&mut desk, "n0", FakeNode::default());
+    own.indexes = vec![("a".into(), "tuesday".into())];
+    swap_disk(&mut desk, "n0", own);
+    assert!(!desk.alerts.contains(&"disk_back"));
+}
+
+#[test]
+fn what_happened_to_indexes_meanwhile_is_done_first() {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    let own = swap_disk(&mut desk, "n0", FakeNode::default());
+    desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: None });
+    desk.wait(500);
+    let before = own.tasks.len();
+    swap_disk(&mut desk, "n0", own);
+    let taken: Vec<(&str, Option<&str>)> =
+        desk.nodes["n0"].tasks[before..].iter().map(|task| (task.task_type.as_str(), task.index.as_deref())).collect();
+    assert_eq!(taken[0], ("indexCreation", Some("b")));
+    assert_eq!(phase(&desk, "n0"), "ready");
+}
+
+#[test]
+fn a_write_that_only_the_disk_that_is_away_may_have_waits_for_it() {
+    let mut desk = alone();
+    let grant = desk.granted(write("t1", &[0]));
+    desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.nodes.get_mut("n0").unwrap().silent = Some(NodeFault::Unknown);
+    let own = swap_disk(&mut desk, "n0", FakeNode::default());
+    let request = desk.commit(&grant, "t1", &[("n0", PartOutcome::Unknown)]);
+    assert_eq!(desk.status(request), Some(503), "the outcome is unknown");
+    assert!(!desk.tasks.contains_key(&grant.ticket));
+    swap_disk(&mut desk, "n0", own);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_disk_whose_copies_are_given_up_is_forgotten() {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    let own = swap_disk(&mut desk, "n0", FakeNode::default());
+    desk.command(AdminCommand::AcceptLoss { node: "n0".into(), placement: 0, shards: vec![0] });
+    done(&mut desk, "t2", 0);
+    swap_disk(&mut desk, "n0", own);
+    assert!(!desk.alerts.contains(&"disk_back"), "the one with t2 counts");
+    let copy = desk.sequencer.copies().into_iter().find(|copy| copy.shard == 0).unwrap();
+    assert_eq!(copy.state, CopyState::InSync);
+    assert_eq!(desk.answered(write("t3", &[0])).status, 503);
+}
+
+/// What a node was told to delete by tag.
+fn swept(desk: &Desk, node: &str) -> Vec<NodeStep> {
+    let steps = desk.nodes[node].told.iter().filter(|step| step.task_type == "documentDeletion");
+    steps.cloned().collect()
+}
+
+#[test]
+fn a_disk_from_elsewhere_loses_the_documents_of_other_shards() {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    let older = desk.nodes["n0"].tasks[..1].to_vec();
+    swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
+    let told = swept(&desk, "n0");
+    let filter = miroir_core::tag::filter_clause(&[1], 2);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].path, "/indexes/a/documents/delete");
+    assert_eq!(told[0].body, Some(serde_json::json!({ "filter": filter }).to_string()), "shard 0 is its own");
+    assert!(desk.alerts.contains(&"node_rebuilt"));
+    assert!(!desk.nodes["n0"].copying.iter().any(|action| matches!(action, NodeAction::DeleteShard { .. })));
+}
+
+#[test]
+fn the_disk_of_another_node_is_left_alone() {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    done(&mut desk, "t2", 1);
+    let silence = |desk: &mut Desk, silent: Option<NodeFault>| {
+        desk.nodes.values_mut().for_each(|node| node.silent.clone_from(&silent));
+        desk.wait(12_000);
+    };
+    let exchange = |desk: &mut Desk| {
+        silence(desk, Some(NodeFault::NotSent));
+        let mut first = std::mem::take(desk.nodes.get_mut("n0").unwrap());
+        std::mem::swap(&mut first, desk.nodes.get_mut("n1").unwrap());
+        *desk.nodes.get_mut("n0").unwrap() = first;
+        silence(desk, None);
+    };
+    exchange(&mut desk);
+    assert!(desk.alerts.contains(&"wrong_disk"));
+    assert!(swept(&desk, "n0").is_empty() && swept(&desk, "n1").is_empty());
+    exchange(&mut desk);
+    assert_eq!((phase(&desk, "n0"), phase(&desk, "n1")), ("ready", "ready"));
+    done(&mut desk, "t3", 0);
+    done(&mut desk, "t4", 1);
+}
