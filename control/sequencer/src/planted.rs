@@ -36,6 +36,8 @@ pub struct Planted {
     pub deletes_before_adoption: bool,
     /// A copy that has become stale goes on being read as a source (F22).
     pub stale_source: bool,
+    /// A copy is made from a source without looking whether that still has the disk that was meant (F9).
+    pub source_unconfirmed: bool,
     /// Documents are read by offset: one is skipped.
     pub skips_keys: bool,
     /// A partial update of a document that the copy does not have yet counts as the whole document (F21).

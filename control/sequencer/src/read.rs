@@ -89,6 +89,7 @@ impl Sequencer {
         self.pace(n, news || ended);
         self.todo.insert(Todo::Node(n));
         self.todo_waiting_for_reads(n);
+        self.sources_read(n);
         if self.nodes[n].read_wanted > reading.stamp {
             self.start_read(n);
         }

@@ -217,6 +217,7 @@ impl Sequencer {
         let id = run.id;
         let op = self.op(Op::Sync(place, id));
         if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.confirmed = None;
             run.reading = run.indexes.get(reading.index()).map_or(0, |index| index.incarnation);
             run.step = Step::Reading(op, reading);
         }

@@ -39,7 +39,27 @@ impl Sequencer {
         if operating || !self.nodes[to].journal.is_empty() || self.nodes[to].row.away {
             return self.sync_again(place, 50);
         }
-        self.flip(placement, shard, to);
+        if self.is_source_confirmed(place) {
+            self.flip(placement, shard, to);
+        }
+    }
+
+    /// What the source showed may have been on another disk than the one that is in sync: before anybody rests on it, its
+    /// tasks are looked at once more.
+    fn is_source_confirmed(&mut self, place: Place) -> bool {
+        let Some(run) = self.syncs.runs.get(&place) else { return false };
+        let (from, confirmed) = (run.from, run.confirmed);
+        let stamp = confirmed.unwrap_or_else(|| self.want_read(from));
+        if let Some(run) = self.syncs.runs.get_mut(&place) {
+            run.confirmed = Some(stamp);
+        }
+        self.nodes[from].read_done >= stamp || self.planted.source_unconfirmed
+    }
+
+    /// A node's tasks have been read: copies that wait for that go on.
+    pub(crate) fn sources_read(&mut self, n: N) {
+        let waiting = self.syncs.runs.iter().filter(|(_, run)| run.from == n && run.confirmed.is_some());
+        self.todo.extend(waiting.map(|(place, _)| Todo::Sync(*place)));
     }
 
     fn flip(&mut self, placement: u16, shard: u32, to: N) {

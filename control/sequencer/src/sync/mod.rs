@@ -111,6 +111,9 @@ pub(crate) struct Run {
     pub(crate) fails: u32,
     /// Nothing before this time.
     pub(crate) pause: u64,
+    /// The reading of the source's tasks, begun after the last look at its documents, that shows whether it still has
+    /// the disk that was meant (F9).
+    pub(crate) confirmed: Option<u64>,
     /// All is equal: what `to` has in its queue now counts for the tasks that it belongs to.
     pub(crate) closing: bool,
 }

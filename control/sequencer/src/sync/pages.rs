@@ -310,6 +310,7 @@ impl Sequencer {
             && let Step::Page(hand) = &mut run.step
         {
             hand.op = Some(op);
+            run.confirmed = None;
         }
         let node = self.nodes[from].row.id.clone();
         let action = NodeAction::FetchPage { index, primary_key, keys };

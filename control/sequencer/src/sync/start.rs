@@ -216,6 +216,7 @@ impl Sequencer {
             hold: HOLD,
             fails: 0,
             pause: 0,
+            confirmed: None,
             closing: false,
         }
     }

@@ -76,6 +76,8 @@ impl World {
             "wipe-node" if self.net.random.chance(300) => {
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Empty)))
             }
+            // What is to join must be empty: with an older disk it waits for an operator.
+            "restore-node" | "late-disk" if self.is_joining(node) => return,
             "restore-node" if self.net.random.chance(300) => {
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Older)))
             }

@@ -19,6 +19,15 @@ impl World {
         self.control.sequencer.as_ref().is_some_and(|sequencer| sequencer.members().iter().any(|one| one.id == *id))
     }
 
+    /// Whether a node is no member yet, or a member without shards.
+    pub fn is_joining(&self, node: usize) -> bool {
+        let id = &self.nodes[node].id;
+        self.control.sequencer.as_ref().is_none_or(|sequencer| {
+            let members = sequencer.members();
+            members.iter().find(|one| one.id == *id).is_none_or(|one| one.state == MemberState::Joining)
+        })
+    }
+
     pub fn some_command(&mut self) {
         let Some(sequencer) = &self.control.sequencer else { return };
         let members: Vec<NodeId> = sequencer.members().into_iter().map(|member| member.id).collect();

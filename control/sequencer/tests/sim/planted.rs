@@ -108,6 +108,13 @@ fn a_stale_source_is_found() {
 }
 
 #[test]
+fn a_source_with_another_disk_is_found() {
+    let planted = Planted { source_unconfirmed: true, ..Planted::default() };
+    let mixture = |seed| Swarm { reads: false, ..restless(seed, &["move", "late-disk", "kill-node"]) };
+    finds("source with another disk", planted, mixture);
+}
+
+#[test]
 fn keys_skipped_by_an_offset_are_found() {
     let planted = Planted { skips_keys: true, flip_without_compare: true, ..Planted::default() };
     finds("offset paging", planted, |seed| restless(seed, &["move", "wipe-node"]));
