@@ -44,6 +44,7 @@ impl Sequencer {
             && let Some(index) = &task.index
         {
             self.nodes[n].cleared.insert(index.clone(), task.uid);
+            self.nodes[n].order.remove(index);
         }
         if DOCUMENTS.contains(&kind) {
             if !self.claim(n, task) && !self.claim_step(n, task) && audited {
@@ -71,6 +72,7 @@ impl Sequencer {
         };
         let part = ticket.row.parts.iter_mut().find(|part| part.node == id && part.incarnation == incarnation);
         let Some(part) = part else { return false };
+        let (shards, work) = (part.shards.clone(), ticket.row.work.clone());
         if clears {
             self.nodes[n].cleared.insert(index, task.uid);
         }
@@ -88,7 +90,31 @@ impl Sequencer {
             }
             (None, Some(_)) => self.part_deviates(n, uid, "audit_late", "a write that had been given up"),
         }
+        let overtaken = self.overtaken(n, uid, &work, &shards);
+        if !overtaken.is_empty() {
+            self.shards_deviate(n, uid, &overtaken, "audit_order", "a later write to the same shard came before it");
+        }
         true
+    }
+
+    /// A node has enqueued a ticket. Returns the shards in which it had enqueued a later one before.
+    pub(crate) fn overtaken(&mut self, n: N, uid: u32, work: &TicketWork, shards: &[u32]) -> Vec<u32> {
+        let index = match work {
+            TicketWork::Write(work) => &work.index,
+            TicketWork::Page(work) => &work.index,
+            _ => return Vec::new(),
+        };
+        let count = self.config.shards as usize;
+        let order = self.nodes[n].order.entry(index.clone()).or_insert_with(|| vec![0; count]);
+        let mut overtaken = Vec::new();
+        for shard in shards {
+            let Some(newest) = order.get_mut(*shard as usize) else { continue };
+            if *newest > uid.saturating_add(1) {
+                overtaken.push(*shard);
+            }
+            *newest = (*newest).max(uid.saturating_add(1));
+        }
+        overtaken
     }
 
     /// A filter may have named this uid for a part; if the task is another one, that part was never enqueued.
@@ -107,17 +133,22 @@ impl Sequencer {
 
     /// A part that should not be there: its shards on that node deviate.
     fn part_deviates(&mut self, n: N, uid: u32, kind: &'static str, why: &str) {
-        if self.planted.audit_off {
-            return;
-        }
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let id = &self.nodes[n].row.id;
         let shards = ticket.row.parts.iter().filter(|part| part.node == *id).flat_map(|part| part.shards.clone());
         let shards: Vec<u32> = shards.collect();
+        self.shards_deviate(n, uid, &shards, kind, why);
+    }
+
+    fn shards_deviate(&mut self, n: N, uid: u32, shards: &[u32], kind: &'static str, why: &str) {
+        if self.planted.audit_off {
+            return;
+        }
+        let Some(ticket) = self.tickets.get(&uid) else { return };
         let placement = self.placement_of(&ticket.row);
         self.alert(kind, Some(n), format!("ticket {uid}: {why}"));
         for shard in shards {
-            self.mark_stale(placement, shard, n, why);
+            self.mark_stale(placement, *shard, n, why);
         }
     }
 

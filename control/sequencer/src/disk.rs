@@ -63,6 +63,7 @@ impl Sequencer {
         node.row.seen = false;
         node.open.clear();
         node.parts.clear();
+        node.order.clear();
         node.cleared.clear();
         node.doubtful.clear();
         node.resembles.clear();

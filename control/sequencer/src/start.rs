@@ -100,6 +100,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         closing: false,
         owed: 0,
         owes: Default::default(),
+        order: BTreeMap::new(),
         cleared: BTreeMap::new(),
         doubtful: BTreeMap::new(),
         away_epoch: 0,
@@ -184,6 +185,11 @@ impl Sequencer {
             self.nodes[n].parts.insert(uid);
             if let Some(task) = part.task {
                 self.nodes[n].open.insert(task, uid);
+            }
+        }
+        for part in row.parts.iter().filter(|part| part.task.is_some()) {
+            if let Some(n) = self.node_at(&part.node).filter(|n| part.is_on(&self.nodes[*n].row)) {
+                self.overtaken(n, uid, &row.work, &part.shards);
             }
         }
         ticket.row = row;

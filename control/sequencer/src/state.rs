@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) journal_op: Option<OpId>,
     /// Not read until its tasks below this uid have ended.
     pub(crate) drain: u32,
+    /// By index and shard: one more than the newest ticket that the node has enqueued (F3).
+    pub(crate) order: BTreeMap<String, Vec<u32>>,
     /// Newest task of each index that clears or deletes it (F11: tasks before it may report nothing).
     pub(crate) cleared: BTreeMap<String, u32>,
     /// Tasks that report nothing, and the read that showed it first (F11).

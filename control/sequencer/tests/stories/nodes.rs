@@ -187,6 +187,36 @@ fn a_late_write_is_told_from_an_expected_one() {
     assert_eq!(stale, [(0, 1)]);
 }
 
+/// Both nodes accept two writes, and n1 lists them in this order: by shard of the first and the second.
+fn two_writes(first: &[u32], second: &[u32]) -> Desk {
+    let mut desk = pair();
+    let one = desk.granted(write("t1", first));
+    let done = desk.add_task("n0", Some(&one.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    // The node says 2, and then shows the later write in front of it.
+    let said = [("n0", PartOutcome::Accepted { uid: done }), ("n1", PartOutcome::Accepted { uid: 2 })];
+    desk.nodes.get_mut("n1").unwrap().silent = Some(NodeFault::Unknown);
+    desk.commit(&one, "t1", &said);
+    let two = desk.granted(write("t2", second));
+    let done = desk.add_task("n0", Some(&two.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let swapped = desk.add_task("n1", Some(&two.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.add_task("n1", Some(&one.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    let said = [("n0", PartOutcome::Accepted { uid: done }), ("n1", PartOutcome::Accepted { uid: swapped })];
+    desk.commit(&two, "t2", &said);
+    desk.nodes.get_mut("n1").unwrap().silent = None;
+    desk.wait(1_500);
+    desk
+}
+
+#[test]
+fn writes_to_a_shard_that_a_node_lists_in_another_order_make_its_copy_stale() {
+    let desk = two_writes(&[0], &[0]);
+    assert!(desk.alerts.contains(&"audit_order"), "{:?}", desk.alerts);
+    assert_eq!(unread(&desk), [(0, 1)]);
+    let desk = two_writes(&[0], &[1]);
+    assert!(!desk.alerts.contains(&"audit_order"), "writes to different shards have no order");
+    assert!(unread(&desk).is_empty());
+}
+
 #[test]
 fn an_index_operation_is_taken_up_by_a_node_that_was_away() {
     let mut desk = pair();
