@@ -26,6 +26,12 @@ impl Sequencer {
         for task in tasks.iter().chain(open) {
             ended |= self.see_status(n, task);
         }
+        let node = &mut self.nodes[n];
+        let (first, before) = (node.open.keys().next().copied(), node.row.cleared.len());
+        node.row.cleared.retain(|_, clear| first.is_some_and(|first| *clear > first));
+        if node.row.cleared.len() < before {
+            self.out.nodes.insert(n);
+        }
         ended
     }
 
@@ -43,7 +49,7 @@ impl Sequencer {
         if kind == "indexDeletion"
             && let Some(index) = &task.index
         {
-            self.nodes[n].cleared.insert(index.clone(), task.uid);
+            self.nodes[n].row.cleared.insert(index.clone(), task.uid);
             self.nodes[n].order.remove(index);
         }
         if DOCUMENTS.contains(&kind) {
@@ -74,7 +80,7 @@ impl Sequencer {
         let Some(part) = part else { return false };
         let (shards, work) = (part.shards.clone(), ticket.row.work.clone());
         if clears {
-            self.nodes[n].cleared.insert(index, task.uid);
+            self.nodes[n].row.cleared.insert(index, task.uid);
         }
         match (part.task, &part.end) {
             (Some(known), _) if known == task.uid => {

@@ -48,13 +48,13 @@ impl Sequencer {
         let journal: Vec<JournalRow> = node.journal.drain(..).collect();
         let gone = journal.iter().map(|entry| Record::JournalGone(entry.node.clone(), entry.ticket, entry.step));
         self.out.extra.extend(gone);
-        let witness = std::mem::take(&mut node.row.witness);
+        let (witness, cleared) = (std::mem::take(&mut node.row.witness), std::mem::take(&mut node.row.cleared));
         // Nobody can recognise a disk that has never shown a task; it has never had a document either.
         let remembered = is_last && witness.last.is_some();
         if remembered {
             let newest = node.open.keys().next_back().map_or(0, |uid| uid + 1);
             let (floor, expected) = (node.row.floor, node.row.floor.max(newest));
-            node.row.away_disks.push(AwayDisk { incarnation, floor, expected, witness, journal });
+            node.row.away_disks.push(AwayDisk { incarnation, floor, expected, witness, cleared, journal });
         }
         node.row.incarnation += 1;
         node.row.rebuild = true;
@@ -64,7 +64,6 @@ impl Sequencer {
         node.open.clear();
         node.parts.clear();
         node.order.clear();
-        node.cleared.clear();
         node.doubtful.clear();
         node.resembles.clear();
         node.others_disk = None;
@@ -167,7 +166,8 @@ impl Sequencer {
         let Some(at) = node.row.away_disks.iter().position(|disk| disk.incarnation == incarnation) else { return };
         let disk = node.row.away_disks.remove(at);
         let (id, present) = (node.row.id.clone(), node.row.incarnation);
-        (node.row.floor, node.row.witness, node.row.seen) = (disk.floor, disk.witness, true);
+        (node.row.floor, node.row.seen) = (disk.floor, true);
+        (node.row.witness, node.row.cleared) = (disk.witness, disk.cleared);
         // What was done meanwhile it takes from its journal; what else there is to mend is looked at afterwards.
         (node.row.rebuild, node.row.drifted) = (false, true);
         // Whatever has been fenced since was another disk.

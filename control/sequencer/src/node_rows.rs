@@ -1,5 +1,7 @@
 //! The durable form of nodes and their disks.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::admin::MemberState;
@@ -19,6 +21,10 @@ pub struct NodeRow {
     pub floor: u32,
     /// The last audited task, and the indexes; compared at every contact.
     pub witness: Witness,
+    /// Newest task of each index that clears or deletes it, where older ones are not over: these may report nothing
+    /// (F11).
+    #[serde(default)]
+    pub cleared: BTreeMap<String, u32>,
     /// True from a change of incarnation until its data has been rebuilt: neither read nor written.
     pub rebuild: bool,
     /// False until its task list has been read for the first time: what is older than that is not audited.
@@ -67,6 +73,8 @@ pub struct AwayDisk {
     pub expected: u32,
     /// By what it is recognised.
     pub witness: Witness,
+    /// As [`NodeRow::cleared`].
+    pub cleared: BTreeMap<String, u32>,
     /// Operations on indexes that it has not taken.
     pub journal: Vec<JournalRow>,
 }

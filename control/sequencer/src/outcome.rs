@@ -52,7 +52,7 @@ impl Sequencer {
             Some(TicketWork::Page(work)) => &work.index,
             _ => return false,
         };
-        self.nodes[n].cleared.get(index).is_some_and(|clear| *clear > task)
+        self.nodes[n].row.cleared.get(index).is_some_and(|clear| *clear > task)
     }
 
     /// The first sign that a node works on it.

@@ -101,7 +101,6 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         owed: 0,
         owes: Default::default(),
         order: BTreeMap::new(),
-        cleared: BTreeMap::new(),
         doubtful: BTreeMap::new(),
         away_epoch: 0,
         version: None,

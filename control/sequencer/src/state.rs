@@ -44,8 +44,6 @@ pub(crate) struct Node {
     pub(crate) drain: u32,
     /// By index and shard: one more than the newest ticket that the node has enqueued (F3).
     pub(crate) order: BTreeMap<String, Vec<u32>>,
-    /// Newest task of each index that clears or deletes it (F11: tasks before it may report nothing).
-    pub(crate) cleared: BTreeMap<String, u32>,
     /// Tasks that report nothing, and the read that showed it first (F11).
     pub(crate) doubtful: BTreeMap<u32, u64>,
     /// All that it missed up to `drain` is done: from here on writes wait for it again, so that it gets to the end.

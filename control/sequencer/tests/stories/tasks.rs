@@ -107,6 +107,23 @@ fn an_addition_that_a_later_clear_absorbed_counts_as_done() {
 }
 
 #[test]
+fn a_clear_that_absorbs_additions_is_known_to_the_next_leader() {
+    let mut desk = pair();
+    let (first, added) = open(&mut desk, write("t1", &[0]), ADD);
+    let clear = Begin { kind: WriteKind::DeleteAll, shards: vec![], primary_key: None, ..write("t2", &[]) };
+    let (_, cleared) = open(&mut desk, clear, "documentDeletion");
+    desk.wait(600);
+    desk.restart();
+    for (node, uid) in added.iter().chain(&cleared) {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, None);
+    }
+    desk.wait(15_000);
+    assert_eq!(desk.task(first.ticket).status, TaskStatus::Succeeded, "{:?}", desk.task(first.ticket));
+    assert!(desk.sequencer.map().stale.is_empty());
+    assert!(!desk.store[&("node", "n0".to_owned())].contains(r#""cleared":{"a""#), "nothing rests on it any more");
+}
+
+#[test]
 fn success_waits_until_live_filters_know_of_a_stale_replica() {
     let mut desk = pair();
     desk.wait(10_000);
