@@ -168,10 +168,13 @@ impl Sequencer {
 
     /// The state of a known task. Returns whether it ended.
     fn see_status(&mut self, n: N, task: &NodeTask) -> bool {
+        let Some(uid) = self.nodes[n].open.get(&task.uid).copied() else { return false };
         if !task.status.is_over() {
+            if task.status == TaskStatus::Processing {
+                self.see_start(uid, task);
+            }
             return false;
         }
-        let Some(uid) = self.nodes[n].open.get(&task.uid).copied() else { return false };
         if self.is_doubtful(n, uid, task) {
             return false;
         }

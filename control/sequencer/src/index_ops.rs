@@ -176,9 +176,14 @@ impl Sequencer {
         ticket.row.parts = parts;
         ticket.row.stage = Stage::Granted;
         ticket.live = Live::Granted;
+        let silent = matches!(&ticket.row.work, TicketWork::Index(work) if work.silent);
         if let Some(task) = ticket.row.task.as_mut() {
             task.status = TaskStatus::Processing;
             task.started_ms = Some(now);
+            if !silent {
+                self.out.extra.push(Record::Task(Box::new(task.clone())));
+                self.out.effects.push(Effect::TaskChanged { uid, status: TaskStatus::Processing });
+            }
         }
         if let TicketWork::Index(work) = &mut ticket.row.work {
             (work.plan, work.before) = (Some(plan), before);

@@ -7,7 +7,7 @@ use miroir_core::wire::WriteKind;
 use crate::Sequencer;
 use crate::api::*;
 use crate::details::write_details;
-use crate::state::{Live, N, Timer, Todo, Waiting};
+use crate::state::{Live, N, Ticket, Timer, Todo, Waiting};
 
 const LOST: &str = "The write was lost on every replica in sync.";
 
@@ -55,7 +55,26 @@ impl Sequencer {
         self.nodes[n].row.cleared.get(index).is_some_and(|clear| *clear > task)
     }
 
-    /// The first sign that a node works on it.
+    /// A node works on it: so does the cluster, from then on.
+    pub(crate) fn see_start(&mut self, uid: u32, node_task: &NodeTask) {
+        let waits = |ticket: &Ticket| {
+            let task = ticket.row.task.as_ref();
+            ticket.live == Live::Decided && task.is_some_and(|task| task.status == TaskStatus::Enqueued)
+        };
+        if !self.tickets.get(&uid).is_some_and(waits) {
+            return;
+        }
+        self.see_times(uid, node_task);
+        let now = self.now;
+        let Some(task) = self.tickets.get_mut(&uid).and_then(|ticket| ticket.row.task.as_mut()) else { return };
+        task.status = TaskStatus::Processing;
+        task.started_ms.get_or_insert(now);
+        self.out.extra.push(Record::Task(Box::new(task.clone())));
+        self.touch_ticket(uid);
+        self.emit(Effect::TaskChanged { uid, status: TaskStatus::Processing });
+    }
+
+    /// The first and the last sign of work on it.
     pub(crate) fn see_times(&mut self, uid: u32, node_task: &NodeTask) {
         let now = self.now;
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };

@@ -48,6 +48,45 @@ fn one_replica_that_fails_a_task_is_stale_and_the_task_succeeds() {
 }
 
 #[test]
+fn a_task_that_a_node_works_on_is_processing_from_then_on() {
+    let mut desk = pair();
+    let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
+    let set = |desk: &mut Desk, at: usize, status, started_ms| {
+        let (node, uid) = &uids[at];
+        let task = &mut desk.nodes.get_mut(node).unwrap().tasks[*uid as usize];
+        (task.status, task.started_ms) = (status, started_ms);
+    };
+    desk.wait(600);
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
+    let begun = desk.now;
+    set(&mut desk, 0, TaskStatus::Processing, Some(begun));
+    desk.wait(600);
+    let task = desk.task(grant.ticket).clone();
+    assert_eq!((task.status, task.started_ms, task.finished_ms), (TaskStatus::Processing, Some(begun), None));
+    set(&mut desk, 1, TaskStatus::Processing, Some(begun + 300));
+    desk.wait(600);
+    assert_eq!(*desk.task(grant.ticket), task, "it is said once");
+    desk.restart();
+    // Given up by the node that was at work, and taken up again by its next process.
+    set(&mut desk, 0, TaskStatus::Enqueued, None);
+    desk.wait(5_000);
+    assert_eq!(*desk.task(grant.ticket), task, "it never goes back");
+    uids.iter().for_each(|(node, uid)| desk.end_task(node, *uid, TaskStatus::Succeeded, Some(1)));
+    desk.wait(15_000);
+    let task = desk.task(grant.ticket);
+    assert_eq!((task.status, task.started_ms), (TaskStatus::Succeeded, Some(begun)));
+}
+
+#[test]
+fn an_operation_on_an_index_is_processing_while_nodes_have_not_done_it() {
+    let mut desk = pair();
+    desk.nodes.get_mut("n1").unwrap().silent = Some(miroir_sequencer::NodeFault::Unknown);
+    let uid = desk.operate(IndexOperation::Delete { uid: "a".into() });
+    assert_eq!(desk.task(uid).status, TaskStatus::Processing);
+    assert!(desk.task(uid).started_ms.is_some());
+}
+
+#[test]
 fn a_task_that_all_replicas_fail_fails_and_nobody_is_stale() {
     let mut desk = pair();
     let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
