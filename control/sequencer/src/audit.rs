@@ -15,6 +15,7 @@ const INDEXES: [&str; 5] = ["indexCreation", "indexUpdate", "indexDeletion", "in
 impl Sequencer {
     /// Takes one page of a node's list. Returns whether a known task ended.
     pub(crate) fn audit(&mut self, n: N, tasks: &[NodeTask], open: &[NodeTask]) -> bool {
+        self.see_numbers(n, tasks);
         for task in tasks {
             if task.uid >= self.nodes[n].row.floor {
                 self.look_for_disk(n, task);
@@ -208,7 +209,7 @@ impl Sequencer {
     }
 
     /// `cluster.term.uid`, of this cluster.
-    fn parse_metadata(&self, text: &str) -> Option<(u64, u32)> {
+    pub(crate) fn parse_metadata(&self, text: &str) -> Option<(u64, u32)> {
         let mut fields = text.strip_prefix(self.config.cluster.as_str())?.strip_prefix('.')?.splitn(2, '.');
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     }

@@ -82,6 +82,7 @@ impl Sequencer {
         self.tombstones.insert(abort.attempt.clone(), until);
         self.at(until, Timer::Sweep);
         self.parked.retain(|waiting| waiting.begin.attempt != abort.attempt);
+        self.early.retain(|(_, event)| !matches!(event, Event::Begin { begin, .. } if begin.attempt == abort.attempt));
         let Some(uid) = self.attempts.get(&abort.attempt).copied() else { return };
         let Some(ticket) = self.tickets.get(&uid) else { return };
         match ticket.live {

@@ -31,7 +31,12 @@ impl Sequencer {
         let op = self.op(Op::Keys(n));
         self.nodes[n].fence = Some(Fence { generation, stage: FenceStage::Keys(op) });
         let (node, timeout_ms) = (self.nodes[n].row.id.clone(), self.config.timing.mutate);
-        self.emit(Effect::Node { op, node, action: NodeAction::Fence { generation }, timeout_ms });
+        self.emit(Effect::Node {
+            op,
+            node,
+            action: NodeAction::Fence { generation, term: self.meta.term },
+            timeout_ms,
+        });
     }
 
     pub(crate) fn keys_replaced(&mut self, n: N, generation: u64, keys: Option<(String, String)>) {

@@ -154,6 +154,8 @@ impl Sequencer {
             ticket.row.epoch = ticket.row.epoch.max(epoch);
         }
         ticket.row.parts = parts;
+        // Nodes may have told of a later term since it came.
+        ticket.row.term = self.meta.term;
         ticket.row.stage = Stage::Granted;
         ticket.row.forget_ms = deadline + timing.commit_retry;
         ticket.live = Live::Granted;

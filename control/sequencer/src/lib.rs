@@ -27,6 +27,7 @@ pub mod members;
 mod node;
 mod node_ops;
 mod node_rows;
+mod numbers;
 mod out;
 mod outcome;
 pub mod planted;
@@ -100,6 +101,8 @@ pub struct Sequencer {
     wake: Option<u64>,
     todo: BTreeSet<Todo>,
     started_ms: u64,
+    /// What came before tickets could be numbered, with the time of its arrival.
+    early: Vec<(u64, Event)>,
     jobs: jobs::Jobs,
     out: Out,
 }
@@ -127,20 +130,21 @@ impl Sequencer {
         self.now = self.now.max(now_ms);
         match event {
             Event::Tick => {}
-            Event::Begin { request, begin, api_key, may_create } => {
-                let until = self.now + self.config.timing.begin_wait;
-                self.admit(Waiting { request, begin: Box::new(begin), api_key, may_create, until });
+            event @ (Event::Begin { .. }
+            | Event::IndexOperation { .. }
+            | Event::Cancel { .. }
+            | Event::Finished { .. }) => {
+                if self.is_open() {
+                    self.on_numbered(self.now, event);
+                } else {
+                    self.early.push((self.now, event));
+                }
             }
             Event::Commit { request, commit } => self.on_commit(request, commit),
             Event::Abort(abort) => self.on_abort(&abort),
             Event::Abandon(abandon) => self.on_abandon(abandon),
             Event::Renew { request, renew } => self.on_renew(request, renew),
             Event::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
-            Event::IndexOperation { request, operation, custom_metadata } => {
-                self.on_index_operation(Some(request), operation, custom_metadata);
-            }
-            Event::Cancel { request, tasks, original_filter } => self.on_cancel(request, tasks, original_filter),
-            Event::Finished { request, task } => self.on_finished(request, *task),
             Event::Planned { op, plan } => self.on_planned(op, plan),
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
@@ -150,6 +154,22 @@ impl Sequencer {
             Event::Measured { op, nodes } => self.on_measured(op, &nodes),
         }
         self.finish()
+    }
+
+    /// Takes what needs a number.
+    fn on_numbered(&mut self, arrived: u64, event: Event) {
+        match event {
+            Event::Begin { request, begin, api_key, may_create } => {
+                let until = arrived + self.config.timing.begin_wait;
+                self.admit(Waiting { request, begin: Box::new(begin), api_key, may_create, until });
+            }
+            Event::IndexOperation { request, operation, custom_metadata } => {
+                self.on_index_operation(Some(request), operation, custom_metadata);
+            }
+            Event::Cancel { request, tasks, original_filter } => self.on_cancel(request, tasks, original_filter),
+            Event::Finished { request, task } => self.on_finished(request, *task),
+            _ => {}
+        }
     }
 
     /// Epoch of [`Sequencer::map`].
@@ -181,6 +201,7 @@ impl Sequencer {
                 Timer::Parked => self.parked_timer(),
                 Timer::Sweep => self.sweep(),
                 Timer::Adoption => self.check_adoption(),
+                Timer::Opening => {}
                 Timer::Jobs => drop(self.todo.insert(Todo::Jobs)),
                 Timer::Sync(place) => drop(self.todo.insert(Todo::Sync(place))),
                 Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),

@@ -187,6 +187,7 @@ impl Sequencer {
         let Some(fence) = self.nodes[n].fence.filter(|fence| fence.stage == FenceStage::Keys(op)) else { return };
         match result {
             Ok(NodeAnswer::Fenced { data, admin }) => self.keys_replaced(n, fence.generation, Some((data, admin))),
+            Ok(NodeAnswer::Outdated { generation, term }) => self.keys_outdated(n, generation, term),
             _ => self.lose(n, fence::FAILED),
         }
     }

@@ -27,10 +27,13 @@ pub enum NodeAction {
     /// write key of this cluster of a *lower* generation (never a higher one: this call itself may be late), then list
     /// the keys to be sure. Success only if all of it was confirmed and no higher generation exists.
     /// The uid of a key follows from (cluster, node, generation, which), so a repeated creation finds its own.
-    /// Answer: [`NodeAnswer::Fenced`]. Never asked for without a master key.
+    /// The names of the keys tell the term. Keys of a higher generation or term: nothing is done, and the answer says
+    /// which they are. Answer: [`NodeAnswer::Fenced`] or [`NodeAnswer::Outdated`]. Never asked for without a master key.
     Fence {
         /// The new generation.
         generation: u64,
+        /// The leader's term.
+        term: u64,
     },
     /// A request of an index operation. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
     Request {
@@ -159,6 +162,13 @@ pub enum NodeAnswer {
         data: String,
         /// For the leader.
         admin: String,
+    },
+    /// To [`NodeAction::Fence`]: the node has keys of a later leader.
+    Outdated {
+        /// Highest generation of them.
+        generation: u64,
+        /// Highest term of them.
+        term: u64,
     },
     /// 202 (or 200) with this task uid.
     Enqueued {

@@ -53,7 +53,7 @@ impl Sequencer {
     pub(crate) fn finish(&mut self) -> Vec<Effect> {
         self.run_timers();
         self.run_todo();
-        while !self.out.copies.is_empty() && self.forget_away_disks() {
+        while !self.out.copies.is_empty() && self.forget_away_disks() || self.take_up_early() {
             self.run_todo();
         }
         let mut out = std::mem::take(&mut self.out);

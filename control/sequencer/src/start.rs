@@ -46,6 +46,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         wake: None,
         todo: Default::default(),
         started_ms: now,
+        early: Vec::new(),
         out: Default::default(),
         jobs: Default::default(),
         config,
@@ -237,6 +238,7 @@ impl Sequencer {
             }
         }
         self.sweep();
+        self.at(self.started_ms + self.config.timing.quiet + self.config.timing.probe, Timer::Opening);
     }
 
     /// Forgets what is too old, now and then.

@@ -254,6 +254,8 @@ pub(crate) enum Timer {
     Parked,
     Sweep,
     Adoption,
+    /// What came early is taken up ([`crate::numbers`]).
+    Opening,
     Jobs,
     Sync(Place),
     Retire(Place),

@@ -31,6 +31,12 @@ pub(super) fn generation(key: &Value, cluster: &str) -> Option<u64> {
     Some(rest.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
+/// The term of the leader that made a write key; 0 where its name does not tell.
+fn term(key: &Value) -> u64 {
+    let name = key["name"].as_str().unwrap_or_default();
+    name.split(' ').nth(5).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// The uid of a write key follows from what it is for, so that a repeated creation finds its own.
 fn write_key_uid(cluster: &str, node: &str, generation: u64, which: &str) -> Uuid {
     let digest = Sha256::digest(format!("{cluster}\n{node}\n{generation}\n{which}"));
@@ -40,15 +46,27 @@ fn write_key_uid(cluster: &str, node: &str, generation: u64, which: &str) -> Uui
 }
 
 impl Client {
-    pub(super) async fn fence(&self, node: &str, newest: u64, timeout: Duration) -> Result<Answer, Fault> {
+    pub(super) async fn fence(
+        &self,
+        node: &str,
+        newest: u64,
+        leaders: u64,
+        timeout: Duration,
+    ) -> Result<Answer, Fault> {
         let master = self.master_key.as_deref().ok_or(Fault::NotSent)?;
+        let found = self.list_keys(node, timeout).await?;
+        let ours = found.iter().filter_map(|key| Some((generation(key, &self.cluster)?, term(key))));
+        let (highest, latest) = ours.fold((0, 0), |(a, b), (generation, term)| (a.max(generation), b.max(term)));
+        if highest > newest || latest > leaders {
+            return Ok(Answer::Outdated { generation: highest, term: latest });
+        }
         let mut fresh = Vec::new();
         let mut values = Vec::new();
         for (which, actions) in [("data", &DATA[..]), ("admin", &ADMIN[..])] {
             let uid = write_key_uid(&self.cluster, node, newest, which);
             let body = json!({
                 "uid": uid,
-                "name": format!("{WRITE_KEY} {} {node} {newest} {which}", self.cluster),
+                "name": format!("{WRITE_KEY} {} {node} {newest} {which} {leaders}", self.cluster),
                 "description": "Made by Miroir to order writes. Replaced by itself; do not use or delete it.",
                 "actions": actions,
                 "indexes": ["*"],
@@ -59,7 +77,7 @@ impl Client {
             values.push(key_value(master, uid));
         }
         // Only older ones go: this call itself may be a late one of a leader that has been replaced.
-        for key in self.list_keys(node, timeout).await? {
+        for key in found {
             if generation(&key, &self.cluster).is_some_and(|other| other < newest)
                 && let Some(uid) = uid(&key)
             {
@@ -124,6 +142,12 @@ mod tests {
         assert_eq!(of("miroir-write c0ffee00 node-0"), Some(0));
         assert_eq!(of("miroir-write another node-0 12 data"), None);
         assert_eq!(of("Default Search API Key"), None);
+        assert_eq!(of("miroir-write c0ffee00 node-0 12 data 7"), Some(12));
+        let term_of = |name: &str| term(&json!({ "name": name }));
+        assert_eq!(
+            (term_of("miroir-write c0ffee00 node-0 12 data 7"), term_of("miroir-write c0ffee00 node-0 12 data")),
+            (7, 0)
+        );
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Client {
             match action {
                 NodeAction::ReadTasks { from, limit, open } => self.read_tasks(node, from, limit, &open, timeout).await,
                 NodeAction::Inspect => self.inspect(node, timeout).await,
-                NodeAction::Fence { generation } => self.fence(node, generation, timeout).await,
+                NodeAction::Fence { generation, term } => self.fence(node, generation, term, timeout).await,
                 NodeAction::Request { key, step } => {
                     let body = step.body.as_deref().map(serde_json::from_str).transpose();
                     let body = body.map_err(|_| Fault::NotSent)?;

@@ -261,6 +261,7 @@ impl Sequencer {
         let part = self.new_part(to, vec![shard]);
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         ticket.row.parts = vec![part];
+        ticket.row.term = self.meta.term;
         ticket.row.stage = Stage::Granted;
         ticket.live = Live::Granted;
         if let TicketWork::Page(work) = &mut ticket.row.work {

@@ -59,6 +59,8 @@ pub struct Disk {
     pub indexes: BTreeMap<String, Index>,
     /// Live key generations.
     pub keys: BTreeSet<u64>,
+    /// Term of the leader that made them.
+    pub term: u64,
     /// Changes with every new or restored disk: which history this is.
     pub history: u64,
 }
@@ -83,12 +85,14 @@ impl Engine {
     }
 
     /// Creates the keys of a generation and deletes those of lower ones, unless this request is itself out of date.
-    pub fn fence(&mut self, generation: u64) -> bool {
-        if self.disk.keys.last().is_some_and(|newest| *newest > generation) {
-            return false;
+    pub fn fence(&mut self, generation: u64, term: u64) -> Result<(), (u64, u64)> {
+        let newest = self.disk.keys.last().copied().unwrap_or(0);
+        if newest > generation || self.disk.term > term {
+            return Err((newest, self.disk.term));
         }
         self.disk.keys = BTreeSet::from([generation]);
-        true
+        self.disk.term = term;
+        Ok(())
     }
 
     pub fn enqueue(

@@ -51,13 +51,13 @@ impl World {
                         let open = open.iter().filter_map(|uid| tasks.get(*uid as usize)).map(|task| task.view.clone());
                         NodeAnswer::Tasks { open: open.collect(), tasks: page, more }
                     }
-                    NodeAction::Fence { generation } => {
-                        if !engine.fence(*generation) {
-                            return self.answer_action(node, caller, Err(NodeFault::Unknown));
+                    NodeAction::Fence { generation, term } => match engine.fence(*generation, *term) {
+                        Ok(()) => {
+                            let key = engine.key(*generation);
+                            NodeAnswer::Fenced { data: key.clone(), admin: key }
                         }
-                        let key = engine.key(*generation);
-                        NodeAnswer::Fenced { data: key.clone(), admin: key }
-                    }
+                        Err((generation, term)) => NodeAnswer::Outdated { generation, term },
+                    },
                     NodeAction::Request { key, step } => {
                         if engine.authorised(fencing, key.as_deref()) {
                             let work = engine.parse_step(step);

@@ -13,6 +13,8 @@ pub struct FakeNode {
     /// Answers nothing: every operation ends as this.
     pub silent: Option<NodeFault>,
     pub fences: Vec<u64>,
+    /// Term of the leader that made its keys.
+    pub term: u64,
     /// Keys and hashes of the documents of index `a`, all in shard 0.
     pub documents: BTreeMap<String, u128>,
     /// What it was asked for copying, in order.
@@ -195,8 +197,13 @@ impl Desk {
                 more: false,
                 open: node.tasks.iter().filter(|task| open.contains(&task.uid)).cloned().collect(),
             },
-            NodeAction::Fence { generation } => {
+            NodeAction::Fence { generation, term } => {
+                let newest = node.fences.last().copied().unwrap_or(0);
+                if newest > generation || node.term > term {
+                    return Ok(NodeAnswer::Outdated { generation: newest, term: node.term });
+                }
                 node.fences.push(generation);
+                node.term = term;
                 NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
             }
             NodeAction::Request { step, .. } => {
@@ -378,6 +385,14 @@ impl Desk {
                 (node, PartOutcome::Accepted { uid })
             })
             .collect()
+    }
+
+    /// Asks for an index, and does not look at the answer.
+    pub fn ask_to_create(&mut self, uid: &str) -> u64 {
+        let request = self.request();
+        let operation = IndexOperation::Create { uid: uid.into(), primary_key: None };
+        self.send(Event::IndexOperation { request, operation, custom_metadata: None });
+        request.0
     }
 
     pub fn operate(&mut self, operation: IndexOperation) -> u32 {

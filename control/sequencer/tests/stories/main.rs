@@ -5,5 +5,6 @@ mod desk;
 mod disks;
 mod jobs;
 mod nodes;
+mod numbers;
 mod repair;
 mod tasks;
