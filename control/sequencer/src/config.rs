@@ -23,6 +23,8 @@ pub struct Config {
     pub fencing: bool,
     /// In-sync replicas of each shard that must accept.
     pub min_accept: u32,
+    /// About as many finished tasks are left in a node's list (F14). The engine deletes by itself at a million.
+    pub node_tasks: u32,
     /// Envoy cluster of control's public listener.
     pub control_cluster: String,
     /// Envoy cluster of control's internal listener.

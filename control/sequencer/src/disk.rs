@@ -60,6 +60,7 @@ impl Sequencer {
         node.row.rebuild = true;
         node.row.leftovers = true;
         node.row.floor = 0;
+        (node.row.pruned, node.pruning) = (0, None);
         node.row.seen = false;
         node.open.clear();
         node.parts.clear();

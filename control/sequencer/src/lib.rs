@@ -31,6 +31,7 @@ mod numbers;
 mod out;
 mod outcome;
 pub mod planted;
+mod prune;
 mod read;
 pub mod rows;
 mod settle;

@@ -13,6 +13,7 @@ impl Sequencer {
             Some(Op::Read(node)) => self.read_answered(node, op, result),
             Some(Op::Keys(node)) => self.keys_answered(node, op, result),
             Some(Op::Step { node, ticket, step }) => self.step_answered(node, op, ticket, step, result),
+            Some(Op::Prune(node, below)) => self.pruned(node, op, below, &result),
             Some(Op::Cancel(ticket)) => self.cancel_answered(ticket, op),
             Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
             Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
@@ -42,6 +43,7 @@ impl Sequencer {
                 self.pump_journal(n);
                 self.check_drained(n);
                 self.step_rebuild(n);
+                self.prune_tasks(n);
             }
         }
         if self.nodes[n].reach == Reach::Up || matches!(self.nodes[n].reach, Reach::Joining(Join::Fence | Join::Replay))
@@ -147,6 +149,7 @@ impl Sequencer {
         node.keys = None;
         node.fence = None;
         node.reading = None;
+        node.pruning = None;
         node.fails = 0;
         node.pause = first;
         node.closing = false;

@@ -49,6 +49,16 @@ pub enum NodeAction {
         /// Node task uids.
         uids: Vec<u32>,
     },
+    /// Deletes finished tasks with uid ≥ `from` and < `below` (`DELETE /tasks?uids=…`). Answer:
+    /// [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    DeleteTasks {
+        /// Admin key; none without master key.
+        key: Option<String>,
+        /// Lowest uid.
+        from: u32,
+        /// All below this one.
+        below: u32,
+    },
     /// The keys of a shard's documents, in one request and so from one snapshot (`POST documents/fetch` with the tag's
     /// filter, the key's field alone, no limit). Answer: [`NodeAnswer::Keys`], or [`NodeAnswer::Refused`].
     ListKeys {

@@ -19,6 +19,9 @@ pub struct NodeRow {
     pub generation: u64,
     /// Tasks below this uid have been read and audited.
     pub floor: u32,
+    /// Tasks below this uid have been deleted there.
+    #[serde(default)]
+    pub pruned: u32,
     /// The last audited task, and the indexes; compared at every contact.
     pub witness: Witness,
     /// Newest task of each index that clears or deletes it, where older ones are not over: these may report nothing

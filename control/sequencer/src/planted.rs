@@ -42,6 +42,8 @@ pub struct Planted {
     pub skips_keys: bool,
     /// A partial update of a document that the copy does not have yet counts as the whole document (F21).
     pub update_makes_clean: bool,
+    /// Tasks are deleted on nodes although something rests on them (F14).
+    pub prunes_unresolved: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
 }

@@ -104,6 +104,8 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         order: BTreeMap::new(),
         doubtful: BTreeMap::new(),
         away_epoch: 0,
+        pruning: None,
+        next_prune: 0,
         version: None,
         shown: Vec::new(),
         resembles: Default::default(),

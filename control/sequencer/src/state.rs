@@ -55,6 +55,9 @@ pub(crate) struct Node {
     pub(crate) owes: BTreeSet<(u16, u32)>,
     /// Epoch since which maps keep readers from it, on account of being away or of owing.
     pub(crate) away_epoch: u64,
+    /// The deletion of its oldest tasks that is under way.
+    pub(crate) pruning: Option<OpId>,
+    pub(crate) next_prune: u64,
     pub(crate) version: Option<String>,
     /// Its indexes with their creation times, as the inspection of this contact showed them.
     pub(crate) shown: Vec<(String, String)>,
@@ -212,6 +215,7 @@ pub(crate) enum Op {
         step: u32,
     },
     Cancel(u32),
+    Prune(N, u32),
     Plan(u32),
     Verify(u32),
     Measure(crate::jobs::Asked),

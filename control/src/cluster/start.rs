@@ -33,6 +33,9 @@ const IDENTITY: &str = "cluster";
 /// First and longest pause between attempts to bring keys and features to nodes that do not take them.
 const ALIGN_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Finished tasks left in a node's list: enough to look into what happened, and far from the engine's million.
+const NODE_TASKS: u32 = 100_000;
+
 /// What never changes in the life of a cluster, and what may not yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Identity {
@@ -124,6 +127,7 @@ pub async fn start(
         changing: Arc::default(),
     });
     tokio::spawn(keep_aligned(Arc::downgrade(&cluster), keys_changed));
+    tokio::spawn(crate::tasks::keep_short(Arc::downgrade(&cluster)));
     Ok(Running { cluster, ended })
 }
 
@@ -203,6 +207,7 @@ fn sequencing(config: &Config, identity: &Identity) -> miroir_sequencer::Config 
         owners,
         fencing: config.secrets.master_key.is_some(),
         min_accept: config.min_accept,
+        node_tasks: NODE_TASKS,
         control_cluster: config.control_cluster.clone(),
         control_internal_cluster: config.control_internal_cluster.clone(),
         limits: config.limits.clone(),

@@ -136,6 +136,12 @@ impl Client {
                     let request = NodeRequest { method: "POST".to_owned(), path, body: None };
                     self.enqueue(node, &request, key.as_deref(), timeout).await
                 }
+                NodeAction::DeleteTasks { key, from, below } => {
+                    let uids: Vec<u32> = (from..below).collect();
+                    let path = format!("/tasks?uids={}", tasks::joined(&uids));
+                    let request = NodeRequest { method: "DELETE".to_owned(), path, body: None };
+                    self.enqueue(node, &request, key.as_deref(), timeout).await
+                }
                 action => self.copy(node, action, timeout).await,
             }
         };

@@ -115,6 +115,20 @@ impl Reader {
         self.with(|connection| of_indexes(connection, names))
     }
 
+    /// Uids of the oldest tasks that are over. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn oldest_finished(&self, most: u32) -> Result<Vec<u32>, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT uid FROM tasks WHERE status NOT IN ('enqueued', 'processing') ORDER BY uid LIMIT ?1",
+            )?;
+            let rows = statement.query_map([most], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Tasks by state. Blocks on the disk.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub struct Task {
     pub fault: Option<&'static str>,
     /// Succeeds without doing anything (M5).
     pub hollow: bool,
+    /// Deleted from the list.
+    pub gone: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -117,7 +119,7 @@ impl Engine {
             started_ms: None,
             finished_ms: None,
         };
-        self.disk.tasks.push(Task { view, work, fault: None, hollow: false });
+        self.disk.tasks.push(Task { view, work, fault: None, hollow: false, gone: false });
         uid
     }
 
@@ -300,6 +302,14 @@ impl Engine {
             }
             _ => Work::Nothing,
         }
+    }
+
+    /// Deletes finished tasks from the list.
+    pub fn delete_tasks(&mut self, from: u32, below: u32, now: u64) -> u32 {
+        for task in self.disk.tasks.iter_mut().filter(|task| (from..below).contains(&task.view.uid)) {
+            task.gone |= task.view.status.is_over();
+        }
+        self.enqueue(Work::Nothing, None, "taskDeletion", None, now)
     }
 
     pub fn cancel(&mut self, uids: &[u32], now: u64) -> u32 {

@@ -45,11 +45,13 @@ impl World {
                     }
                     NodeAction::ReadTasks { from, limit, open } => {
                         let tasks = &engine.disk.tasks;
-                        let newer = tasks.iter().skip(*from as usize).map(|task| task.view.clone());
-                        let page: Vec<NodeTask> = newer.take(*limit as usize).collect();
-                        let more = tasks.len() > *from as usize + page.len();
-                        let open = open.iter().filter_map(|uid| tasks.get(*uid as usize)).map(|task| task.view.clone());
-                        NodeAnswer::Tasks { open: open.collect(), tasks: page, more }
+                        let listed = tasks.iter().filter(|task| !task.gone);
+                        let mut newer = listed.skip_while(|task| task.view.uid < *from).map(|task| task.view.clone());
+                        let page: Vec<NodeTask> = newer.by_ref().take(*limit as usize).collect();
+                        let more = newer.next().is_some();
+                        let known = open.iter().filter_map(|uid| tasks.get(*uid as usize)).filter(|task| !task.gone);
+                        let open = known.map(|task| task.view.clone()).collect();
+                        NodeAnswer::Tasks { open, tasks: page, more }
                     }
                     NodeAction::Fence { generation, term } => match engine.fence(*generation, *term) {
                         Ok(()) => {
@@ -65,6 +67,13 @@ impl World {
                             let uid = engine.enqueue(work.clone(), index.clone(), &step.task_type, None, now);
                             self.logged(node, None, index.unwrap_or_default(), work, false);
                             NodeAnswer::Enqueued { uid }
+                        } else {
+                            NodeAnswer::Refused { status: 403, error: None }
+                        }
+                    }
+                    NodeAction::DeleteTasks { key, from, below } => {
+                        if engine.authorised(fencing, key.as_deref()) {
+                            NodeAnswer::Enqueued { uid: engine.delete_tasks(*from, *below, now) }
                         } else {
                             NodeAnswer::Refused { status: 403, error: None }
                         }

@@ -160,6 +160,12 @@ fn idempotency_that_forgets_is_found() {
 }
 
 #[test]
+fn the_deletion_of_tasks_that_are_not_resolved_is_found() {
+    let planted = Planted { prunes_unresolved: true, ..Planted::default() };
+    finds("pruning of unresolved tasks", planted, |_| Swarm { writes: 60, ..Swarm::calm() });
+}
+
+#[test]
 fn tasks_that_nobody_audits_are_found() {
     let planted = Planted { audit_off: true, ..Planted::default() };
     // Reads may see a foreign write until the next poll, and one on the last copy can only be reported: so look at

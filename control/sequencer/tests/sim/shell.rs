@@ -56,6 +56,7 @@ impl World {
             owners: owners.collect(),
             fencing: self.fencing,
             min_accept: self.min_accept,
+            node_tasks: 10,
             control_cluster: "control".into(),
             control_internal_cluster: "internal".into(),
             limits: Default::default(),

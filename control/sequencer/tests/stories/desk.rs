@@ -60,6 +60,7 @@ pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
         owners,
         fencing: true,
         min_accept: 1,
+        node_tasks: 100_000,
         control_cluster: "control".into(),
         control_internal_cluster: "internal".into(),
         limits: Default::default(),
@@ -214,6 +215,11 @@ impl Desk {
                 self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
                 NodeAnswer::Enqueued { uid }
             }
+            NodeAction::DeleteTasks { from, below, .. } => {
+                node.tasks.retain(|task| !(from..below).contains(&task.uid) || !task.status.is_over());
+                let uid = self.add_task(id, None, "taskDeletion", None, TaskStatus::Succeeded, None);
+                NodeAnswer::Enqueued { uid }
+            }
             NodeAction::ListKeys { .. }
             | NodeAction::Digests { .. }
             | NodeAction::FetchPage { .. }
@@ -297,7 +303,7 @@ impl Desk {
     ) -> u32 {
         let now = self.now;
         let node = self.nodes.get_mut(id).unwrap();
-        let uid = node.tasks.len() as u32;
+        let uid = node.tasks.last().map_or(0, |task| task.uid + 1);
         node.tasks.push(NodeTask {
             uid,
             index: index.map(str::to_owned),
@@ -316,7 +322,8 @@ impl Desk {
 
     /// Ends a task of a node.
     pub fn end_task(&mut self, id: &str, uid: u32, status: TaskStatus, count: Option<u64>) {
-        let task = &mut self.nodes.get_mut(id).unwrap().tasks[uid as usize];
+        let tasks = &mut self.nodes.get_mut(id).unwrap().tasks;
+        let task = tasks.iter_mut().find(|task| task.uid == uid).unwrap();
         (task.status, task.indexed, task.deleted) = (status, count, count);
     }
 

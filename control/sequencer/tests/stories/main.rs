@@ -6,5 +6,6 @@ mod disks;
 mod jobs;
 mod nodes;
 mod numbers;
+mod prune;
 mod repair;
 mod tasks;
