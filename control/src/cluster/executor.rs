@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::actor::{Message, Step};
+use super::errand;
 use super::planning::Planning;
 use super::reconcile::reconcile;
 use super::shared::Shared;
@@ -135,12 +136,13 @@ impl Executor {
             }
             Effect::Verify { op, expected, index, nodes } => self.verify(op, expected, index, nodes),
             Effect::Node { op, node, action, timeout_ms } => {
-                let client = self.client.clone();
+                let (client, store) = (self.client.clone(), self.store.clone());
                 let events = self.events.clone();
                 let fence = matches!(action, miroir_sequencer::NodeAction::Fence { .. });
                 let fenced = self.fenced.clone();
                 tokio::spawn(async move {
-                    let result = client.act(&node, action, Duration::from_millis(timeout_ms)).await;
+                    let timeout = Duration::from_millis(timeout_ms);
+                    let result = errand::carry_out(&store, &client, &node, action, timeout).await;
                     if fence && result.is_ok() {
                         fenced.notify_one();
                     }

@@ -7,6 +7,7 @@
 
 mod actor;
 mod clock;
+mod errand;
 mod executor;
 mod handle;
 mod members;

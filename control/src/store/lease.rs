@@ -15,6 +15,9 @@ const RENEW: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
 const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
+/// Longest wait for the store's word on who leads.
+const CONFIRM: Duration = Duration::from_secs(1);
+
 /// Leadership. Renewed in the background until it is released or lost.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -65,6 +68,24 @@ impl Lease {
     /// Ends when leadership is lost: nothing may be done from then on.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// Asks the store whether this control leads at this moment. False also where the store does not say.
+    pub(super) async fn holds(&self, kept: &mut Option<ConnectionManager>) -> bool {
+        if self.lost.is_cancelled() {
+            return false;
+        }
+        let ask = async {
+            let connection = open(&self.location, kept).await?;
+            redis::cmd("GET").arg(self.location.key("leader")).query_async::<Option<String>>(connection).await
+        };
+        match tokio::time::timeout(CONFIRM, ask).await {
+            Ok(Ok(holder)) => holder.as_deref() == Some(self.holder.as_str()),
+            Ok(Err(_)) | Err(_) => {
+                *kept = None;
+                false
+            }
+        }
     }
 
     /// Gives leadership up, so that another control need not wait for its end.

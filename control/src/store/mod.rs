@@ -122,6 +122,14 @@ impl Store {
         }
     }
 
+    /// Whether this control leads at this moment, by the store's own word (F15). A file is used by one control alone.
+    pub async fn is_led(&self) -> bool {
+        match &self.writer {
+            Backend::Sqlite(_) => true,
+            Backend::Redis(remote) => remote.is_led().await,
+        }
+    }
+
     /// Reads of tasks.
     #[must_use]
     pub fn reader(&self) -> &Arc<Reader> {
@@ -130,4 +138,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

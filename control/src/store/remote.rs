@@ -47,11 +47,20 @@ while at <= #ARGV do
 end
 return 1";
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Remote {
     jobs: mpsc::UnboundedSender<Job>,
+    lease: Lease,
+    /// For asking who leads: not behind the writes that wait.
+    asking: Arc<tokio::sync::Mutex<Option<ConnectionManager>>>,
     /// Holds the mirror; removed with the last clone.
     _directory: Arc<tempfile::TempDir>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("lease", &self.lease).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -102,14 +111,19 @@ impl Remote {
         let (jobs, queue) = mpsc::unbounded_channel();
         let worker = Worker {
             location: location.clone(),
-            lease,
+            lease: lease.clone(),
             connection,
             script: Script::new(WRITE),
             mirror,
             reader: reader.clone(),
         };
         tokio::spawn(worker.run(queue));
-        Ok((Self { jobs, _directory: Arc::new(directory) }, reader, loaded))
+        let asking = Arc::default();
+        Ok((Self { jobs, lease, asking, _directory: Arc::new(directory) }, reader, loaded))
+    }
+
+    pub(super) async fn is_led(&self) -> bool {
+        self.lease.holds(&mut *self.asking.lock().await).await
     }
 
     pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {

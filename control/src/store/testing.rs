@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use super::RedisLocation;
 
 /// A running server; ends with the value.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Mutex<Child>,
     port: u16,
 }
 
 impl Server {
     /// Starts one, and waits until it answers.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
@@ -33,23 +33,23 @@ impl Server {
     }
 
     /// Its location for a cluster of this name, with a short lease.
-    pub(super) fn location(&self, prefix: &str) -> RedisLocation {
+    pub(crate) fn location(&self, prefix: &str) -> RedisLocation {
         let url = format!("redis://127.0.0.1:{}", self.port);
         RedisLocation { url, password: None, prefix: prefix.to_owned(), lease_ms: 2_000 }
     }
 
     /// As if the time of the lease had run out.
-    pub(super) async fn drop_lease(&self, prefix: &str) {
+    pub(crate) async fn drop_lease(&self, prefix: &str) {
         self.ask(redis::cmd("DEL").arg(format!("{{{prefix}}}:leader"))).unwrap();
     }
 
     /// Sets a key.
-    pub(super) async fn set(&self, key: &str, value: &str) {
+    pub(crate) async fn set(&self, key: &str, value: &str) {
         self.ask(redis::cmd("SET").arg(key).arg(value)).unwrap();
     }
 
     /// Kills it.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut process = self.process.lock().unwrap();
         let _ = process.kill();
         let _ = process.wait();

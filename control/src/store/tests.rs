@@ -4,7 +4,7 @@ use super::*;
 use crate::tasks::filter::{TaskFilter, TaskPage, page};
 
 #[path = "testing.rs"]
-pub(super) mod testing;
+pub(crate) mod testing;
 use miroir_sequencer::TaskRow;
 
 fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> TaskRow {
@@ -189,6 +189,7 @@ async fn one_control_leads_and_another_one_follows_when_it_is_gone() {
         async move { Lease::wait_for(&location, "second").await.unwrap() }
     });
     let (store, _) = Store::open_shared(&location, first.clone()).await.unwrap();
+    assert!(store.is_led().await);
     let row = |next_uid| vec![Change::Records(vec![Record::Meta(MetaRow { next_uid, ..MetaRow::default() })])];
     store.write(row(1)).await.unwrap();
     assert!(!waiting.is_finished());
@@ -197,6 +198,7 @@ async fn one_control_leads_and_another_one_follows_when_it_is_gone() {
     // The first does not know yet, and is refused.
     let refused = store.write(row(2)).await.unwrap_err().to_string();
     assert!(refused.contains("another control leads"), "{refused}");
+    assert!(!store.is_led().await);
     let (_, loaded) = Store::open_shared(&location, second).await.unwrap();
     assert_eq!(loaded.snapshot.meta.unwrap().next_uid, 1);
 }
@@ -206,7 +208,9 @@ async fn a_leader_that_cannot_renew_its_lease_knows_it() {
     let server = testing::Server::start();
     let location = server.location("three");
     let lease = Lease::wait_for(&location, "first").await.unwrap();
+    let (store, _) = Store::open_shared(&location, lease.clone()).await.unwrap();
     server.stop();
+    assert!(!store.is_led().await, "who cannot ask does not know");
     tokio::time::timeout(std::time::Duration::from_secs(20), lease.lost()).await.unwrap();
 }
 
