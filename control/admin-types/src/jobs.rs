@@ -174,8 +174,6 @@ pub enum JobState {
     Running,
     /// No further move is started.
     Paused,
-    /// Moves under way are being taken back.
-    Cancelling,
     /// All moves made, or no longer needed.
     Done,
     /// Ended early by an operator.
@@ -190,7 +188,6 @@ impl JobState {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Cancelling => "cancelling",
             Self::Done => "done",
             Self::Cancelled => "cancelled",
         }

@@ -243,8 +243,6 @@ pub enum JobState {
     Running,
     /// No further move is started.
     Paused,
-    /// Moves under way are being taken back.
-    Cancelling,
     /// All moves made, or no longer needed.
     Done,
     /// Ended early by an operator.

@@ -39,7 +39,6 @@ fn state(state: sequencer::JobState) -> api::JobState {
         sequencer::JobState::Queued => api::JobState::Queued,
         sequencer::JobState::Running => api::JobState::Running,
         sequencer::JobState::Paused => api::JobState::Paused,
-        sequencer::JobState::Cancelling => api::JobState::Cancelling,
         sequencer::JobState::Done => api::JobState::Done,
         sequencer::JobState::Cancelled => api::JobState::Cancelled,
     }
