@@ -165,6 +165,8 @@ impl Sequencer {
         }
         self.alert(kind, Some(n), why.to_owned());
         self.mark_all_stale(n, why);
+        // Whoever it was may have touched indexes, or left documents of shards of which the node has no copy.
+        (self.nodes[n].row.drifted, self.nodes[n].row.leftovers) = (true, true);
     }
 
     /// The state of a known task. Returns whether it ended.

@@ -84,6 +84,7 @@ impl Sequencer {
         // From here on it gets every operation on indexes like the others, behind these steps.
         let was_rebuild = std::mem::replace(&mut row.rebuild, false);
         row.drifted = !steps.is_empty();
+        row.leftovers = false;
         self.out.nodes.insert(n);
         if was_rebuild {
             self.touch_map();
@@ -121,11 +122,13 @@ impl Sequencer {
         // What it was told already, or what is not there to be deleted, is no fault: looking again tells.
         let good = ticket.row.parts.iter().all(|part| matches!(part.end, Some(PartEnd::Succeeded { .. })));
         self.drop_ticket(uid);
-        if good {
-            self.nodes[n].row.drifted = false;
-            self.out.nodes.insert(n);
+        let row = &mut self.nodes[n].row;
+        self.out.nodes.insert(n);
+        if good && !row.leftovers {
+            row.drifted = false;
             return self.rebuilt(n);
         }
+        row.leftovers = true;
         let at = self.now + AGAIN;
         self.syncs.rebuilds.insert(n, Rebuild { retry: at, ..Rebuild::default() });
         self.at(at, Timer::Node(n));
@@ -133,8 +136,6 @@ impl Sequencer {
 
     fn rebuilt(&mut self, n: N) {
         self.syncs.rebuilds.remove(&n);
-        self.nodes[n].row.leftovers = false;
-        self.out.nodes.insert(n);
         self.alert("node_rebuilt", Some(n), "its indexes are as they must be".to_owned());
         self.todo.insert(Todo::Node(n));
         self.todo.insert(Todo::Scan);
