@@ -196,6 +196,9 @@ impl World {
             Comeback::Former => self.stash[node].take(),
         };
         if let Some(disk) = replaced {
+            if disk.keys.last() < self.nodes[node].disk.keys.last() {
+                self.aged.insert(self.nodes[node].id.clone());
+            }
             let known = self.control.store.get(&("node", self.nodes[node].id.clone()));
             let row = known.and_then(|json| serde_json::from_str::<miroir_sequencer::NodeRow>(json).ok());
             self.changed[node] = Some(row.map_or(0, |row| row.incarnation));

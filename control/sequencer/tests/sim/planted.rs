@@ -110,7 +110,8 @@ fn a_stale_source_is_found() {
 #[test]
 fn a_source_with_another_disk_is_found() {
     let planted = Planted { source_unconfirmed: true, ..Planted::default() };
-    let mixture = |seed| Swarm { reads: false, ..restless(seed, &["move", "late-disk", "kill-node"]) };
+    let kinds = ["move", "late-disk", "wipe-node", "kill-node"];
+    let mixture = |seed| Swarm { reads: false, slow: 30 + seed % 60, ..restless(seed, &kinds) };
     finds("source with another disk", planted, mixture);
 }
 

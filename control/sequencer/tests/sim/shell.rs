@@ -203,6 +203,11 @@ impl World {
             }
             Effect::Alert(alert) => {
                 self.stats.alert(&alert);
+                let aged = alert.node.as_ref().is_some_and(|node| self.aged.contains(node));
+                if let Some(ticket) = alert.text.strip_prefix("ticket ").filter(|_| aged && alert.kind == "audit_late")
+                {
+                    self.stats.late.extend(ticket.split(':').next().and_then(|uid| uid.parse::<u32>().ok()));
+                }
                 self.note(|| format!("  !! {} {:?} {}", alert.kind, alert.node, alert.text));
             }
         }

@@ -101,6 +101,8 @@ pub struct Stats {
     pub alerts: BTreeMap<&'static str, u64>,
     pub replies: BTreeMap<u16, u64>,
     pub tasks: BTreeMap<String, u64>,
+    /// Tickets that control reported as late on a disk that knew their keys again.
+    pub late: BTreeSet<u32>,
     /// Tickets that control reported as lost with the disks that had them.
     pub lost: BTreeSet<u32>,
 }

@@ -149,6 +149,8 @@ pub struct World {
     pub snapshots: Vec<Option<crate::engine::Disk>>,
     /// Disks that come back later.
     pub stash: Vec<Option<crate::engine::Disk>>,
+    /// Nodes that came back with keys of an earlier time: what had been fenced is authorised again until the next fence.
+    pub aged: std::collections::BTreeSet<String>,
     /// Which disk a node had in an incarnation, as far as control has noticed.
     pub disk_of: BTreeMap<(usize, u64), u64>,
     pub control: Shell,
@@ -198,6 +200,7 @@ impl World {
             backlog: (0..count).map(|_| Vec::new()).collect(),
             snapshots: vec![None; count],
             stash: vec![None; count],
+            aged: Default::default(),
             disk_of: BTreeMap::new(),
             control: Shell::default(),
             vms: (0..2).map(Vm::new).collect(),
