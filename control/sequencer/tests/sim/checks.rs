@@ -8,7 +8,7 @@ use miroir_sequencer::*;
 
 use crate::engine::Work;
 use crate::network::Party;
-use crate::world::{Event, World};
+use crate::world::{Enqueued, Event, World};
 
 impl World {
     /// Reads one document through some filter, as a client does that has waited for its tasks (invariants 7, 9).
@@ -260,10 +260,11 @@ impl World {
         held.map(|(key, (_, document))| (key.clone(), document.clone())).collect()
     }
 
-    /// Invariant 15: one idempotency key, one ticket.
+    /// Invariant 15: one idempotency key, one ticket. One that was lost with its disk gives its key free: it was refused.
     fn check_idempotency(&mut self) {
         let mut tickets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-        for entry in self.log.iter().filter(|entry| !entry.page) {
+        let there = |entry: &&Enqueued| entry.history == self.nodes[entry.node].disk.history;
+        for entry in self.log.iter().filter(|entry| !entry.page).filter(there) {
             let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
             for write in documents.iter().flat_map(|(_, _, fields)| fields.values()) {
                 tickets.entry(write.clone()).or_default().insert(ticket);
