@@ -16,14 +16,14 @@ const NOBODY: u32 = u32::MAX;
 
 impl Sequencer {
     /// The node's disk is another one (F9): what it had is gone, whatever it says.
-    pub(crate) fn new_incarnation(&mut self, n: N) {
+    pub(crate) fn new_incarnation(&mut self, n: N, evidence: &str) {
         for (placement, shard) in self.in_sync_on(n, self.nodes[n].row.incarnation) {
             // A last copy keeps its state: it means the old disk, and the shard is down until that is back.
             self.mark_stale(placement, shard, n, "the disk is another one");
         }
         self.forget_disk(n);
         let id = self.nodes[n].row.id.clone();
-        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk"));
+        self.alert("new_incarnation", Some(n), format!("{id} came back with another disk: {evidence}"));
         self.wake_tickets(n);
     }
 
@@ -151,7 +151,7 @@ impl Sequencer {
         let mut candidates = node.row.away_disks.iter().filter(resembles);
         if node.row.seen && candidates.next().is_some() {
             // The one before it was empty, so that nothing has told the two apart: it is looked at from the start.
-            self.new_incarnation(n);
+            self.new_incarnation(n, "it may be one that it had before");
         } else if let Some(incarnation) = candidates.find(is_it).map(|disk| disk.incarnation) {
             self.take_disk_back(n, incarnation);
         } else {

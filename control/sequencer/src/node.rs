@@ -92,8 +92,10 @@ impl Sequencer {
     /// touched there since, must be the same.
     fn check_indexes(&mut self, n: N, shown: &[(String, String)]) {
         let known = &self.nodes[n].row.witness.indexes;
-        if known.iter().any(|index| !shown.contains(index)) && !self.planted.witness_off {
-            self.new_incarnation(n);
+        let other = known.iter().find(|index| !shown.contains(index)).filter(|_| !self.planted.witness_off);
+        if let Some((uid, created)) = other {
+            let evidence = format!("its index {uid} is not the one that was created at {created}");
+            self.new_incarnation(n, &evidence);
         }
         let node = &self.nodes[n];
         let mut unsettled = Vec::new();

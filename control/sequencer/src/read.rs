@@ -67,7 +67,10 @@ impl Sequencer {
         let known = self.nodes[n].row.witness.last.clone();
         let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
         if known.is_some() && known != shown && !self.planted.witness_off {
-            self.new_incarnation(n);
+            let words = |task: &Option<(u32, String)>| {
+                task.as_ref().map_or("no task".to_owned(), |(uid, enqueued)| format!("task {uid} of {enqueued}"))
+            };
+            self.new_incarnation(n, &format!("it shows {}, and had {}", words(&shown), words(&known)));
             return self.lose(n, "the disk is another one");
         }
         let news = tasks.len() > usize::from(known.is_some());
@@ -78,7 +81,8 @@ impl Sequencer {
         }
         if self.nodes[n].row.floor < reading.expected && !self.planted.witness_off {
             // It has forgotten tasks that it had accepted: the disk that had them is gone.
-            self.new_incarnation(n);
+            let (floor, newest) = (self.nodes[n].row.floor, reading.expected.saturating_sub(1));
+            self.new_incarnation(n, &format!("its next task is {floor}, and it had accepted task {newest}"));
             return self.lose(n, "the disk is another one");
         }
         if self.recognise_disk(n) {

@@ -85,7 +85,7 @@ impl Sequencer {
         if let Some(url) = url {
             self.nodes[n].row.place.url = url;
         }
-        self.new_incarnation(n);
+        self.new_incarnation(n, "an operator says so");
     }
 
     pub(crate) fn set_member(&mut self, id: &str, state: MemberState) {
