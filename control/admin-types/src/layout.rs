@@ -70,7 +70,7 @@ pub enum CopyState {
     Stale,
     /// Being filled: written, not read.
     Dual,
-    /// Leaving: written, not read by newer maps.
+    /// Leaving: not read by newer maps, and its documents are still on the node.
     Retiring,
 }
 

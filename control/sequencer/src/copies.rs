@@ -142,12 +142,26 @@ impl Sequencer {
         })
     }
 
-    /// All copies, by placement, shard and rank.
+    /// All copies, by placement, shard and rank; then those that are nobody's any more and are being deleted.
     #[must_use]
     pub fn copies(&self) -> Vec<CopyRow> {
         let placements = 0..u16::try_from(self.copies.len()).unwrap_or(u16::MAX);
         placements
             .flat_map(|placement| (0..self.config.shards).flat_map(move |shard| self.copy_rows(placement, shard)))
+            .chain(self.deletions())
             .collect()
+    }
+
+    /// Copies that are in no write set any more, and whose documents are still there.
+    fn deletions(&self) -> impl Iterator<Item = CopyRow> {
+        let deleting = self.syncs.retires.iter().filter(|(_, retire)| retire.row.deleting);
+        deleting.map(|((placement, shard, n), retire)| CopyRow {
+            placement: *placement,
+            shard: *shard,
+            node: retire.row.node.clone(),
+            rank: u16::MAX,
+            incarnation: self.nodes[*n].row.incarnation,
+            state: CopyState::Retiring,
+        })
     }
 }

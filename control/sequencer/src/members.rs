@@ -156,6 +156,9 @@ impl Sequencer {
             };
             counts[copy.node][kind] += 1;
         }
+        for place in self.syncs.retires.iter().filter(|(_, retire)| retire.row.deleting).map(|(place, _)| place) {
+            counts[place.2][3] += 1;
+        }
         let members = self.nodes.iter().zip(counts).filter(|(node, _)| node.row.member != MemberState::Removed);
         let mut views: Vec<MemberView> = members
             .map(|(node, [in_sync, dual, stale, retiring])| MemberView {

@@ -135,7 +135,11 @@ fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
     heartbeat(&mut desk, "behind", after);
     desk.wait(9_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 500, "a VM that has just started may not have been heard yet");
+    desk.nodes.get_mut("n1").unwrap().silent = Some(NodeFault::NotSent);
     desk.wait(2_000);
+    assert_eq!(find(&desk, "n1"), Some(CopyState::Retiring), "what is still there is shown");
+    desk.nodes.get_mut("n1").unwrap().silent = None;
+    desk.wait(10_000);
     assert!(desk.nodes["n1"].documents.is_empty());
     assert_eq!(find(&desk, "n1"), None);
     assert!(desk.sequencer.retirements().is_empty());
