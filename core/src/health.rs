@@ -1,5 +1,5 @@
-//! What one worker has learnt about the nodes from the calls that it made itself: what one request learns, the next
-//! ones know. A node that fails becomes suspect for a time that grows with every further failure; while it is suspect
+//! What one worker has learnt about the nodes from the calls that it made itself, and from what the other workers tell:
+//! what one request learns, the next ones know. A node that fails becomes suspect for a time that grows with every further failure; while it is suspect
 //! it is only asked where no other copy is left. When the time is over, one request at a time may try it again.
 //!
 //! Pure: time comes in as milliseconds of the clock of [`crate::call`]. Nodes are named by id, since their positions
@@ -59,16 +59,39 @@ struct State {
     trial_until: u64,
 }
 
+impl State {
+    /// One more failure: suspect from now on, twice as long as before.
+    fn suspect(&mut self, now_ms: u64) {
+        let doubled = FIRST_SUSPICION_MS.checked_shl(self.suspicions).unwrap_or(LONGEST_SUSPICION_MS);
+        self.suspect_until = now_ms.saturating_add(doubled.min(LONGEST_SUSPICION_MS));
+        // Beyond this the shift only overflows; the longest suspicion has been reached long before.
+        self.suspicions = self.suspicions.saturating_add(1).min(16);
+        self.trial_until = 0;
+    }
+}
+
+/// What a worker tells the others of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It has failed.
+    Failed,
+    /// It was suspect, and answers again.
+    Recovered,
+}
+
 /// Passive health of all nodes, as one worker sees it.
 #[derive(Clone, Debug)]
 pub struct NodeHealth {
     nodes: HashMap<String, State>,
     reserve: u64,
+    /// Turns that the other workers have not been told.
+    untold: HashMap<String, Turn>,
 }
 
 impl Default for NodeHealth {
     fn default() -> Self {
-        Self { nodes: HashMap::new(), reserve: RESERVE_CALLS.saturating_mul(COST_OF_EXTRA) }
+        let reserve = RESERVE_CALLS.saturating_mul(COST_OF_EXTRA);
+        Self { nodes: HashMap::new(), reserve, untold: HashMap::new() }
     }
 }
 
@@ -107,7 +130,9 @@ impl NodeHealth {
 
     /// A node answered as a node should: all is forgiven.
     pub fn succeeded(&mut self, node: &str) {
-        self.nodes.remove(node);
+        if self.nodes.remove(node).is_some_and(|state| state.suspicions > 0) {
+            self.untold.insert(node.to_owned(), Turn::Recovered);
+        }
     }
 
     /// A node failed. Failures of calls that were sent before it became suspect do not lengthen the suspicion: many
@@ -122,11 +147,31 @@ impl NodeHealth {
         if failure == Failure::Faulty && !on_trial && state.faults < FAULTS_TO_SUSPECT {
             return;
         }
-        let doubled = FIRST_SUSPICION_MS.checked_shl(state.suspicions).unwrap_or(LONGEST_SUSPICION_MS);
-        state.suspect_until = now_ms.saturating_add(doubled.min(LONGEST_SUSPICION_MS));
-        // Beyond this the shift only overflows; the longest suspicion has been reached long before.
-        state.suspicions = state.suspicions.saturating_add(1).min(16);
-        state.trial_until = 0;
+        state.suspect(now_ms);
+        self.untold.insert(node.to_owned(), Turn::Failed);
+    }
+
+    /// What has become of nodes since the last time, for the other workers.
+    pub fn take_untold(&mut self) -> HashMap<String, Turn> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Another worker tells of a node. A failure counts as one of our own, unless a trial of ours is about to tell; a
+    /// recovery makes the next request the trial.
+    pub fn told(&mut self, node: &str, turn: Turn, now_ms: u64) {
+        match turn {
+            Turn::Failed => {
+                let state = self.nodes.entry_ref(node).or_default();
+                if now_ms >= state.trial_until {
+                    state.suspect(now_ms);
+                }
+            }
+            Turn::Recovered => {
+                if let Some(state) = self.nodes.get_mut(node) {
+                    state.suspect_until = now_ms;
+                }
+            }
+        }
     }
 
     /// A trial ended without a verdict (the node shed load, or the client left): another request may try at once.
@@ -242,6 +287,29 @@ mod tests {
         assert_eq!(u64::try_from(saved).unwrap(), RESERVE_CALLS);
         health.called(10);
         assert!(health.spend() && health.spend() && !health.spend());
+    }
+
+    #[test]
+    fn what_one_worker_learns_another_knows() {
+        let (mut one, mut other) = (NodeHealth::new(), NodeHealth::new());
+        one.failed("a", Failure::Faulty, 0);
+        assert!(one.take_untold().is_empty(), "a single fault is no news");
+        one.failed("a", Failure::Dead, 0);
+        assert_eq!(one.take_untold().into_iter().collect::<Vec<_>>(), [("a".to_owned(), Turn::Failed)]);
+        other.told("a", Turn::Failed, 100);
+        assert!(other.take_untold().is_empty(), "what was told is not told on");
+        assert_eq!(other.admit("a", 349), Admission::Suspect);
+        assert_eq!(one.admit("a", 250), Admission::Trial);
+        one.failed("a", Failure::Dead, 1_250);
+        other.told("a", Turn::Failed, 1_260);
+        assert_eq!(other.admit("a", 1_260 + 2 * FIRST_SUSPICION_MS - 1), Admission::Suspect, "no trial of its own");
+        one.succeeded("a");
+        assert_eq!(one.take_untold().into_iter().collect::<Vec<_>>(), [("a".to_owned(), Turn::Recovered)]);
+        other.told("a", Turn::Recovered, 1_300);
+        assert_eq!(other.admit("a", 1_300), Admission::Trial);
+        other.told("a", Turn::Failed, 1_310);
+        other.succeeded("a");
+        assert_eq!(other.admit("a", 1_320), Admission::Healthy, "its own trial is the newer word");
     }
 
     #[test]

@@ -122,6 +122,16 @@ impl Host for Envoy {
         while let Ok(Some(_)) = hostcalls::dequeue_shared_queue(queue) {}
     }
 
+    fn share(&self, key: &str, value: &[u8]) {
+        // Safe: without a number to compare with it always succeeds.
+        let _ = hostcalls::set_shared_data(key, Some(value), None);
+    }
+
+    fn shared(&self, key: &str) -> Option<Vec<u8>> {
+        // Safe: there or not there are the only two statuses.
+        hostcalls::get_shared_data(key).ok().and_then(|(value, _)| value)
+    }
+
     fn request_headers(&self) -> Headers {
         pairs(MapType::HttpRequestHeaders)
     }

@@ -41,6 +41,11 @@ pub trait Host {
     /// Forgets the rings that have come so far.
     fn empty_queue(&self, queue: u32);
 
+    /// Writes what all workers of this process can read.
+    fn share(&self, key: &str, value: &[u8]);
+    /// What a worker of this process wrote last.
+    fn shared(&self, key: &str) -> Option<Vec<u8>>;
+
     /// The client's headers, pseudo headers included.
     fn request_headers(&self) -> Headers;
     /// Sets one of the client's headers.

@@ -7,6 +7,7 @@
 //! (`handover`).
 
 mod answers;
+mod gossip;
 mod handover;
 mod heartbeat;
 mod jobs;
@@ -27,6 +28,7 @@ use miroir_core::shardmap::{CompiledMap, parse};
 
 use crate::host::Host;
 use crate::metrics::Metrics;
+use gossip::Gossip;
 use handover::Handover;
 use heartbeat::Heartbeats;
 use jobs::{Job, Sent};
@@ -66,6 +68,7 @@ pub struct Vm<H: Host> {
     handover: Handover,
     map: Option<Arc<CompiledMap>>,
     health: SharedHealth,
+    gossip: Gossip,
     metrics: Metrics,
     streams: HashMap<u32, Stream>,
     jobs: HashMap<u32, Job>,
@@ -95,6 +98,7 @@ impl<H: Host> Vm<H> {
             handover: Handover::default(),
             map: None,
             health: NodeHealth::shared(),
+            gossip: Gossip::default(),
             metrics,
             streams: HashMap::new(),
             jobs: HashMap::new(),
@@ -156,8 +160,9 @@ impl<H: Host> Vm<H> {
             return;
         }
         self.called(Caller::Root(root));
-        self.begin_waiting();
         let now = self.now;
+        self.gossip(now);
+        self.begin_waiting();
         while let Some((at, job)) = self.wakes.first().copied() {
             if at > now {
                 break;

@@ -1,5 +1,6 @@
 //! The worker on a host that the test plays: whole requests, from Envoy's callbacks to the client's answer.
 
+mod gossip;
 mod handover;
 mod limits;
 mod passing;
@@ -33,6 +34,8 @@ struct World {
     owners: HashMap<u32, u32>,
     /// The root that the bell belongs to.
     bell_root: Option<u32>,
+    /// What the workers of one process share.
+    shared: Rc<RefCell<HashMap<String, Vec<u8>>>>,
     rings: usize,
     ids: u32,
     configuration: Vec<u8>,
@@ -97,6 +100,12 @@ impl Host for Mock {
     }
     fn empty_queue(&self, _queue: u32) {
         self.0.borrow_mut().rings = 0;
+    }
+    fn share(&self, key: &str, value: &[u8]) {
+        self.0.borrow().shared.borrow_mut().insert(key.to_owned(), value.to_vec());
+    }
+    fn shared(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.borrow().shared.borrow().get(key).cloned()
     }
     fn request_headers(&self) -> Headers {
         let world = self.0.borrow();
