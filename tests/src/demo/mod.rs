@@ -25,7 +25,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let dir = arguments.data_dir.as_deref().context("--restart needs --data-dir")?;
         return restart::part(dir, id).await;
     }
+    let mut lock = None;
     if let Some(dir) = &arguments.data_dir {
+        lock = Some(restart::alone(dir)?);
         restart::end_leftovers(dir)?;
     }
     let options = Options {
@@ -54,6 +56,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     say("stopping");
     restart::end_restarted(&cluster)?;
     drop(cluster);
+    drop(lock);
     served
 }
 

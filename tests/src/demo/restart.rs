@@ -49,6 +49,14 @@ pub(super) async fn part(dir: &Path, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Takes the directory for one demo; it is free again when the file is closed, however the demo ends.
+pub(super) fn alone(dir: &Path) -> anyhow::Result<std::fs::File> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let file = std::fs::File::create(dir.join("demo.lock"))?;
+    file.try_lock().with_context(|| format!("a demo runs on {} already: stop it first", dir.display()))?;
+    Ok(file)
+}
+
 /// Ends what an earlier demo with this directory left running.
 pub(super) fn end_leftovers(dir: &Path) -> anyhow::Result<()> {
     if !dir.join("cluster.json").is_file() {
@@ -74,4 +82,18 @@ pub(super) fn end_restarted(cluster: &Cluster) -> anyhow::Result<()> {
         signal(part.pid.unwrap_or_default(), "KILL")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_demos_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = alone(dir.path()).unwrap();
+        assert!(alone(dir.path()).unwrap_err().to_string().contains("a demo runs on"));
+        drop(first);
+        alone(dir.path()).unwrap();
+    }
 }
