@@ -48,6 +48,21 @@ fn one_replica_that_fails_a_task_is_stale_and_the_task_succeeds() {
 }
 
 #[test]
+fn on_an_idle_cluster_a_task_is_seen_done_within_50_ms_however_long_it_took() {
+    for took in [0, 1, 7, 30, 90, 400, 1_700, 9_000, 60_000] {
+        let mut desk = pair();
+        desk.wait(10_000);
+        let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
+        desk.wait(took);
+        for (node, uid) in uids {
+            desk.end_task(&node, uid, TaskStatus::Succeeded, Some(1));
+        }
+        desk.wait(50);
+        assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded, "after {took} ms");
+    }
+}
+
+#[test]
 fn a_task_that_a_node_works_on_is_processing_from_then_on() {
     let mut desk = pair();
     let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
