@@ -161,10 +161,13 @@ async fn heartbeat(State(service): State<Arc<Service>>, body: Bytes) -> Response
     match read::<Heartbeat>(&body) {
         Ok(heartbeat) => {
             service.heartbeats.note(&heartbeat);
-            service.cluster.tell(Event::Heartbeat(heartbeat));
+            let epoch = match service.cluster.heartbeat(heartbeat).await {
+                Ok(epoch) => epoch,
+                Err(error) => return reply::error(&error),
+            };
             let master_key = service.cluster.secrets().master_key.as_deref();
             let reader_key = master_key.map(|master_key| key_value(master_key, keys::READER));
-            reply::json(200, &HeartbeatAnswer { epoch: service.cluster.map().epoch, reader_key })
+            reply::json(200, &HeartbeatAnswer { epoch, reader_key })
         }
         Err(error) => reply::error(&error),
     }

@@ -17,6 +17,8 @@ pub(crate) enum Message {
     Event(Box<Event>),
     /// Somebody wants to see how things are.
     Look(oneshot::Sender<Look>),
+    /// Somebody wants to know the epoch when all that was sent before has been taken in.
+    Epoch(oneshot::Sender<u64>),
 }
 
 /// How things are.
@@ -65,6 +67,10 @@ impl Actor {
                     Some(Message::Event(event)) => *event,
                     Some(Message::Look(who)) => {
                         let _ = who.send(self.look());
+                        continue;
+                    }
+                    Some(Message::Epoch(who)) => {
+                        let _ = who.send(self.sequencer.epoch());
                         continue;
                     }
                     None => return,

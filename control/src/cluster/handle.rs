@@ -155,6 +155,18 @@ impl Cluster {
         let _ = tokio::time::timeout(longest, self.shared.open.all_over(uids)).await;
     }
 
+    /// Takes a heartbeat in; the epoch after that. The worker may read by a map of this epoch: from then on it is waited
+    /// for.
+    ///
+    /// # Errors
+    /// Shutdown.
+    pub(crate) async fn heartbeat(&self, heartbeat: wire::Heartbeat) -> Result<u64, ErrorBody> {
+        self.tell(Event::Heartbeat(heartbeat));
+        let (who, answer) = oneshot::channel();
+        self.events.send(Message::Epoch(who)).map_err(|_| closing())?;
+        answer.await.map_err(|_| closing())
+    }
+
     /// How things are, from the sequencer itself.
     pub(crate) async fn look(&self) -> Option<Look> {
         let (who, answer) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! The machine of one read: it drives the legs, and makes the one answer out of them.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -33,7 +34,7 @@ pub struct ReadMachine {
     request: ReadRequest,
     planner: Planner,
     passed: Headers,
-    reader_key: Option<String>,
+    reader_key: Option<Rc<str>>,
     partial: bool,
     legs: Vec<Leg>,
     multi: Option<NodeRequest>,

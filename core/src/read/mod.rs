@@ -13,6 +13,7 @@ mod reply;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::call::{Headers, Reply};
@@ -35,7 +36,7 @@ pub struct ReadRequest {
     /// Whole body, decoded; empty for GET.
     pub body: Vec<u8>,
     /// The cluster's own key to read documents with, where control has given this worker one.
-    pub reader_key: Option<String>,
+    pub reader_key: Option<Rc<str>>,
 }
 
 /// What is done with a read.

@@ -8,6 +8,11 @@ pub(super) fn no_map() -> Reply {
     later("Miroir has not received its shard map yet.")
 }
 
+/// The worker has just started, and control has not told it that its map is the newest.
+pub(super) fn unconfirmed() -> Reply {
+    later("Miroir has not received the newest shard map yet; try again.")
+}
+
 /// The worker holds as many bodies as it may.
 pub(super) fn full() -> Reply {
     later("This worker holds as much request data as it may; try again.")

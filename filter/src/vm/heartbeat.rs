@@ -1,5 +1,7 @@
 //! Signs of life to control: which map this worker runs on. Reads never wait for them.
 
+use std::rc::Rc;
+
 use miroir_core::call::{Call, CallId, CallResult};
 use miroir_core::wire::{HEARTBEAT_PATH, Heartbeat, HeartbeatAnswer};
 
@@ -21,11 +23,13 @@ pub(super) struct Heartbeats {
     in_flight: bool,
     /// When control answered last.
     heard_at: Option<u64>,
+    /// Control has heard of this worker, and the worker's map was no older than control's.
+    pub confirmed: bool,
     /// Since when control has been ahead of this worker's map.
     behind_since: Option<u64>,
     rejected: Option<String>,
     /// With which this worker may read documents for itself.
-    reader_key: Option<String>,
+    reader_key: Option<Rc<str>>,
 }
 
 impl Heartbeats {
@@ -43,7 +47,7 @@ impl Heartbeats {
     }
 
     /// The cluster's own key to read documents with, once control has given it.
-    pub fn reader_key(&self) -> Option<String> {
+    pub fn reader_key(&self) -> Option<Rc<str>> {
         self.reader_key.clone()
     }
 
@@ -89,12 +93,16 @@ impl<H: Host> Vm<H> {
         let CallResult::Answer { status: 200, body, .. } = result else { return };
         let Ok(answer) = serde_json::from_slice::<HeartbeatAnswer>(body) else { return };
         self.heartbeats.heard_at = Some(now);
-        self.heartbeats.reader_key = answer.reader_key;
+        self.heartbeats.reader_key = answer.reader_key.map(Into::into);
         let own = self.map.as_ref().map_or(0, |map| map.map.epoch);
         if answer.epoch > own {
             self.heartbeats.behind_since.get_or_insert(now);
-        } else {
-            self.heartbeats.behind_since = None;
+            return;
+        }
+        self.heartbeats.behind_since = None;
+        if !self.heartbeats.confirmed {
+            self.heartbeats.confirmed = true;
+            self.retry_parked();
         }
     }
 }

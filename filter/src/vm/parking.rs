@@ -1,18 +1,23 @@
-//! Queries that wait for the end of a swap of indexes (F27).
+//! Queries that wait: for the end of a swap of indexes (F27), or for control's word that this worker's map is the newest.
+//!
+//! Control waits with the success of a task until all workers that it knows have a map by which nobody reads a copy
+//! without it (F7). A worker that has just started is not known, and its map may be as old as the start of its Envoy is
+//! long: it reads by it when control has heard of the worker and has no newer one.
 
 use std::sync::Arc;
 
 use miroir_core::read::{self, Decision};
 
 use super::Vm;
+use super::answers;
 use super::streams::{State, Stream};
 use super::task::Task;
 use crate::host::Host;
 
 impl<H: Host> Vm<H> {
-    /// Looks again at the queries that wait for the end of a swap, because a new map has come.
+    /// Looks again at the queries that wait, because a new map has come, or control's first word.
     pub(super) fn retry_parked(&mut self) {
-        let Some(map) = self.map.clone() else { return };
+        let Some(map) = self.map.clone().filter(|_| self.heartbeats.confirmed) else { return };
         let mut free = Vec::new();
         for (id, stream) in &mut self.streams {
             let State::Gathering(gathering) = &mut stream.state else { continue };
@@ -38,7 +43,8 @@ impl<H: Host> Vm<H> {
         };
         let late: Vec<_> = self.streams.iter().filter_map(|(id, stream)| Some((*id, expired(stream)?))).collect();
         for (stream, (name, started)) in late {
-            self.answer(stream, read::waited(), name, started);
+            let reply = if self.heartbeats.confirmed { read::waited() } else { answers::unconfirmed() };
+            self.answer(stream, reply, name, started);
         }
     }
 }

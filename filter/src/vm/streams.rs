@@ -126,11 +126,13 @@ impl<H: Host> Vm<H> {
         match read::early(&map, &matched) {
             Some(Decision::Forward(cluster)) => self.forward(&cluster, "control"),
             Some(Decision::Reply(reply)) => self.stop(stream, reply, "health", started),
-            Some(Decision::Park) => {
+            Some(Decision::Machine(_)) | None if self.heartbeats.confirmed => {
+                self.gather(stream, head, map, Task::Read(matched), end, None)
+            }
+            Some(Decision::Machine(_) | Decision::Park) | None => {
                 let until = started.saturating_add(read::PARK_MS);
                 self.gather(stream, head, map, Task::Read(matched), end, Some(until))
             }
-            Some(Decision::Machine(_)) | None => self.gather(stream, head, map, Task::Read(matched), end, None),
         }
     }
 

@@ -22,9 +22,13 @@ impl World {
             return;
         }
         let Some(map) = self.vms[vm].map.clone() else { return };
+        // A VM that has just started reads when control has told it that its map is the newest.
+        if !self.vms[vm].confirmed && !self.swarm.reads_at_once {
+            return;
+        }
         // A VM that control has not heard for a while is promised nothing (F7).
-        let heard = self.vms[vm].heard.is_some_and(|at| at + 10_000 > self.net.now);
-        if !heard || map.map.epoch < self.disk_epoch {
+        let cut_off = self.vms[vm].heard.is_some_and(|at| at + 10_000 <= self.net.now);
+        if cut_off || map.map.epoch < self.disk_epoch {
             return;
         }
         let index = if self.net.random.chance(800) { "a" } else { "b" };

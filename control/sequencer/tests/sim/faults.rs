@@ -257,7 +257,7 @@ impl World {
             }
         }
         let vm = &mut self.vms[vm];
-        (vm.up, vm.stopped, vm.heard, vm.map) = (false, false, None, None);
+        (vm.up, vm.stopped, vm.heard, vm.confirmed, vm.map) = (false, false, None, false, None);
         vm.backlog.clear();
         vm.boot += 1;
     }

@@ -25,6 +25,8 @@ pub struct Swarm {
     pub kinds: Vec<&'static str>,
     /// Clients read while the world runs.
     pub reads: bool,
+    /// A filter that has just started reads by the map that it has, whether control has heard of it or not (planted).
+    pub reads_at_once: bool,
 }
 
 pub const KINDS: [&str; 14] = [
@@ -65,6 +67,7 @@ impl Swarm {
             pause: random.between(500, 6_000),
             kinds,
             reads: true,
+            reads_at_once: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Swarm {
             pause: 1_000,
             kinds: Vec::new(),
             reads: true,
+            reads_at_once: false,
         }
     }
 }

@@ -12,11 +12,21 @@ use crate::network::Party;
 use crate::world::{Caller, Event, NodeRequest, World, timed_out};
 
 pub enum Input {
-    Result { machine: u64, call: CallId, result: CallResult },
-    Wake { machine: u64 },
+    Result {
+        machine: u64,
+        call: CallId,
+        result: CallResult,
+    },
+    Wake {
+        machine: u64,
+    },
     Map(Arc<ShardMap>),
     Heartbeat,
-    Gone { machine: u64 },
+    /// Control's answer to a heartbeat: its epoch.
+    Heard(u64),
+    Gone {
+        machine: u64,
+    },
 }
 
 pub struct Running {
@@ -36,6 +46,10 @@ pub struct Vm {
     pub backlog: Vec<(u64, Input)>,
     /// When control last heard its heartbeat.
     pub heard: Option<u64>,
+    /// Control had no newer map when it had heard of it: the filter reads from then on.
+    pub confirmed: bool,
+    /// Until then its Envoy is still starting: it has its first map, hears of no other, and has sent no heartbeat.
+    pub warm_at: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,6 +80,8 @@ impl Vm {
             next_machine: 1,
             backlog: Vec::new(),
             heard: None,
+            confirmed: false,
+            warm_at: 0,
         }
     }
 
@@ -88,15 +104,22 @@ impl World {
         }
         let now = self.net.now;
         match input {
+            Input::Map(map) if self.vms[vm].map.is_some() && now < self.vms[vm].warm_at => {
+                let at = self.vms[vm].warm_at + self.net.random.between(0, 50);
+                self.net.at(at, Event::Map { vm, boot, map });
+            }
             Input::Map(map) => {
+                if self.vms[vm].map.is_none() && boot > 0 {
+                    self.vms[vm].warm_at = now + self.net.random.between(0, 5_000);
+                }
                 if map.epoch > self.vms[vm].epoch() {
                     self.vms[vm].map = Some(Arc::new(CompiledMap::new((*map).clone())));
                 }
             }
             Input::Heartbeat => {
                 let epoch = self.vms[vm].epoch();
-                if self.vms[vm].map.is_some() {
-                    self.net.send(Party::Vm(vm), Party::Control, Event::HeartbeatArrives { vm, epoch });
+                if self.vms[vm].map.is_some() && now >= self.vms[vm].warm_at {
+                    self.net.send(Party::Vm(vm), Party::Control, Event::HeartbeatArrives { vm, boot, epoch });
                 }
                 self.net.after(1_000, Event::Heartbeat { vm, boot });
                 // A push that was lost is made good by the next one: ADS is a stream that reconnects.
@@ -109,6 +132,7 @@ impl World {
                     self.net.send(Party::Control, Party::Vm(vm), Event::Map { vm, boot, map });
                 }
             }
+            Input::Heard(epoch) => self.vms[vm].confirmed |= epoch <= self.vms[vm].epoch(),
             Input::Result { machine, call, result } => {
                 let Some(running) = self.vms[vm].machines.get_mut(&machine) else { return };
                 if running.open.remove(&call).is_some() {

@@ -82,6 +82,13 @@ pub enum Event {
     },
     HeartbeatArrives {
         vm: usize,
+        boot: u64,
+        epoch: u64,
+    },
+    /// Control's answer to a heartbeat.
+    Heard {
+        vm: usize,
+        boot: u64,
         epoch: u64,
     },
     Map {
@@ -289,15 +296,22 @@ impl World {
                 self.control_hears(vm, boot, machine, call, &path, &body, answered);
             }
             Event::Heartbeat { vm, boot } => self.vm_event(vm, boot, crate::vm::Input::Heartbeat),
-            Event::HeartbeatArrives { vm, epoch } => {
-                let (name, now) = (self.vms[vm].name(), self.net.now);
-                if self.control.alive && !self.control.stopped {
+            Event::HeartbeatArrives { vm, boot, epoch } => {
+                let (name, now) = (format!("vm-{vm}-{boot}"), self.net.now);
+                if self.control.alive && !self.control.stopped && self.vms[vm].boot == boot {
                     self.vms[vm].heard = Some(now);
                 }
                 let heartbeat = miroir_core::wire::Heartbeat { vm: name, epoch, oldest_epoch: epoch, rejected: None };
                 let instance = self.control.instance;
                 self.control_event(instance, miroir_sequencer::Event::Heartbeat(heartbeat));
+                if let Some(epoch) = self.control.sequencer.as_ref().map(miroir_sequencer::Sequencer::epoch)
+                    && self.control.alive
+                    && !self.control.stopped
+                {
+                    self.net.send(Party::Control, Party::Vm(vm), Event::Heard { vm, boot, epoch });
+                }
             }
+            Event::Heard { vm, boot, epoch } => self.vm_event(vm, boot, crate::vm::Input::Heard(epoch)),
             Event::Map { vm, boot, map } => self.vm_event(vm, boot, crate::vm::Input::Map(map)),
             Event::VmWake { vm, boot, machine } => self.vm_event(vm, boot, crate::vm::Input::Wake { machine }),
             Event::ControlWake { instance, at } => {

@@ -6,7 +6,7 @@ fn similar(map: ShardMap, reader_key: Option<&str>) -> Drive {
     let path = "/indexes/a/similar".to_owned();
     let headers = owned(&[("authorization", "Bearer client"), ("content-type", "application/json")]);
     let body = br#"{"id":7,"embedder":"e"}"#.to_vec();
-    let request = ReadRequest { path: path.clone(), headers, body, reader_key: reader_key.map(str::to_owned) };
+    let request = ReadRequest { path: path.clone(), headers, body, reader_key: reader_key.map(Into::into) };
     match decide(&Arc::new(CompiledMap::new(map)), &healthy(), &matched("POST", &path), request) {
         Decision::Machine(machine) => Drive::run(machine, 1_000),
         other => panic!("{other:?}"),

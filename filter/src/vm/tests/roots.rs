@@ -77,6 +77,35 @@ fn a_map_that_is_behind_is_told() {
 }
 
 #[test]
+fn a_worker_reads_by_its_map_when_control_has_no_newer_one() {
+    let mut bench = Bench::empty();
+    bench.configure(ROOT, &shard_map(7));
+    bench.sleep(10);
+    bench.post(10, "/indexes/m/search", r#"{"q":"a"}"#);
+    bench.head(11, "GET", "/health", &[], true);
+    assert_eq!(bench.status(11), 200);
+    assert!(bench.open().is_empty(), "another copy may have a write that this map does not know to be missing here");
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":8}"#);
+    assert!(bench.open().is_empty(), "it does");
+    bench.configure(2, &shard_map(8));
+    bench.sleep(10);
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":8}"#);
+    assert!(!bench.open().is_empty());
+    bench.post(12, "/indexes/m/search", r#"{"q":"b"}"#);
+    assert!(bench.open().len() > 1, "from then on control waits for this worker");
+}
+
+#[test]
+fn without_a_word_of_control_a_new_worker_reads_nothing() {
+    let mut bench = Bench::empty();
+    bench.configure(ROOT, &shard_map(7));
+    bench.post(10, "/indexes/m/search", r#"{"q":"a"}"#);
+    bench.sleep(2_100);
+    assert_eq!(bench.status(10), 503);
+    assert_eq!(header(&bench.reply(10).unwrap().headers, "retry-after"), Some("1"));
+}
+
+#[test]
 fn silence_of_control_is_told_and_changes_nothing_else() {
     let mut bench = Bench::new();
     bench.sleep(1_100);
