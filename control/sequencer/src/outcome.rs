@@ -118,6 +118,8 @@ impl Sequencer {
         }
         let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
         if all && !self.is_adopted(uid) {
+            // The documents are there, and with them their key: while VMs adopt the map, the index may get another name.
+            self.key_user_ended(uid, true);
             return self.wait_for_adoption(uid);
         }
         self.conclude(uid, all, verdicts.contains(&Verdict::Applied));
