@@ -207,6 +207,7 @@ impl Sequencer {
             id: self.syncs.next_run,
             from,
             before,
+            since: self.meta.next_uid,
             open: BTreeSet::new(),
             indexes,
             step: Step::Idle,
