@@ -185,6 +185,7 @@ impl Sequencer {
             return if away.is_empty() { Verdict::NotApplied } else { Verdict::Pending };
         }
         let told = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
+        self.stale_copies_differ(uid, placement, shard);
         if over && told {
             // Another replica had done it when the task was reported, and is gone with its disk since.
             let n = deviating.first().copied();

@@ -143,6 +143,37 @@ fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
 }
 
 #[test]
+fn what_the_good_copy_fails_to_do_after_all_is_compared_as_well() {
+    for waits in [false, true] {
+        let mut desk = cluster(2, 10);
+        let begin = Begin { keys: Some(vec!["0001".to_owned()]), ..write("t1", &[0]) };
+        let grant = desk.granted(begin);
+        let add = "documentAdditionOrUpdate";
+        let open = desk.add_task("n0", Some(&grant.metadata), add, Some("a"), TaskStatus::Enqueued, None);
+        let done = desk.add_task("n1", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+        desk.nodes.get_mut("n1").unwrap().documents.insert("0001".to_owned(), 9_999);
+        let said = [("n0", open), ("n1", done)].map(|(node, uid)| (node, PartOutcome::Accepted { uid }));
+        desk.commit(&grant, "t1", &said);
+        // Out of reach for a while, n0 is not waited for.
+        desk.nodes.get_mut("n0").unwrap().silent = Some(NodeFault::NotSent);
+        desk.wait(1_500);
+        desk.nodes.get_mut("n0").unwrap().silent = None;
+        desk.wait(12_000);
+        assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+        desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { paused: waits, ..SyncLimits::default() })));
+        missed_by_n1(&mut desk, "t2", "0002");
+        desk.wait(1_000);
+        desk.end_task("n0", open, TaskStatus::Failed, Some(0));
+        desk.wait(1_000);
+        desk.send(Event::Sync(SyncCommand::Limits(SyncLimits::default())));
+        desk.wait(5_000);
+        assert!(all_in_sync(&desk), "{:?}", states(&desk));
+        assert_eq!(desk.nodes["n0"].documents, desk.nodes["n1"].documents);
+        assert_eq!(written(&desk, "n1"), 1, "nothing else was compared");
+    }
+}
+
+#[test]
 fn a_cancelled_move_leaves_the_owners_as_they_were() {
     let mut desk = cluster(3, 500);
     desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 50, ..SyncLimits::default() })));
