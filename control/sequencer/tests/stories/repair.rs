@@ -173,6 +173,61 @@ fn what_the_good_copy_fails_to_do_after_all_is_compared_as_well() {
     }
 }
 
+/// Lets n2 take the place of n1, whose copy is about to be deleted in a second.
+fn about_to_be_deleted() -> Desk {
+    let mut desk = cluster(3, 10);
+    begin_move(&mut desk);
+    while desk.sequencer.retirements().first().is_none_or(|row| row.adopted_ms.is_none()) {
+        desk.wait(100);
+    }
+    desk.wait(9_000);
+    desk
+}
+
+fn deletions(desk: &Desk, node: &str) -> usize {
+    desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::DeleteShard { .. })).count()
+}
+
+#[test]
+fn a_copy_is_not_deleted_while_a_write_may_come_that_was_sent_to_it_once_more() {
+    let mut desk = about_to_be_deleted();
+    let grant = desk.granted(write("t1", &[0]));
+    let add = "documentAdditionOrUpdate";
+    let uid = desk.add_task("n2", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    let taken = ("n2", PartOutcome::Accepted { uid });
+    let refused = PartOutcome::Refused { status: 403, error: None };
+    let first = [("n0", PartOutcome::Unknown), ("n1", refused), taken.clone()];
+    let commit = desk.commit(&grant, "t1", &first);
+    desk.wait(2_500);
+    let Some(CommitAnswer::Resend(again)) = desk.committed.get(&commit).cloned() else { panic!("sent once more") };
+    assert!(again.parts.iter().any(|part| part.node == "n1"));
+    assert!(desk.sequencer.retirements()[0].deleting);
+    let uid = desk.add_task("n0", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    let commit =
+        desk.commit(&again, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", PartOutcome::Unknown), taken]);
+    assert_eq!(desk.status(commit), Some(202));
+    desk.wait(1_000);
+    assert_eq!(deletions(&desk, "n1"), 0, "it is not fenced yet");
+    desk.add_task("n1", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(10_000);
+    assert_eq!((deletions(&desk, "n1"), desk.nodes["n1"].documents.len()), (1, 0));
+}
+
+#[test]
+fn a_write_that_arrives_where_its_copy_has_been_deleted_is_cleared_away() {
+    let mut desk = cluster(3, 10);
+    let grant = desk.granted(write("t1", &[0]));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    desk.wait(2_200);
+    begin_move(&mut desk);
+    desk.wait(18_000);
+    assert_eq!((states(&desk).len(), deletions(&desk, "n1")), (2, 1));
+    desk.add_task("n1", Some(&grant.metadata), "documentAdditionOrUpdate", Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(6_000);
+    assert!(desk.alerts.contains(&"audit_late"));
+    assert!(desk.nodes["n1"].told.iter().any(|step| step.task_type == "documentDeletion"));
+}
+
 #[test]
 fn a_cancelled_move_leaves_the_owners_as_they_were() {
     let mut desk = cluster(3, 500);
