@@ -142,10 +142,11 @@ fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy
 
 impl Sequencer {
     /// A ticket of an earlier term.
-    fn take_back(&mut self, row: TicketRow) {
+    fn take_back(&mut self, mut row: TicketRow) {
         let uid = row.uid;
         let mut ticket = self.new_ticket(uid, row.work.clone());
         ticket.live = match (row.stage, &row.work) {
+        self.end_on_gone_disks(&mut row);
             (Stage::Queued, _) => Live::Queued,
             (Stage::Granted, TicketWork::Write(_)) => Live::Settling { resolve: true },
             // Its copy is not written any more; the node will tell what became of it.
@@ -206,6 +207,23 @@ impl Sequencer {
 
     pub(crate) fn start(&mut self) {
         self.out.meta = true;
+    /// How a part ended is not always kept, and who could tell it again may be gone with its disk since.
+    fn end_on_gone_disks(&mut self, row: &mut TicketRow) {
+        let mut changed = false;
+        for part in row.parts.iter_mut().filter(|part| part.end.is_none()) {
+            let Some(n) = self.node_at(&part.node) else { continue };
+            let node = &self.nodes[n].row;
+            let away = node.away_disks.iter().any(|disk| disk.incarnation == part.incarnation);
+            if !away && !part.is_on(node) {
+                part.end = Some(PartEnd::Lost);
+                changed = true;
+            }
+        }
+        if changed {
+            self.touch_ticket(row.uid);
+        }
+    }
+
         let epoch = self.touch_map();
         for placement in 0..self.copies.len() {
             for shard in 0..self.config.shards {
