@@ -110,6 +110,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         shown: Vec::new(),
         resembles: Default::default(),
         others_disk: None,
+        shown_again: false,
         starting: member,
     }
 }

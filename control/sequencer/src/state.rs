@@ -65,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) resembles: BTreeSet<u64>,
     /// The present disk is the one of this other node.
     pub(crate) others_disk: Option<N>,
+    /// Its indexes have been looked at once more, since they were not those of a disk that its tasks resemble.
+    pub(crate) shown_again: bool,
     /// The first attempt to reach it in this term is not over.
     pub(crate) starting: bool,
 }

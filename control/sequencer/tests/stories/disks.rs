@@ -67,6 +67,10 @@ fn an_older_state_of_that_disk_is_not_taken_for_it() {
     swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
     assert!(!desk.alerts.contains(&"disk_back"));
     assert_eq!(desk.answered(write("t2", &[0])).status, 503);
+    let taken = |desk: &Desk| desk.alerts.iter().filter(|kind| **kind == "new_incarnation").count();
+    let times = taken(&desk);
+    desk.wait(60_000);
+    assert_eq!((taken(&desk), phase(&desk, "n0")), (times, "ready"), "it is looked at once");
 }
 
 #[test]
