@@ -66,7 +66,11 @@ impl Sequencer {
         self.nodes[n].fails = 0;
         let known = self.nodes[n].row.witness.last.clone();
         let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
-        if known.is_some() && known != shown && !self.planted.witness_off {
+        let is_other = match known {
+            Some(_) => known != shown,
+            None => self.lacks_accepted(n, tasks.first()),
+        };
+        if is_other && !self.planted.witness_off {
             self.new_incarnation(n);
             return self.lose(n, "the disk is another one");
         }
@@ -93,6 +97,13 @@ impl Sequencer {
         if self.nodes[n].read_wanted > reading.stamp {
             self.start_read(n);
         }
+    }
+
+    /// Whether a disk that has shown no task yet begins its list behind one that it had accepted: only what is resolved
+    /// is ever deleted.
+    fn lacks_accepted(&self, n: N, first: Option<&NodeTask>) -> bool {
+        let node = &self.nodes[n];
+        first.is_some_and(|task| node.open.range(node.row.floor..).next().is_some_and(|(uid, _)| *uid < task.uid))
     }
 
     /// Tickets that look for their parts look again.

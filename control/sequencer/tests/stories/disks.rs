@@ -74,6 +74,24 @@ fn an_older_state_of_that_disk_is_not_taken_for_it() {
 }
 
 #[test]
+fn a_disk_without_a_task_that_was_accepted_is_another_one() {
+    let mut desk = Desk::bare(config(2, vec![vec![0, 1]]));
+    desk.repairs = true;
+    desk.wait(2_500);
+    // Accepted by both, and not read yet.
+    let creation = desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: None });
+    desk.nodes.get_mut("n0").unwrap().tasks.clear();
+    for _ in 0..3 {
+        desk.add_task("n0", None, ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    }
+    desk.nodes.get_mut("n0").unwrap().tasks.remove(0);
+    desk.wait(30_000);
+    assert!(desk.alerts.contains(&"new_incarnation"));
+    assert_eq!(desk.task(creation).status, TaskStatus::Succeeded);
+    assert_eq!((phase(&desk, "n0"), desk.sequencer.tickets().count()), ("ready", 0));
+}
+
+#[test]
 fn a_disk_with_other_indexes_is_not_taken_for_it() {
     let mut desk = alone();
     desk.nodes.get_mut("n0").unwrap().indexes = vec![("a".into(), "monday".into())];
