@@ -108,9 +108,10 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         next_prune: 0,
         version: None,
         shown: Vec::new(),
+        settled: Vec::new(),
         resembles: Default::default(),
-        others_disk: None,
         shown_again: false,
+        others_disk: None,
         starting: member,
     }
 }
@@ -145,9 +146,9 @@ impl Sequencer {
     /// A ticket of an earlier term.
     fn take_back(&mut self, mut row: TicketRow) {
         let uid = row.uid;
+        self.end_on_gone_disks(&mut row);
         let mut ticket = self.new_ticket(uid, row.work.clone());
         ticket.live = match (row.stage, &row.work) {
-        self.end_on_gone_disks(&mut row);
             (Stage::Queued, _) => Live::Queued,
             (Stage::Granted, TicketWork::Write(_)) => Live::Settling { resolve: true },
             // Its copy is not written any more; the node will tell what became of it.
@@ -206,8 +207,6 @@ impl Sequencer {
         self.todo.insert(Todo::Judge(uid));
     }
 
-    pub(crate) fn start(&mut self) {
-        self.out.meta = true;
     /// How a part ended is not always kept, and who could tell it again may be gone with its disk since.
     fn end_on_gone_disks(&mut self, row: &mut TicketRow) {
         let mut changed = false;
@@ -225,6 +224,8 @@ impl Sequencer {
         }
     }
 
+    pub(crate) fn start(&mut self) {
+        self.out.meta = true;
         let epoch = self.touch_map();
         for placement in 0..self.copies.len() {
             for shard in 0..self.config.shards {
