@@ -73,7 +73,7 @@ impl Sequencer {
             return self.at(at, Timer::Node(n));
         }
         let mut steps = steps.unwrap_or_default();
-        if self.nodes[n].row.leftovers {
+        if self.nodes[n].row.leftovers && !self.planted.leftovers_stay {
             steps.extend(self.leftover_steps(n, &steps));
         }
         self.tell(n, steps);
