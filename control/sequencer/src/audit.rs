@@ -155,6 +155,11 @@ impl Sequencer {
         let placement = self.placement_of(&ticket.row);
         self.alert(kind, Some(n), format!("ticket {uid}: {why}"));
         for shard in shards {
+            if !self.shard_copies(placement, *shard).iter().any(|copy| copy.node == n) {
+                // Its copy has been deleted: nobody looks for what is left there now.
+                self.nodes[n].row.leftovers = true;
+                self.mend_indexes(n);
+            }
             self.mark_stale(placement, *shard, n, why);
         }
     }

@@ -67,6 +67,7 @@ impl Sequencer {
         node.order.clear();
         node.doubtful.clear();
         node.resembles.clear();
+        node.shown_again = false;
         node.others_disk = None;
         node.owes.clear();
         (node.drain, node.owed) = (0, 0);
@@ -145,16 +146,20 @@ impl Sequencer {
         }
         let node = &self.nodes[n];
         let resembles = |disk: &&AwayDisk| node.resembles.contains(&disk.incarnation);
-        let is_it = |disk: &&AwayDisk| {
-            node.row.floor >= disk.expected && disk.witness.indexes.iter().all(|index| node.shown.contains(index))
-        };
-        let mut candidates = node.row.away_disks.iter().filter(resembles);
-        if node.row.seen && candidates.next().is_some() {
+        let is_whole = |disk: &&AwayDisk| node.row.floor >= disk.expected;
+        let is_it = |disk: &&AwayDisk| disk.witness.indexes.iter().all(|index| node.shown.contains(index));
+        let candidates = || node.row.away_disks.iter().filter(resembles);
+        if node.row.seen && candidates().next().is_some() {
             // The one before it was empty, so that nothing has told the two apart: it is looked at from the start.
             self.new_incarnation(n, "it may be one that it had before");
-        } else if let Some(incarnation) = candidates.find(is_it).map(|disk| disk.incarnation) {
+        } else if let Some(incarnation) = candidates().filter(is_whole).find(is_it).map(|disk| disk.incarnation) {
             self.take_disk_back(n, incarnation);
+        } else if candidates().any(|disk| is_whole(&disk)) && !node.shown_again {
+            // What indexes there are, another disk may have shown just before this one.
+            self.nodes[n].shown_again = true;
         } else {
+            // An older state of a disk that was away: it stays that, however often it is read.
+            self.nodes[n].resembles.clear();
             return false;
         }
         self.lose(n, "the disk is another one");

@@ -241,6 +241,7 @@ impl Sequencer {
             self.touch_ticket(uid);
         }
         self.syncs.index_changes += 1;
+        self.match_all_indexes();
         let stays = !matches!(operation, IndexOperation::Create { .. } | IndexOperation::Delete { .. });
         if !stays || !swaps.is_empty() {
             self.forget_missed(&uids_of(&operation));

@@ -29,12 +29,13 @@ impl Sequencer {
         entry.state = JournalState::Sent { floor };
         let (step, ticket, position) = (entry.request.clone(), entry.ticket, entry.step);
         self.out.extra.push(Record::Journal(entry.clone()));
-        if let Some(TicketWork::Index(work)) = self.tickets.get(&ticket).map(|ticket| &ticket.row.work) {
-            // From now on its creation time may change; the next inspection learns it anew.
-            let uids = crate::index_ops::uids_of(&work.operation);
-            self.nodes[n].row.witness.indexes.retain(|(uid, _)| !uids.contains(uid));
-            self.out.nodes.insert(n);
-        }
+        // From now on its creation time may change; the next inspection learns it anew.
+        let uids = match self.tickets.get(&ticket).map(|ticket| &ticket.row.work) {
+            Some(TicketWork::Index(work)) => crate::index_ops::uids_of(&work.operation),
+            _ => step.task_index.iter().cloned().collect(),
+        };
+        self.nodes[n].row.witness.indexes.retain(|(uid, _)| !uids.contains(uid));
+        self.out.nodes.insert(n);
         let op = self.op(Op::Step { node: n, ticket, step: position });
         self.nodes[n].journal_op = Some(op);
         self.emit(Effect::Node { op, node: id, action: NodeAction::Request { key, step }, timeout_ms });

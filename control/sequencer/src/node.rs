@@ -59,6 +59,8 @@ impl Sequencer {
     }
 
     fn inspect(&mut self, n: N) {
+        // What it showed before, it may have shown with another disk.
+        self.ops.retain(|_, op| !matches!(op, Op::Inspect(asked) if *asked == n));
         let op = self.op(Op::Inspect(n));
         let node = self.nodes[n].row.id.clone();
         self.emit(Effect::Node { op, node, action: NodeAction::Inspect, timeout_ms: self.config.timing.probe });
@@ -104,14 +106,18 @@ impl Sequencer {
                 unsettled.extend(crate::index_ops::uids_of(&work.operation));
             }
         }
-        let settled = shown.iter().filter(|(uid, _)| !unsettled.contains(uid)).cloned().collect();
-        self.nodes[n].row.witness.indexes = settled;
-        self.out.nodes.insert(n);
+        // Which ones a node is being told to make or to drop, its tasks do not say.
+        let told = self.is_being_told(n);
+        let settled = shown.iter().filter(|(uid, _)| !told && !unsettled.contains(uid)).cloned().collect();
+        self.nodes[n].settled = settled;
     }
 
     /// The join's fence has ended: the node takes writes as soon as it has the index operations that it missed.
     pub(crate) fn fenced_in_join(&mut self, n: N) {
         self.nodes[n].reach = Reach::Joining(Join::Replay);
+        // Its tasks have shown that the indexes are those of the disk that is meant.
+        self.nodes[n].row.witness.indexes = std::mem::take(&mut self.nodes[n].settled);
+        self.out.nodes.insert(n);
         self.nodes[n].backoff = self.config.timing.reconnect.0;
         if self.nodes[n].row.rebuild {
             for entry in self.nodes[n].journal.drain(..) {

@@ -118,6 +118,8 @@ impl Sequencer {
         }
         let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
         if all && !self.is_adopted(uid) {
+            // The documents are there, and with them their key: while VMs adopt the map, the index may get another name.
+            self.key_user_ended(uid, true);
             return self.wait_for_adoption(uid);
         }
         self.conclude(uid, all, verdicts.contains(&Verdict::Applied));
@@ -183,6 +185,7 @@ impl Sequencer {
             return if away.is_empty() { Verdict::NotApplied } else { Verdict::Pending };
         }
         let told = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
+        self.stale_copies_differ(uid, placement, shard);
         if over && told {
             // Another replica had done it when the task was reported, and is gone with its disk since.
             let n = deviating.first().copied();

@@ -20,6 +20,8 @@ pub struct Planted {
     pub witness_off: bool,
     /// A disk with last copies is not known again when it comes back late (F9).
     pub away_disk_forgotten: bool,
+    /// Documents of shards of which a node has no copy are left on disks that come from elsewhere.
+    pub leftovers_stay: bool,
     /// A task is shown as succeeded before the live VMs have adopted the epoch (F6, F7).
     pub adoption_ignored: bool,
     /// Late, repeated and foreign tasks are ignored (F3).

@@ -66,11 +66,16 @@ impl Sequencer {
         self.nodes[n].fails = 0;
         let known = self.nodes[n].row.witness.last.clone();
         let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
-        if known.is_some() && known != shown && !self.planted.witness_off {
+        let is_other = match known {
+            Some(_) => known != shown,
+            None => self.lacks_accepted(n, tasks.first()),
+        };
+        if is_other && !self.planted.witness_off {
             let words = |task: &Option<(u32, String)>| {
                 task.as_ref().map_or("no task".to_owned(), |(uid, enqueued)| format!("task {uid} of {enqueued}"))
             };
-            self.new_incarnation(n, &format!("it shows {}, and had {}", words(&shown), words(&known)));
+            let had = known.as_ref().map_or("a task that it had accepted".to_owned(), |_| words(&known));
+            self.new_incarnation(n, &format!("it shows {}, and not {had}", words(&shown)));
             return self.lose(n, "the disk is another one");
         }
         let news = tasks.len() > usize::from(known.is_some());
@@ -97,6 +102,13 @@ impl Sequencer {
         if self.nodes[n].read_wanted > reading.stamp {
             self.start_read(n);
         }
+    }
+
+    /// Whether a disk that has shown no task yet begins its list behind one that it had accepted: only what is resolved
+    /// is ever deleted.
+    fn lacks_accepted(&self, n: N, first: Option<&NodeTask>) -> bool {
+        let node = &self.nodes[n];
+        first.is_some_and(|task| node.open.range(node.row.floor..).next().is_some_and(|(uid, _)| *uid < task.uid))
     }
 
     /// Tickets that look for their parts look again.

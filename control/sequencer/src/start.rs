@@ -108,7 +108,9 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         next_prune: 0,
         version: None,
         shown: Vec::new(),
+        settled: Vec::new(),
         resembles: Default::default(),
+        shown_again: false,
         others_disk: None,
         starting: member,
     }
@@ -142,8 +144,9 @@ fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy
 
 impl Sequencer {
     /// A ticket of an earlier term.
-    fn take_back(&mut self, row: TicketRow) {
+    fn take_back(&mut self, mut row: TicketRow) {
         let uid = row.uid;
+        self.end_on_gone_disks(&mut row);
         let mut ticket = self.new_ticket(uid, row.work.clone());
         ticket.live = match (row.stage, &row.work) {
             (Stage::Queued, _) => Live::Queued,
@@ -202,6 +205,23 @@ impl Sequencer {
         self.todo.insert(Todo::Grant(uid));
         self.todo.insert(Todo::Settle(uid));
         self.todo.insert(Todo::Judge(uid));
+    }
+
+    /// How a part ended is not always kept, and who could tell it again may be gone with its disk since.
+    fn end_on_gone_disks(&mut self, row: &mut TicketRow) {
+        let mut changed = false;
+        for part in row.parts.iter_mut().filter(|part| part.end.is_none()) {
+            let Some(n) = self.node_at(&part.node) else { continue };
+            let node = &self.nodes[n].row;
+            let away = node.away_disks.iter().any(|disk| disk.incarnation == part.incarnation);
+            if !away && !part.is_on(node) {
+                part.end = Some(PartEnd::Lost);
+                changed = true;
+            }
+        }
+        if changed {
+            self.touch_ticket(row.uid);
+        }
     }
 
     pub(crate) fn start(&mut self) {

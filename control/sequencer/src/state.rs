@@ -61,8 +61,12 @@ pub(crate) struct Node {
     pub(crate) version: Option<String>,
     /// Its indexes with their creation times, as the inspection of this contact showed them.
     pub(crate) shown: Vec<(String, String)>,
+    /// Those of them that no operation under way concerned.
+    pub(crate) settled: Vec<(String, String)>,
     /// Disks that were away, by incarnation, whose last known task the present disk has shown.
     pub(crate) resembles: BTreeSet<u64>,
+    /// Its indexes have been looked at once more, since they were not those of a disk that its tasks resemble.
+    pub(crate) shown_again: bool,
     /// The present disk is the one of this other node.
     pub(crate) others_disk: Option<N>,
     /// The first attempt to reach it in this term is not over.

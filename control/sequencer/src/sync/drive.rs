@@ -82,17 +82,29 @@ impl Sequencer {
     fn match_indexes(&mut self, place: Place) {
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         let of = |row: &&IndexRow| row.placement == place.0;
+        let is_same = |(uid, index): (&String, &IndexRun)| {
+            self.indexes.get(uid).is_some_and(|row| row.incarnation == index.incarnation)
+        };
+        let moved = !run.indexes.iter().all(is_same);
         run.indexes.retain(|uid, _| self.indexes.get(uid).filter(of).is_some());
         for row in self.indexes.values().filter(of) {
-            let index = run.indexes.entry(row.uid.clone());
-            // One that was created since then has got every write.
-            let index = index.or_insert_with(|| IndexRun::new(row.incarnation, Check::none()));
-            if index.incarnation != row.incarnation {
-                let whole = index.whole;
-                *index = IndexRun::new(row.incarnation, Check::All);
-                index.whole = whole;
+            if run.indexes.get(&row.uid).is_some_and(|index| index.incarnation == row.incarnation) {
+                continue;
             }
+            // One that was created since then has got every write; what got this name may be an older one.
+            let whole = run.indexes.get(&row.uid).map(|index| index.whole);
+            let is_new = whole.is_none() && !moved && row.incarnation >= u64::from(run.since);
+            let mut index = IndexRun::new(row.incarnation, if is_new { Check::none() } else { Check::All });
+            // Whatever gave it the name has to be done on both sides before they can be compared.
+            index.whole = whole.unwrap_or(0).max(u32::try_from(row.incarnation).unwrap_or(0));
+            run.indexes.insert(row.uid.clone(), index);
         }
+    }
+
+    /// The same for all that run, while no write to the indexes that change is under way.
+    pub(crate) fn match_all_indexes(&mut self) {
+        let places: Vec<Place> = self.syncs.runs.keys().copied().collect();
+        places.into_iter().for_each(|place| self.match_indexes(place));
     }
 
     fn work_on(&mut self, place: Place, uid: String) {

@@ -84,6 +84,27 @@ impl Sequencer {
         }
     }
 
+    /// The copies that count have not done a ticket: those that do not may have.
+    pub(crate) fn stale_copies_differ(&mut self, uid: u32, placement: u16, shard: u32) {
+        let copies = (placement, shard, 0)..=(placement, shard, N::MAX);
+        let known: Vec<Place> = self.syncs.missed.range(copies).map(|(place, _)| *place).collect();
+        known.into_iter().for_each(|place| self.note_missed(place, uid));
+    }
+
+    /// The same for what the copy that is to be read has not finished: it may yet fail there.
+    pub(crate) fn note_unfinished(&mut self, place: Place, from: N) {
+        let (placement, shard, _) = place;
+        let row = &self.nodes[from].row;
+        let unfinished: Vec<u32> = self
+            .tickets
+            .values()
+            .filter(|ticket| self.touches_shard(ticket, placement, shard))
+            .filter(|ticket| super::tickets::is_write_unfinished(ticket, row, shard))
+            .map(|ticket| ticket.row.uid)
+            .collect();
+        unfinished.into_iter().for_each(|uid| self.note_missed(place, uid));
+    }
+
     /// An index was created again, swapped or deleted: what was known of it means something else now.
     pub(crate) fn forget_missed(&mut self, uids: &[String]) {
         self.syncs.missed.retain(|_, missed| uids.iter().all(|uid| !missed.keys.contains_key(uid)));

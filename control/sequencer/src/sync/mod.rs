@@ -92,6 +92,8 @@ pub(crate) struct Run {
     pub(crate) id: u64,
     /// The copy that is read.
     pub(crate) from: N,
+    /// Tickets from this number on came after its start.
+    pub(crate) since: u32,
     /// Tickets that were granted before `to` was dual and that `from` has not finished.
     pub(crate) before: BTreeSet<u32>,
     /// Tickets since then whose parts have not all ended.

@@ -43,7 +43,7 @@ impl Sequencer {
     }
 
     /// Whether steps of an earlier answer have not ended on the node.
-    fn is_being_told(&self, n: N) -> bool {
+    pub(crate) fn is_being_told(&self, n: N) -> bool {
         let row = &self.nodes[n].row;
         self.tickets.values().any(|ticket| {
             matches!(ticket.row.work, TicketWork::Reconcile(_)) && ticket.row.parts.iter().any(|part| part.is_on(row))
@@ -73,7 +73,7 @@ impl Sequencer {
             return self.at(at, Timer::Node(n));
         }
         let mut steps = steps.unwrap_or_default();
-        if self.nodes[n].row.leftovers {
+        if self.nodes[n].row.leftovers && !self.planted.leftovers_stay {
             steps.extend(self.leftover_steps(n, &steps));
         }
         self.tell(n, steps);

@@ -202,7 +202,8 @@ impl Sequencer {
         let (_, shard, n) = place;
         let Some(TicketWork::Page(work)) = self.tickets.get(&uid).map(|ticket| &ticket.row.work) else { return };
         let index = work.index.clone();
-        if !self.is_writable(n) || !self.indexes.contains_key(&index) {
+        // A write that held the lock until now may have been sent there once more.
+        if !self.is_writable(n) || !self.indexes.contains_key(&index) || self.has_loose_parts(place) {
             self.drop_ticket(uid);
             return self.retire_later(place, 200);
         }

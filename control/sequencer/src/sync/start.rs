@@ -150,6 +150,7 @@ impl Sequencer {
             return;
         }
         let Some(from) = self.source(place).filter(|from| self.syncs_on(*from) < most) else { return };
+        self.note_unfinished(place, from);
         let missed = self.syncs.missed.remove(&place);
         let id = self.nodes[to].row.id.clone();
         if !self.syncs.rows.contains_key(&place) {
@@ -206,6 +207,7 @@ impl Sequencer {
         Run {
             id: self.syncs.next_run,
             from,
+            since: self.meta.next_uid,
             before,
             open: BTreeSet::new(),
             indexes,

@@ -99,6 +99,7 @@ impl Sequencer {
 
     /// An operation on whole indexes has been granted.
     pub(crate) fn sync_index_granted(&mut self, uid: u32, uids: &[String]) {
+        self.match_all_indexes();
         for run in self.syncs.runs.values_mut() {
             for index in uids {
                 if let Some(index) = run.indexes.get_mut(index) {

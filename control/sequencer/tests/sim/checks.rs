@@ -166,8 +166,19 @@ impl World {
             self.disk_epoch = self.control.sequencer.as_ref().map_or(0, Sequencer::epoch);
         }
         // One that has never shown a task cannot be known again: the window of F9 is a poll.
-        if self.changed[node].is_none() && row.witness.last.is_some() {
-            self.disk_of.insert((node, row.incarnation), self.nodes[node].disk.history);
+        let Some((uid, at)) = row.witness.last.clone() else {
+            // Whatever is there next is looked at as if it were unknown.
+            self.disk_of.remove(&(node, row.incarnation));
+            return;
+        };
+        let disk = &self.nodes[node].disk;
+        let is_there = disk.tasks.get(uid as usize).is_some_and(|task| task.view.enqueued_at == at);
+        let meant = self.disk_of.get(&(node, row.incarnation));
+        // Restored to the very state in which it was last seen, it is the disk that is meant from its next task on.
+        let goes_on = is_there && meant.is_none_or(|(_, known)| *known < uid);
+        let known = meant.map_or(0, |(_, known)| *known);
+        if self.changed[node].is_none() || goes_on {
+            self.disk_of.insert((node, row.incarnation), (disk.history, uid.max(known)));
         }
     }
 
@@ -219,7 +230,7 @@ impl World {
         for copy in last.filter(|copy| copy.state == CopyState::InSync).collect::<Vec<_>>() {
             let Some(node) = self.nodes.iter().position(|engine| engine.id == copy.node) else { continue };
             let present = self.nodes[node].disk.history;
-            if self.disk_of.get(&(node, copy.incarnation)) == Some(&present) {
+            if self.disk_of.get(&(node, copy.incarnation)).is_some_and(|(history, _)| *history == present) {
                 self.breaks(format!("F9: shard {} is down, and its last copy is there: {copy:?}", copy.shard));
             }
         }
@@ -232,7 +243,8 @@ impl World {
     fn check_copies(&mut self) {
         let Some(sequencer) = &self.control.sequencer else { return };
         let indexes: Vec<IndexRow> = sequencer.indexes().cloned().collect();
-        for shard in 0..self.shards {
+        let undecided = self.undecided();
+        for shard in (0..self.shards).filter(|shard| !undecided.contains(shard)) {
             let good = self.good_copies(shard);
             for index in &indexes {
                 let nodes = good.clone();
@@ -256,6 +268,21 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Shards of writes that wait for a copy out of reach, of this shard or of another one: who of the others has them is
+    /// not settled before.
+    fn undecided(&self) -> BTreeSet<u32> {
+        let Some(sequencer) = &self.control.sequencer else { return BTreeSet::new() };
+        let waiting = |entry: &&Enqueued| {
+            sequencer.tickets().any(|ticket| entry.ticket == Some(ticket.uid) && ticket.phase == "settling")
+        };
+        let touched = |entry: &Enqueued| match &entry.work {
+            Work::Clear { .. } => (0..self.shards).collect(),
+            Work::RemoveShards { shards, .. } => shards.clone(),
+            work => work.shards(self.shards),
+        };
+        self.log.iter().filter(waiting).flat_map(touched).collect()
     }
 
     fn contents(&self, node: usize, index: &str, shard: u32) -> BTreeMap<String, Document> {

@@ -158,8 +158,8 @@ pub struct World {
     pub stash: Vec<Option<crate::engine::Disk>>,
     /// Nodes that came back with keys of an earlier time: what had been fenced is authorised again until the next fence.
     pub aged: std::collections::BTreeSet<String>,
-    /// Which disk a node had in an incarnation, as far as control has noticed.
-    pub disk_of: BTreeMap<(usize, u64), u64>,
+    /// Which disk a node had in an incarnation, as far as control has noticed, and its last task that was read.
+    pub disk_of: BTreeMap<(usize, u64), (u64, u32)>,
     pub control: Shell,
     pub vms: Vec<Vm>,
     pub clients: Vec<crate::vm::Client>,

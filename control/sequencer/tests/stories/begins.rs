@@ -2,7 +2,7 @@
 
 use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
-use miroir_sequencer::{Event, NodeFault, TaskStatus};
+use miroir_sequencer::{Event, IndexOperation, NodeFault, TaskStatus};
 
 use crate::desk::{Desk, config, write};
 
@@ -257,6 +257,33 @@ fn a_reserved_key_holds_other_candidates_until_it_is_settled() {
     let named = desk.answered(Begin { key_source: KeySource::Parameter, ..write("t4", &[0]) });
     let uid = named.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
     assert_eq!(desk.task(uid).error.as_ref().unwrap().code, "index_primary_key_already_exists");
+}
+
+#[test]
+fn a_key_stays_with_its_documents_when_their_index_gets_another_name_before_their_task_ends() {
+    for restarts in [false, true] {
+        let mut desk = pair();
+        desk.ask_to_create("b");
+        desk.wait(100);
+        // It has not read the map with the new index: the write's task waits for it.
+        let behind = Heartbeat { vm: "behind".into(), epoch: 0, oldest_epoch: 0, rejected: None };
+        desk.send(Event::Heartbeat(behind.clone()));
+        let grant = desk.granted(write("t1", &[0]));
+        let parts = accepted(&mut desk, &grant, 1);
+        commit(&mut desk, &grant, "t1", &parts);
+        desk.wait(200);
+        assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
+        let swap = desk.operate(IndexOperation::exchange("a", "b"));
+        desk.wait(2_000);
+        assert_eq!(desk.task(swap).status, TaskStatus::Processing, "it is behind with this as well");
+        if restarts {
+            desk.restart();
+        }
+        desk.wait(30_000);
+        assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+        assert_eq!(desk.sequencer.index("b").unwrap().primary_key.as_deref(), Some("id"));
+        assert_eq!(desk.sequencer.index("a").unwrap().primary_key, None);
+    }
 }
 
 #[test]

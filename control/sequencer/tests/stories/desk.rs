@@ -44,6 +44,8 @@ pub struct Desk {
     pub alerts: Vec<&'static str>,
     /// Nodes whose indexes were to be compared with what they must be.
     pub looked_at: Vec<String>,
+    /// What the next node that is looked at must be told.
+    pub tells: Vec<NodeStep>,
     /// Answers on their way back.
     answers: VecDeque<Event>,
     wake: Option<u64>,
@@ -98,6 +100,7 @@ impl Desk {
             repairs: false,
             alerts: Vec::new(),
             looked_at: Vec::new(),
+            tells: Vec::new(),
             answers: VecDeque::new(),
             wake: None,
             next: 0,
@@ -167,7 +170,8 @@ impl Desk {
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
                 Effect::Reconcile { op, .. } => {
-                    self.answers.push_back(Event::Reconciled { op, steps: Ok(Vec::new()) });
+                    let steps = Ok(std::mem::take(&mut self.tells));
+                    self.answers.push_back(Event::Reconciled { op, steps });
                 }
                 Effect::DropPage(page) => drop(self.pages.remove(&page)),
             }

@@ -67,6 +67,65 @@ fn an_older_state_of_that_disk_is_not_taken_for_it() {
     swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
     assert!(!desk.alerts.contains(&"disk_back"));
     assert_eq!(desk.answered(write("t2", &[0])).status, 503);
+    let taken = |desk: &Desk| desk.alerts.iter().filter(|kind| **kind == "new_incarnation").count();
+    let times = taken(&desk);
+    desk.wait(60_000);
+    assert_eq!((taken(&desk), phase(&desk, "n0")), (times, "ready"), "it is looked at once");
+}
+
+#[test]
+fn what_another_disk_shows_of_its_indexes_is_not_taken_for_the_one_that_is_away() {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    let other = FakeNode { indexes: vec![("a".into(), "elsewhere".into())], ..FakeNode::default() };
+    let own = swap_disk(&mut desk, "n0", other);
+    swap_disk(&mut desk, "n0", own);
+    assert!(desk.alerts.contains(&"disk_back"));
+    assert_eq!(phase(&desk, "n0"), "ready");
+}
+
+#[test]
+fn a_disk_without_a_task_that_was_accepted_is_another_one() {
+    let mut desk = Desk::bare(config(2, vec![vec![0, 1]]));
+    desk.repairs = true;
+    desk.wait(2_500);
+    // Accepted by both, and not read yet.
+    let creation = desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: None });
+    desk.nodes.get_mut("n0").unwrap().tasks.clear();
+    for _ in 0..3 {
+        desk.add_task("n0", None, ADD, Some("a"), TaskStatus::Succeeded, Some(1));
+    }
+    desk.nodes.get_mut("n0").unwrap().tasks.remove(0);
+    desk.wait(30_000);
+    assert!(desk.alerts.contains(&"new_incarnation"));
+    assert_eq!(desk.task(creation).status, TaskStatus::Succeeded);
+    assert_eq!((phase(&desk, "n0"), desk.sequencer.tickets().count()), ("ready", 0));
+}
+
+#[test]
+fn an_index_that_a_node_was_told_to_drop_is_not_missed() {
+    let mut desk = Desk::new(config(2, vec![vec![0, 1]]), true);
+    desk.repairs = true;
+    let both = vec![("a".to_owned(), "monday".to_owned()), ("x".to_owned(), "sunday".to_owned())];
+    desk.nodes.get_mut("n1").unwrap().indexes = both;
+    desk.restart();
+    desk.wait(6_000);
+    desk.tells = vec![NodeStep {
+        method: "DELETE".into(),
+        path: "/indexes/x".into(),
+        body: None,
+        task_type: "indexDeletion".into(),
+        task_index: Some("x".into()),
+        tolerate: Vec::new(),
+    }];
+    desk.add_task("n1", None, "settingsUpdate", Some("a"), TaskStatus::Succeeded, None);
+    desk.wait(6_000);
+    assert!(desk.tells.is_empty(), "somebody changed an index behind its back: it is looked at");
+    desk.nodes.get_mut("n1").unwrap().indexes.pop();
+    desk.restart();
+    desk.wait(6_000);
+    assert!(!desk.alerts.contains(&"new_incarnation"));
+    assert_eq!(phase(&desk, "n1"), "ready");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Nodes that fall silent, come back, and come back as somebody else; control's own restart.
 
 use miroir_core::wire::*;
-use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NodeFault, TaskStatus};
+use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NewNode, NodeFault, TaskStatus};
 
-use crate::desk::{Desk, config, write};
+use crate::desk::{Desk, FakeNode, config, write};
 
 const ADD: &str = "documentAdditionOrUpdate";
 
@@ -229,6 +229,29 @@ fn an_index_operation_is_taken_up_by_a_node_that_was_away() {
     let taken: Vec<Option<&str>> = desk.nodes["n1"].tasks.iter().map(|task| task.index.as_deref()).collect();
     assert_eq!(taken, [Some("a"), Some("b")]);
     assert!(desk.sequencer.map().stale.is_empty());
+}
+
+#[test]
+fn what_a_node_did_in_a_former_life_is_not_missed_on_its_new_disk() {
+    let mut desk = Desk::new(config(3, vec![vec![0]]), true);
+    desk.repairs = true;
+    silence(&mut desk, "n1");
+    silence(&mut desk, "n2");
+    desk.operate(IndexOperation::Create { uid: "b".into(), primary_key: None });
+    desk.wait(11_000);
+    // It has done its part, and n2 has not: how its own ended is nowhere kept.
+    wake(&mut desk, "n1");
+    desk.command(AdminCommand::NodeRemove { node: "n1".into(), force: false });
+    *desk.nodes.get_mut("n1").unwrap() = FakeNode::default();
+    let again = NewNode { id: "n1".into(), url: "http://n1".into(), weight: 1.0, zone: None, tls_ca: None };
+    desk.command(AdminCommand::NodeAdd(again));
+    desk.wait(30_000);
+    desk.restart();
+    desk.wait(30_000);
+    assert!(!desk.alerts.contains(&"new_incarnation"));
+    assert_eq!(phase(&desk, "n1"), "ready");
+    wake(&mut desk, "n2");
+    assert_eq!(desk.sequencer.tickets().count(), 0, "nothing is waited for that can never be told");
 }
 
 #[test]

@@ -147,6 +147,92 @@ fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
 }
 
 #[test]
+fn what_the_good_copy_fails_to_do_after_all_is_compared_as_well() {
+    for waits in [false, true] {
+        let mut desk = cluster(2, 10);
+        let begin = Begin { keys: Some(vec!["0001".to_owned()]), ..write("t1", &[0]) };
+        let grant = desk.granted(begin);
+        let add = "documentAdditionOrUpdate";
+        let open = desk.add_task("n0", Some(&grant.metadata), add, Some("a"), TaskStatus::Enqueued, None);
+        let done = desk.add_task("n1", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+        desk.nodes.get_mut("n1").unwrap().documents.insert("0001".to_owned(), 9_999);
+        let said = [("n0", open), ("n1", done)].map(|(node, uid)| (node, PartOutcome::Accepted { uid }));
+        desk.commit(&grant, "t1", &said);
+        // Out of reach for a while, n0 is not waited for.
+        desk.nodes.get_mut("n0").unwrap().silent = Some(NodeFault::NotSent);
+        desk.wait(1_500);
+        desk.nodes.get_mut("n0").unwrap().silent = None;
+        desk.wait(12_000);
+        assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+        desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { paused: waits, ..SyncLimits::default() })));
+        missed_by_n1(&mut desk, "t2", "0002");
+        desk.wait(1_000);
+        desk.end_task("n0", open, TaskStatus::Failed, Some(0));
+        desk.wait(1_000);
+        desk.send(Event::Sync(SyncCommand::Limits(SyncLimits::default())));
+        desk.wait(5_000);
+        assert!(all_in_sync(&desk), "{:?}", states(&desk));
+        assert_eq!(desk.nodes["n0"].documents, desk.nodes["n1"].documents);
+        assert_eq!(written(&desk, "n1"), 1, "nothing else was compared");
+    }
+}
+
+/// Lets n2 take the place of n1, whose copy is about to be deleted in a second.
+fn about_to_be_deleted() -> Desk {
+    let mut desk = cluster(3, 10);
+    begin_move(&mut desk);
+    while desk.sequencer.retirements().first().is_none_or(|row| row.adopted_ms.is_none()) {
+        desk.wait(100);
+    }
+    desk.wait(9_000);
+    desk
+}
+
+fn deletions(desk: &Desk, node: &str) -> usize {
+    desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::DeleteShard { .. })).count()
+}
+
+#[test]
+fn a_copy_is_not_deleted_while_a_write_may_come_that_was_sent_to_it_once_more() {
+    let mut desk = about_to_be_deleted();
+    let grant = desk.granted(write("t1", &[0]));
+    let add = "documentAdditionOrUpdate";
+    let uid = desk.add_task("n2", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    let taken = ("n2", PartOutcome::Accepted { uid });
+    let refused = PartOutcome::Refused { status: 403, error: None };
+    let first = [("n0", PartOutcome::Unknown), ("n1", refused), taken.clone()];
+    let commit = desk.commit(&grant, "t1", &first);
+    desk.wait(2_500);
+    let Some(CommitAnswer::Resend(again)) = desk.committed.get(&commit).cloned() else { panic!("sent once more") };
+    assert!(again.parts.iter().any(|part| part.node == "n1"));
+    assert!(desk.sequencer.retirements()[0].deleting);
+    let uid = desk.add_task("n0", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    let commit =
+        desk.commit(&again, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", PartOutcome::Unknown), taken]);
+    assert_eq!(desk.status(commit), Some(202));
+    desk.wait(1_000);
+    assert_eq!(deletions(&desk, "n1"), 0, "it is not fenced yet");
+    desk.add_task("n1", Some(&grant.metadata), add, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(10_000);
+    assert_eq!((deletions(&desk, "n1"), desk.nodes["n1"].documents.len()), (1, 0));
+}
+
+#[test]
+fn a_write_that_arrives_where_its_copy_has_been_deleted_is_cleared_away() {
+    let mut desk = cluster(3, 10);
+    let grant = desk.granted(write("t1", &[0]));
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    desk.wait(2_200);
+    begin_move(&mut desk);
+    desk.wait(18_000);
+    assert_eq!((states(&desk).len(), deletions(&desk, "n1")), (2, 1));
+    desk.add_task("n1", Some(&grant.metadata), "documentAdditionOrUpdate", Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(6_000);
+    assert!(desk.alerts.contains(&"audit_late"));
+    assert!(desk.nodes["n1"].told.iter().any(|step| step.task_type == "documentDeletion"));
+}
+
+#[test]
 fn a_cancelled_move_leaves_the_owners_as_they_were() {
     let mut desk = cluster(3, 500);
     desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 50, ..SyncLimits::default() })));
