@@ -133,7 +133,10 @@ impl Sequencer {
         let Some(end) = part.end.filter(|_| live != Live::Queued) else { return };
         let good = matches!(end, PartEnd::Succeeded { .. });
         self.drop_ticket(uid);
-        self.deletion_ended(place, uid, &index, good);
+        // One that has failed, for want of the index as it may be, is no worse than one that found nothing to delete:
+        // what counts is what is left.
+        let done = good || matches!(end, PartEnd::Failed { .. });
+        self.deletion_ended(place, uid, &index, done);
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         let Some(sent) = run.pages.remove(&uid) else { return };
         self.todo.insert(Todo::Sync(place));

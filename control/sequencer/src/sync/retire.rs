@@ -229,9 +229,9 @@ impl Sequencer {
     }
 
     /// A deletion has ended: what is left is counted.
-    pub(crate) fn deletion_ended(&mut self, place: Place, uid: u32, index: &str, good: bool) {
+    pub(crate) fn deletion_ended(&mut self, place: Place, uid: u32, index: &str, done: bool) {
         let Some(retire) = self.syncs.retires.get(&place).filter(|retire| retire.ticket == Some(uid)) else { return };
-        if !good {
+        if !done {
             return self.retire_later(place, 1_000);
         }
         let node = retire.row.node.clone();

@@ -25,6 +25,8 @@ pub struct FakeNode {
     pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
+    /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
+    pub lacks_index: bool,
 }
 
 pub struct Desk {
@@ -263,6 +265,9 @@ impl Desk {
                     node.documents.iter().filter(|(key, _)| keys.as_ref().is_none_or(|keys| keys.contains(key)));
                 return Ok(NodeAnswer::Digests(shown.map(|(key, hash)| (key.clone(), *hash)).collect()));
             }
+            NodeAction::CountShard { .. } if node.lacks_index => {
+                return Ok(NodeAnswer::Refused { status: 404, error: None });
+            }
             NodeAction::CountShard { .. } => return Ok(NodeAnswer::Count(node.documents.len() as u64)),
             NodeAction::FetchPage { keys, .. } => {
                 let found: BTreeMap<String, u128> =
@@ -291,7 +296,8 @@ impl Desk {
             other => panic!("{other:?} copies nothing"),
         };
         let swallowed = node.swallows_pages;
-        let uid = self.add_task(id, Some(&metadata), kind, Some("a"), TaskStatus::Succeeded, Some(count));
+        let status = if node.lacks_index { TaskStatus::Failed } else { TaskStatus::Succeeded };
+        let uid = self.add_task(id, Some(&metadata), kind, Some("a"), status, Some(count));
         if swallowed { Err(NodeFault::Unknown) } else { Ok(NodeAnswer::Enqueued { uid }) }
     }
 

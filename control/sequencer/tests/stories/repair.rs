@@ -218,6 +218,15 @@ fn a_copy_is_not_deleted_while_a_write_may_come_that_was_sent_to_it_once_more() 
 }
 
 #[test]
+fn a_copy_on_a_node_that_lacks_the_index_is_deleted_all_the_same() {
+    let mut desk = about_to_be_deleted();
+    desk.nodes.get_mut("n1").unwrap().lacks_index = true;
+    desk.wait(5_000);
+    assert_eq!((states(&desk).len(), deletions(&desk, "n1")), (2, 1));
+    assert!(desk.sequencer.retirements().is_empty());
+}
+
+#[test]
 fn a_write_that_arrives_where_its_copy_has_been_deleted_is_cleared_away() {
     let mut desk = cluster(3, 10);
     let grant = desk.granted(write("t1", &[0]));
