@@ -9,7 +9,7 @@ use crate::world::World;
 
 /// Runs seeds of a mixture with a bug planted until one breaks an invariant; that seed must be clean without the bug.
 fn finds(name: &str, planted: Planted, mixture: impl Fn(u64) -> Swarm) {
-    for seed in 1..1_000 {
+    for seed in 1..5_000 {
         let world = run(seed, mixture(seed), planted);
         if !world.broken.is_empty() {
             eprintln!("{name}: found by seed {seed}");
@@ -112,7 +112,7 @@ fn a_stale_source_is_found() {
 #[test]
 fn a_source_with_another_disk_is_found() {
     let planted = Planted { source_unconfirmed: true, ..Planted::default() };
-    let mixture = |seed| Swarm { reads: false, ..restless(seed, &["move", "late-disk", "wipe-node"]) };
+    let mixture = |seed| Swarm { reads: false, pause: 300, ..restless(seed, &["move", "late-disk", "wipe-node"]) };
     finds("source with another disk", planted, mixture);
 }
 
