@@ -319,4 +319,7 @@ pub struct HeartbeatAnswer {
     /// Key with which a worker may read documents for itself; none where nodes have no master key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader_key: Option<String>,
+    /// Ids of the nodes that control has lost contact with. Reads go by their own experience; `GET /health` has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
 }

@@ -1,9 +1,34 @@
 //! What Envoy says by itself, where neither the filter nor a service answers: in the engine's shape too.
 
 use miroir_e2e::harness::scene;
-use miroir_e2e::turn;
+use miroir_e2e::{Client, turn};
 use reqwest::Method;
 use serde_json::json;
+
+#[tokio::test]
+async fn methods_that_nobody_knows_are_refused_as_the_engine_does() {
+    let _turn = turn().await;
+    let cluster = scene::sound(2).await.unwrap();
+    for (path, status, allow) in [
+        ("/health", 405, Some("GET")),
+        ("/indexes", 405, Some("GET, POST")),
+        ("/indexes/docs/search", 405, Some("GET, POST")),
+        ("/nowhere", 404, None),
+    ] {
+        for method in ["FOO", "foo", "PROPFIND", "TRACE"] {
+            let of_node = ask(&cluster.node_client(0), method, path).await;
+            let found = ask(&cluster.client(0), method, path).await;
+            assert_eq!(found, of_node, "{method} {path}: Envoy or the filter answers otherwise than a node");
+            assert_eq!(found, (status, allow.map(str::to_owned), String::new()), "{method} {path}");
+        }
+    }
+}
+
+async fn ask(client: &Client, method: &str, path: &str) -> (u16, Option<String>, String) {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let answer = client.send(client.request(method, path)).await.unwrap();
+    (answer.status, answer.header("allow").map(str::to_owned), answer.text)
+}
 
 #[tokio::test]
 async fn a_dead_control_is_told_in_the_engines_shape() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use miroir_e2e::harness::{load, scene};
-use miroir_e2e::{turn, until};
+use miroir_e2e::{Client, turn, until};
 use serde_json::json;
 
 async fn survives(victim: usize) {
@@ -65,6 +65,14 @@ async fn the_third_node() {
     survives(2).await;
 }
 
+async fn health_tells(client: &Client, status: u16) {
+    until(&format!("/health to answer {status}"), Duration::from_secs(45), || async {
+        (client.get("/health").await.ok()?.status == status).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn without_replicas_missing_shards_are_named() {
     let _turn = turn().await;
@@ -89,8 +97,10 @@ async fn without_replicas_missing_shards_are_named() {
     let all: Vec<_> = (0..100).map(|id| json!({"id": id, "text": "lost"})).collect();
     let write = client.post("/indexes/docs/documents", &json!(all)).await.unwrap();
     assert_eq!(write.status, 503, "{}", write.text);
+    health_tells(&client, 503).await;
     cluster.nodes[0].restart().unwrap();
     cluster.node_up(0).await.unwrap();
+    health_tells(&client, 200).await;
     until("the shards to be back", Duration::from_secs(45), || async {
         (scene::count(&client).await.ok()? == 100).then_some(())
     })

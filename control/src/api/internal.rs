@@ -167,7 +167,8 @@ async fn heartbeat(State(service): State<Arc<Service>>, body: Bytes) -> Response
             };
             let master_key = service.cluster.secrets().master_key.as_deref();
             let reader_key = master_key.map(|master_key| key_value(master_key, keys::READER));
-            reply::json(200, &HeartbeatAnswer { epoch, reader_key })
+            let unreachable = service.cluster.lost_nodes();
+            reply::json(200, &HeartbeatAnswer { epoch, reader_key, unreachable })
         }
         Err(error) => reply::error(&error),
     }

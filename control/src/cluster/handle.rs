@@ -224,10 +224,14 @@ impl Cluster {
         self.shared.open_tasks()
     }
 
+    /// Nodes that do not answer; not those of which nothing is known yet.
+    pub(crate) fn lost_nodes(&self) -> Vec<String> {
+        self.shared.nodes.get().iter().filter(|node| node.phase == "down").map(|node| node.id.clone()).collect()
+    }
+
     /// Brings keys and features to all nodes that can be reached; false when one of those did not take them.
     pub(super) async fn align(&self) -> bool {
-        let down: Vec<String> =
-            self.shared.nodes.get().iter().filter(|node| node.phase == "down").map(|node| node.id.clone()).collect();
+        let down = self.lost_nodes();
         let members = self.shared.members.borrow().clone();
         let nodes: Vec<&Node> = members.iter().filter(|node| !down.contains(&node.id)).collect();
         align_nodes(&self.shared, &self.client, &nodes).await

@@ -1,6 +1,8 @@
 //! What nodes say, put together.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use miroir_core::error::ErrorBody;
@@ -82,14 +84,46 @@ impl Sums {
     }
 }
 
+/// Longest wait for nodes that have an index in their queue still: one engine has a new index at once, or not at all.
+const UNPREPARED: Duration = Duration::from_secs(5);
+/// Pause before such nodes are asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The documents of an index: of each shard, those of one copy that may be read.
 ///
 /// # Errors
 /// 502 `remote_could_not_send_request` with the shards that have no such copy, or whose copies did not answer.
 pub async fn count(handle: &Handle, uid: &str) -> Result<u64, ErrorBody> {
-    let map = CompiledMap::new(handle.map().as_ref().clone());
-    let reachable = handle.nodes().into_iter().filter(|node| node.reachable).map(|node| node.id).collect::<Vec<_>>();
-    count_over(&map, &reachable, uid, |node, request| handle.node_request(node, request)).await
+    let began = Instant::now();
+    loop {
+        let map = CompiledMap::new(handle.map().as_ref().clone());
+        let nodes = handle.nodes().into_iter().filter(|node| node.reachable);
+        let reachable = nodes.map(|node| node.id).collect::<Vec<_>>();
+        let unprepared = &AtomicBool::new(false);
+        let ask = |node: &str, request| {
+            let asked = handle.node_request(node, request);
+            async move {
+                let answer = asked.await;
+                unprepared.fetch_or(answer.as_ref().is_ok_and(is_unprepared), Ordering::Relaxed);
+                answer
+            }
+        };
+        let counted = count_over(&map, &reachable, uid, ask).await;
+        if counted.is_ok() || !unprepared.load(Ordering::Relaxed) || began.elapsed() >= UNPREPARED {
+            return counted;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A node that has not come to the index yet, or not to its rule for shards.
+fn is_unprepared(answer: &NodeAnswer) -> bool {
+    let error = || serde_json::from_slice::<ErrorBody>(&answer.body);
+    match answer.status {
+        404 => error().is_ok_and(|error| error.code == "index_not_found"),
+        400 => error().is_ok_and(|error| error.message.contains(&format!("`{TAG_FIELD}` is not filterable"))),
+        _ => false,
+    }
 }
 
 /// [`count`] by another way of asking nodes.

@@ -1,6 +1,7 @@
 //! The cluster as a whole, through its routes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use serde_json::json;
@@ -48,6 +49,30 @@ async fn documents_are_counted_once_per_shard() {
     assert_eq!((&stats["databaseSize"], &stats["usedDatabaseSize"]), (&json!("2 KiB"), &json!("1 KiB")));
     assert_eq!(stats["indexes"]["m"]["rawDocumentDbSize"], "8 KiB");
     assert_eq!(stats["lastUpdate"], "1970-01-01T00:00:00.000Z");
+}
+
+#[tokio::test]
+async fn nodes_that_have_not_come_to_an_index_yet_are_waited_for() {
+    let message =
+        "Attribute `_miroir_shard` is not filterable. This index does not have configured filterable attributes.";
+    for (status, code, message) in
+        [(404, "index_not_found", "Index `m` not found."), (400, "invalid_document_filter", message)]
+    {
+        let refused = AtomicUsize::new(0);
+        let fake = Fake::new(None).answering(move |_, request| {
+            if !request.path.ends_with("/documents/fetch") {
+                return (200, json!({"numberOfDocuments":0,"fieldDistribution":{}}));
+            }
+            match refused.fetch_add(1, Ordering::Relaxed) {
+                0..6 => (status, json!({"message":message,"code":code,"type":"invalid_request","link":""})),
+                _ => (200, json!({"results":[],"total":0})),
+            }
+        });
+        let fake = Arc::new(fake);
+        assert_eq!(call(&crate::indexes::router(fake.clone()), "POST", "/indexes", r#"{"uid":"m"}"#).await.0, 202);
+        let (status, stats) = call(&router(fake), "GET", "/indexes/m/stats", "").await;
+        assert_eq!((status, &stats["numberOfDocuments"]), (200, &json!(0)), "{code}");
+    }
 }
 
 #[tokio::test]

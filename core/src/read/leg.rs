@@ -9,7 +9,7 @@ use super::cover::Wanted;
 use super::dispatch::{ContentType, Dispatch};
 use super::reply;
 use crate::call::{CallId, Reply};
-use crate::search::Gather;
+use crate::search::{Authority, Gather};
 use crate::shardmap::{Cover, CoverPart, MapIndex, NodeIndex};
 
 /// One query over its shards.
@@ -32,7 +32,7 @@ pub(super) struct Leg {
     troubles: Vec<(NodeIndex, Trouble)>,
     /// Nodes of which a timeout that came too late has been overlooked; the next counts.
     pardoned: Vec<NodeIndex>,
-    /// A node has answered properly.
+    /// A node has answered properly to the client's own key.
     any_good: bool,
     refused: Option<(NodeIndex, Refusal)>,
     phase: Phase,
@@ -68,6 +68,8 @@ struct Flight {
     due_ms: u64,
     /// The part has been accepted once already ([`Gather::again`]).
     again: bool,
+    /// In whose name it was asked.
+    authority: Authority,
 }
 
 /// Where a leg stands.
@@ -208,7 +210,7 @@ impl Leg {
             Verdict::Body(body) => match self.gather.accept(flight.part, body) {
                 Ok(()) => {
                     dispatch.learn_success(part.node);
-                    self.any_good = true;
+                    self.any_good |= flight.authority == Authority::Client;
                     if !flight.again {
                         self.answered = self.answered.saturating_add(part.shards.len());
                     }
@@ -223,10 +225,6 @@ impl Leg {
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         let forbidden = matches!(trouble, Trouble::Forbidden(_));
         self.troubles.push((part.node, trouble));
-        if forbidden && flight.again {
-            // What was answered before may have been asked in another name.
-            self.any_good = false;
-        }
         if forbidden && self.phase == Phase::Asking && !flight.again {
             self.parked.extend_from_slice(&part.shards);
         } else {
@@ -236,13 +234,13 @@ impl Leg {
 
     /// Asks for the shards of a call that came to nothing.
     fn ask_in_place(&mut self, dispatch: &mut Dispatch<'_>, shards: &[u32], flight: &Flight, cost: Cost) {
-        if self.phase != Phase::Asking {
-            self.give_up(shards, flight.again);
-        } else if flight.again {
-            self.phase = Phase::Anew;
-        } else {
-            let cover = self.wanted(shards).repair(dispatch);
-            self.launch(dispatch, cover, cost);
+        match self.phase {
+            Phase::Asking | Phase::Anew if flight.again => self.phase = Phase::Anew,
+            Phase::Asking => {
+                let cover = self.wanted(shards).repair(dispatch);
+                self.launch(dispatch, cover, cost);
+            }
+            _ => self.give_up(shards, flight.again),
         }
     }
 
@@ -258,7 +256,10 @@ impl Leg {
             return Standing::Denied(node, refusal);
         }
         if self.phase == Phase::Anew {
-            return Standing::Restart;
+            // The first round may be asked in another name than the client's: only the rest of this one can tell whose
+            // fault a refused key is.
+            let refused = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Forbidden(_)));
+            return if refused && !self.flying.is_empty() { Standing::Open } else { Standing::Restart };
         }
         if self.flying.is_empty() && !self.parked.is_empty() {
             let parked = std::mem::take(&mut self.parked);
@@ -325,9 +326,10 @@ impl Leg {
                 return;
             }
             let request = self.gather.request(&part.clause, number);
-            let call = dispatch.send(part.node, request, self.gather.authority(), &self.content_type, timeout_ms);
+            let authority = self.gather.authority();
+            let call = dispatch.send(part.node, request, authority, &self.content_type, timeout_ms);
             let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
-            self.flying.push(Flight { call, part: number, due_ms, again: true });
+            self.flying.push(Flight { call, part: number, due_ms, again: true, authority });
         }
     }
 
@@ -343,9 +345,10 @@ impl Leg {
             }
             let number = self.parts.len();
             let request = self.gather.request(&part.clause, number);
-            let call = dispatch.send(part.node, request, self.gather.authority(), &self.content_type, timeout_ms);
+            let authority = self.gather.authority();
+            let call = dispatch.send(part.node, request, authority, &self.content_type, timeout_ms);
             let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
-            self.flying.push(Flight { call, part: number, due_ms, again: false });
+            self.flying.push(Flight { call, part: number, due_ms, again: false, authority });
             self.parts.push(part);
         }
     }

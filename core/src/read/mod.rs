@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::call::{Headers, Reply};
 use crate::health::SharedHealth;
 use crate::route::{Matched, ReadOp, Serve};
-use crate::shardmap::{CompiledMap, MapIndex};
+use crate::shardmap::{CompiledMap, MapIndex, NodeIndex};
 
 pub use machine::ReadMachine;
 
@@ -55,12 +55,12 @@ pub enum Decision {
 }
 
 /// What can be told before the body is there; none where the body has to be read and [`decide`] be asked. A rule that
-/// is no read gives none too.
+/// is no read gives none too. `unreachable` are the nodes that control has lost contact with: `GET /health` heeds them.
 #[must_use]
-pub fn early(map: &CompiledMap, matched: &Matched) -> Option<Decision> {
+pub fn early(map: &CompiledMap, matched: &Matched, unreachable: &[String]) -> Option<Decision> {
     let Serve::Read(operation) = matched.rule.serve else { return None };
     match operation {
-        ReadOp::Health => Some(Decision::Reply(health_reply(map))),
+        ReadOp::Health => Some(Decision::Reply(health_reply(map, unreachable))),
         ReadOp::MultiSearch => None,
         ReadOp::Search
         | ReadOp::FacetSearch
@@ -84,7 +84,7 @@ pub fn waited() -> Reply {
 /// Makes the machine for a read.
 #[must_use]
 pub fn decide(map: &Arc<CompiledMap>, health: &SharedHealth, matched: &Matched, request: ReadRequest) -> Decision {
-    if let Some(decision) = early(map, matched) {
+    if let Some(decision) = early(map, matched, &[]) {
         return decision;
     }
     ReadMachine::decide(plan::plan, map, health, matched, request)
@@ -94,12 +94,14 @@ fn index_of<'a>(map: &'a CompiledMap, matched: &Matched) -> Option<(&'a str, &'a
     map.map.indexes.get_key_value(matched.index()?).map(|(uid, index)| (uid.as_str(), index))
 }
 
-/// `available` as long as every shard of every placement has a copy that may be read.
-fn health_reply(map: &CompiledMap) -> Reply {
+/// `available` as long as every shard of every placement has a copy that may be read, on a node that is there.
+fn health_reply(map: &CompiledMap, unreachable: &[String]) -> Reply {
+    let is_there =
+        |node: &NodeIndex| map.map.nodes.get(usize::from(*node)).is_some_and(|node| !unreachable.contains(&node.id));
     let placements = (0u16..).zip(&map.map.placements);
     let whole = placements
         .map(|(position, _)| position)
-        .all(|placement| (0..map.map.shards).all(|shard| !map.readable(placement, shard).is_empty()));
+        .all(|placement| (0..map.map.shards).all(|shard| map.readable(placement, shard).iter().any(is_there)));
     let (status, body) = if whole { (200, r#"{"status":"available"}"#) } else { (503, r#"{"status":"unavailable"}"#) };
     Reply { status, headers: vec![reply::json_header()], body: body.as_bytes().to_vec() }
 }

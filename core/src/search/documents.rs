@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use super::hits::{HitList, HitRules, Ranked};
 use super::merge::{BrokenList, Comparison, Merged, Place, Source};
+use super::paging::size;
 use super::query::{Filter, NotUnderstood, Query};
 use super::scan::Scanner;
 use super::{BadAnswer, Gather, IndexFacts, NodeRequest};
 
 /// Up to this many documents a page is fetched from its beginning at once; beyond, in two steps.
-const SHALLOW: usize = 1000;
+const SHALLOW: u64 = 1000;
 
 /// What is being asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ enum Step {
     /// How many documents each part has.
     Totals,
     /// The part of the page that lies in each part: documents to skip, and to take.
-    Windows(BTreeMap<usize, (usize, usize)>),
+    Windows(BTreeMap<usize, (u64, u64)>),
 }
 
 struct Answer {
@@ -47,8 +48,8 @@ pub(super) struct Documents {
     body: Vec<u8>,
     filter: Filter,
     rules: HitRules,
-    offset: usize,
-    limit: usize,
+    offset: u64,
+    limit: u64,
     step: Step,
     replay: NodeRequest,
     answers: BTreeMap<usize, Answer>,
@@ -67,12 +68,12 @@ impl Documents {
         if query.get::<bool>("useNetwork")? == Some(true) {
             return Err(NotUnderstood);
         }
-        let offset: usize = query.strict("offset")?.unwrap_or(0);
-        let limit: usize = query.strict("limit")?.unwrap_or(20);
+        let offset: u64 = query.strict("offset")?.unwrap_or(0);
+        let limit: u64 = query.strict("limit")?.unwrap_or(20);
         let sorted = query.get::<Vec<String>>("sort")?.is_some_and(|rules| !rules.is_empty());
         let filter = Filter::of(&query)?;
         ["offset", "limit", "filter"].iter().for_each(|name| query.remove(name));
-        let shallow = sorted || offset == 0 || offset.saturating_add(limit) <= SHALLOW;
+        let shallow = (offset == 0 && !sorted) || offset.saturating_add(limit) <= SHALLOW;
         Ok(Self {
             index: index.uid.to_owned(),
             hash,
@@ -91,9 +92,9 @@ impl Documents {
 
     /// Merges the parts into the page.
     fn merge(&mut self) -> Result<(), BrokenList> {
-        let mut skip = if self.step == Step::All { self.offset } else { 0 };
+        let mut skip = if self.step == Step::All || self.is_sorted() { self.offset } else { 0 };
         let mut merged = Merged::new(self.answers.values_mut(), Comparison::default())?;
-        while self.page.len() < self.limit
+        while self.page.len() < size(self.limit)
             && let Some((place, size)) = merged.next(HitList::size)?
         {
             if skip > 0 {
@@ -107,7 +108,7 @@ impl Documents {
     }
 
     /// Documents to skip and to take of one part.
-    fn window(&self, part: usize) -> (usize, usize) {
+    fn window(&self, part: usize) -> (u64, u64) {
         match &self.step {
             Step::All if self.limit == 0 => (0, 0),
             Step::All => (0, self.offset.saturating_add(self.limit)),
@@ -116,14 +117,23 @@ impl Documents {
         }
     }
 
-    /// Lays the page over the parts.
-    fn windows(&self) -> BTreeMap<usize, (usize, usize)> {
+    fn is_sorted(&self) -> bool {
+        self.rules.ranked == Ranked::SortValues
+    }
+
+    /// Lays the page over the parts. A sorted one may lie anywhere in each: all up to its end is needed, and no more
+    /// than there is, since a node makes room for all that it is asked for.
+    fn windows(&self) -> BTreeMap<usize, (u64, u64)> {
+        if self.is_sorted() {
+            let end = if self.limit == 0 { 0 } else { self.offset.saturating_add(self.limit) };
+            let windows = self.answers.iter().map(|(part, answer)| (*part, (0, end.min(answer.total))));
+            return windows.filter(|(_, (_, taken))| *taken > 0).collect();
+        }
         let (mut skip, mut take) = (self.offset, self.limit);
         let mut windows = BTreeMap::new();
         for (part, answer) in &self.answers {
-            let total = usize::try_from(answer.total).unwrap_or(usize::MAX);
-            let skipped = skip.min(total);
-            let taken = take.min(total.saturating_sub(skipped));
+            let skipped = skip.min(answer.total);
+            let taken = take.min(answer.total.saturating_sub(skipped));
             if taken > 0 {
                 windows.insert(*part, (skipped, taken));
             }
@@ -152,8 +162,7 @@ impl Gather for Documents {
         body.extend_from_slice(format!("\"offset\":{offset},\"limit\":{limit},\"filter\":").as_bytes());
         self.filter.write(clause, &mut body);
         body.push(b'}');
-        let headers: &[_] =
-            if self.rules.ranked == Ranked::SortValues { &[("meili-proxy-search", "true")] } else { &[] };
+        let headers: &[_] = if self.is_sorted() { &[("meili-proxy-search", "true")] } else { &[] };
         let path = format!("/indexes/{}/documents/fetch", self.index);
         NodeRequest { method: "POST", path, headers, body: Some(body) }
     }
@@ -271,6 +280,32 @@ mod tests {
         let pages: Vec<u64> =
             (0..9).flat_map(|page| listed(&format!(r#"{{"offset":{},"limit":400}}"#, page * 400)).0).collect();
         assert_eq!(pages, (0..1500).chain(20_000..22_000).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_deep_sorted_page_asks_for_no_more_than_there_is() {
+        let mut documents = planned(r#"{"sort":["year:asc"],"offset":1,"limit":18446744073709551615}"#);
+        let asked = |documents: &Documents, part| {
+            let body = documents.request(r#""clause""#, part).body.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            (body["offset"].as_u64().unwrap(), body["limit"].as_u64().unwrap())
+        };
+        let row = |id: u32| {
+            format!(r#"{{"id":{id},"_federation":{{"weightedScoreValues":[{{"sort":{{"asc":true,"value":{id}}}}}]}}}}"#)
+        };
+        let answer =
+            |rows: &[String], total: u32| format!(r#"{{"results":[{}],"total":{total}}}"#, rows.join(",")).into_bytes();
+        for (part, total) in [(0, 2), (1, 0), (2, 1)] {
+            assert_eq!(asked(&documents, part), (0, 0));
+            documents.accept(part, answer(&[], total)).unwrap();
+        }
+        assert_eq!(documents.again(), [0, 2]);
+        assert_eq!((asked(&documents, 0), asked(&documents, 2)), ((0, 2), (0, 1)));
+        documents.accept(0, answer(&[row(1), row(3)], 2)).unwrap();
+        documents.accept(2, answer(&[row(2)], 1)).unwrap();
+        documents.settle().unwrap();
+        let page = r#"{"results":[{"id":2},{"id":3}],"offset":1,"limit":18446744073709551615,"total":3}"#;
+        assert_eq!(String::from_utf8(Box::new(documents).finish(0)).unwrap(), page);
     }
 
     #[test]

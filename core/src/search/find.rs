@@ -7,7 +7,7 @@ use super::answer::{Answer, Expected};
 use super::facets::Facets;
 use super::hits::{Hit, HitList, HitRules};
 use super::merge::{BrokenList, Comparison, Merged, Place, Source};
-use super::paging::Paging;
+use super::paging::{Paging, size};
 use super::query::{Filter, NotUnderstood, Query};
 use super::rank::is_semantic;
 use super::rewrite::attributes;
@@ -96,8 +96,8 @@ impl Search {
 
     /// Merges the hits of all nodes into the page.
     fn merge(&mut self) -> Result<Page, BrokenList> {
-        let (skip, take) = self.paging.window();
-        let end = skip.saturating_add(take).min(self.paging.needed(self.view.max_total_hits));
+        let (skip, end) = self.paging.window();
+        let end = end.min(size(self.view.max_total_hits));
         let distinct = self.rules.distinct.is_some();
         let mut page = Page::default();
         let mut accepted = 0usize;

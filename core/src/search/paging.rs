@@ -3,15 +3,15 @@
 use super::query::{NotUnderstood, Query};
 
 /// Hits of a page where the client does not say (the engine's default).
-const DEFAULT_HITS: usize = 20;
+const DEFAULT_HITS: u64 = 20;
 
-/// The page that the client wants.
+/// The page that the client wants, in the engine's own width: this may be built for a machine of 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paging {
     /// `offset` and `limit`: the total is an estimate.
-    Offset { offset: usize, limit: usize },
+    Offset { offset: u64, limit: u64 },
     /// `page` and `hitsPerPage`, where either is given: the total is exhaustive.
-    Pages { page: usize, per_page: usize },
+    Pages { page: u64, per_page: u64 },
 }
 
 impl Paging {
@@ -27,22 +27,22 @@ impl Paging {
         })
     }
 
-    /// Hits before the page, and hits of the page.
+    /// Hits before the page, and hits up to its end; none where it is empty. Sums and products wrap around, as the
+    /// engine's do: a page that would end beyond the highest number is empty there.
     pub fn window(self) -> (usize, usize) {
-        match self {
+        let (skip, take) = match self {
             Self::Offset { offset, limit } => (offset, limit),
-            Self::Pages { page, per_page } => match page.checked_sub(1) {
-                Some(before) => (before.saturating_mul(per_page), per_page),
-                None => (0, 0),
-            },
-        }
+            Self::Pages { page: 0, .. } => (0, 0),
+            Self::Pages { page, per_page } => (page.saturating_sub(1).wrapping_mul(per_page), per_page),
+        };
+        let end = if take == 0 { 0 } else { skip.checked_add(take).unwrap_or(0) };
+        (size(skip), size(end))
     }
 
     /// Hits that are needed of each node, all from its first; `most` is `maxTotalHits`.
     pub fn needed(self, most: u64) -> usize {
-        let (skip, take) = self.window();
-        let needed = if take == 0 { 0 } else { skip.saturating_add(take) };
-        needed.min(usize::try_from(most).unwrap_or(usize::MAX))
+        let (_, end) = self.window();
+        end.min(size(most))
     }
 
     /// Asks a node for `needed` hits from its first, in the form that gives the same kind of total.
@@ -71,12 +71,16 @@ impl Paging {
                 format!("\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}")
             }
             Self::Pages { page, per_page } => {
-                let per = u64::try_from(per_page).unwrap_or(u64::MAX);
-                let pages = total.saturating_add(per.saturating_sub(1)).checked_div(per).unwrap_or(0);
+                let pages = total.wrapping_add(per_page.saturating_sub(1)).checked_div(per_page).unwrap_or(0);
                 format!("\"hitsPerPage\":{per_page},\"page\":{page},\"totalPages\":{pages},\"totalHits\":{total}")
             }
         }
     }
+}
+
+/// A number of hits as this machine can count them. No list is longer than it can count.
+pub(super) fn size(hits: u64) -> usize {
+    usize::try_from(hits).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -101,17 +105,29 @@ mod tests {
     fn windows_and_needs_keep_to_the_limits() {
         assert_eq!(Paging::Offset { offset: 40, limit: 20 }.needed(1000), 60);
         assert_eq!(Paging::Offset { offset: 990, limit: 20 }.needed(1000), 1000);
-        assert_eq!(Paging::Offset { offset: usize::MAX, limit: usize::MAX }.needed(10), 10);
+        assert_eq!(Paging::Offset { offset: 0, limit: u64::MAX }.needed(10), 10);
         assert_eq!(Paging::Offset { offset: 40, limit: 0 }.needed(1000), 0);
         assert_eq!(Paging::Pages { page: 0, per_page: 7 }.window(), (0, 0));
-        assert_eq!(Paging::Pages { page: 3, per_page: 7 }.window(), (14, 7));
+        assert_eq!(Paging::Pages { page: 3, per_page: 7 }.window(), (14, 21));
         assert_eq!(Paging::Pages { page: 2, per_page: 0 }.needed(1000), 0);
+    }
+
+    #[test]
+    fn pages_beyond_the_highest_number_are_those_of_the_engine() {
+        assert_eq!(Paging::Offset { offset: 1, limit: u64::MAX }.needed(10), 0);
+        assert_eq!(Paging::Offset { offset: u64::MAX, limit: u64::MAX }.needed(10), 0);
+        assert_eq!(Paging::Pages { page: 2, per_page: u64::MAX }.needed(10), 0);
+        assert_eq!(Paging::Pages { page: (1 << 63) + 2, per_page: 2 }.window(), (2, 4));
     }
 
     #[test]
     fn pages_are_counted_from_the_total() {
         let echo = |page, per_page, total| Paging::Pages { page, per_page }.echo(total);
         assert_eq!(echo(1, 4, 30), r#""hitsPerPage":4,"page":1,"totalPages":8,"totalHits":30"#);
+        assert_eq!(
+            echo(1, u64::MAX, 3),
+            format!(r#""hitsPerPage":{},"page":1,"totalPages":0,"totalHits":3"#, u64::MAX)
+        );
         assert_eq!(echo(1, 0, 30), r#""hitsPerPage":0,"page":1,"totalPages":0,"totalHits":30"#);
     }
 }

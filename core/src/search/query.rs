@@ -105,7 +105,7 @@ impl Query {
     }
 
     /// A whole number, missing or null.
-    pub fn whole(&self, name: &str) -> Result<Option<usize>, NotUnderstood> {
+    pub fn whole(&self, name: &str) -> Result<Option<u64>, NotUnderstood> {
         self.get(name)
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::answer::{Answer, Expected};
 use super::hits::{Hit, HitList, HitRules};
 use super::merge::{BrokenList, Comparison, Merged, Place, Source};
+use super::paging::size;
 use super::query::{Filter, NotUnderstood, Query};
 use super::rank::Key;
 use super::rewrite::attributes;
@@ -27,6 +28,9 @@ const MEMBERS: [&str; 11] = [
     "showPerformanceDetails",
     "rankingScoreThreshold",
 ];
+
+/// Most hits that a node is asked for: it makes room for all of them before it looks for the first.
+const MOST: u64 = 1_000_000;
 
 /// What is being asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +54,8 @@ pub(super) struct Similar {
     body: Vec<u8>,
     filter: Filter,
     rules: HitRules,
-    offset: usize,
-    limit: usize,
+    offset: u64,
+    limit: u64,
     threshold: Option<f64>,
     replay: NodeRequest,
     step: Step,
@@ -79,8 +83,8 @@ impl Similar {
             return Err(NotUnderstood);
         }
         let embedder: String = query.get("embedder")?.ok_or(NotUnderstood)?;
-        let offset: usize = query.strict("offset")?.unwrap_or(0);
-        let limit: usize = query.strict("limit")?.unwrap_or(20);
+        let offset: u64 = query.strict("offset")?.unwrap_or(0);
+        let limit: u64 = query.strict("limit")?.unwrap_or(20);
         let threshold: Option<f64> = query.get("rankingScoreThreshold")?;
         if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
             return Err(NotUnderstood);
@@ -97,7 +101,7 @@ impl Similar {
             query.set("showRankingScore", &true);
         }
         query.set("offset", &0);
-        query.set("limit", &offset.saturating_add(limit));
+        query.set("limit", &offset.saturating_add(limit).min(MOST));
         Ok(Self {
             index: index.uid.to_owned(),
             hash,
@@ -151,7 +155,7 @@ impl Similar {
 
     /// Merges the hits of all parts into the page.
     fn merge(&mut self) -> Result<(), BrokenList> {
-        let end = self.offset.saturating_add(self.limit);
+        let (skip, end) = (size(self.offset), size(self.offset.saturating_add(self.limit)));
         self.total = self.answers.values().map(|answer| answer.total).fold(0, u64::saturating_add);
         let mut merged = Merged::new(self.answers.values_mut(), Comparison::default())?;
         let look = |list: &HitList, hit: &Hit| {
@@ -166,7 +170,7 @@ impl Similar {
             if !resembles {
                 break;
             }
-            if rank >= self.offset {
+            if rank >= skip {
                 let below = self.threshold.zip(score).is_some_and(|(threshold, score)| score < threshold);
                 if below {
                     self.total = u64::try_from(rank).unwrap_or(u64::MAX);

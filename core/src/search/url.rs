@@ -128,7 +128,7 @@ fn json(kind: Kind, text: String) -> Result<Option<Value>, NotUnderstood> {
     };
     let list = || text.split(',').filter(|item| !item.is_empty());
     Ok(Some(match kind {
-        Kind::Whole => Value::from(text.parse::<usize>().map_err(|_| NotUnderstood)?),
+        Kind::Whole => Value::from(text.parse::<u64>().map_err(|_| NotUnderstood)?),
         Kind::Flag => Value::from(text.parse::<bool>().map_err(|_| NotUnderstood)?),
         Kind::Decimal => number(&text)?,
         Kind::Numbers => Value::Array(list().map(number).collect::<Result<_, _>>()?),

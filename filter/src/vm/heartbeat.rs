@@ -30,6 +30,8 @@ pub(super) struct Heartbeats {
     rejected: Option<String>,
     /// With which this worker may read documents for itself.
     reader_key: Option<Rc<str>>,
+    /// Nodes that control has lost contact with.
+    unreachable: Vec<String>,
 }
 
 impl Heartbeats {
@@ -49,6 +51,12 @@ impl Heartbeats {
     /// The cluster's own key to read documents with, once control has given it.
     pub fn reader_key(&self) -> Option<Rc<str>> {
         self.reader_key.clone()
+    }
+
+    /// Nodes that control has lost contact with; none once control itself is silent, since they may be back.
+    pub fn unreachable(&self, now: u64) -> &[String] {
+        let heard = self.heard_at.is_some_and(|heard| now.saturating_sub(heard) < SILENT_AFTER_MS);
+        if heard { &self.unreachable } else { &[] }
     }
 
     /// Header that an answer made from the map carries when the map may be old.
@@ -94,6 +102,7 @@ impl<H: Host> Vm<H> {
         let Ok(answer) = serde_json::from_slice::<HeartbeatAnswer>(body) else { return };
         self.heartbeats.heard_at = Some(now);
         self.heartbeats.reader_key = answer.reader_key.map(Into::into);
+        self.heartbeats.unreachable = answer.unreachable;
         let own = self.map.as_ref().map_or(0, |map| map.map.epoch);
         if answer.epoch > own {
             self.heartbeats.behind_since.get_or_insert(now);

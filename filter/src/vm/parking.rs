@@ -22,7 +22,7 @@ impl<H: Host> Vm<H> {
         for (id, stream) in &mut self.streams {
             let State::Gathering(gathering) = &mut stream.state else { continue };
             let Task::Read(matched) = &gathering.task else { continue };
-            if gathering.parked_until.is_some() && !matches!(read::early(&map, matched), Some(Decision::Park)) {
+            if gathering.parked_until.is_some() && !matches!(read::early(&map, matched, &[]), Some(Decision::Park)) {
                 gathering.parked_until = None;
                 gathering.map = Arc::clone(&map);
                 free.push(*id);

@@ -123,7 +123,7 @@ impl<H: Host> Vm<H> {
 
     fn begin_read(&mut self, stream: u32, head: Head, map: Arc<CompiledMap>, matched: Matched, end: bool) -> Step {
         let started = self.now;
-        match read::early(&map, &matched) {
+        match read::early(&map, &matched, self.heartbeats.unreachable(started)) {
             Some(Decision::Forward(cluster)) => self.forward(&cluster, "control"),
             Some(Decision::Reply(reply)) => self.stop(stream, reply, "health", started),
             Some(Decision::Machine(_)) | None if self.heartbeats.confirmed => {

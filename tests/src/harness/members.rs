@@ -11,7 +11,7 @@ use super::ports;
 use super::process::Process;
 use super::wait::until;
 
-/// Longest wait for the end of a job.
+/// Longest wait for a job to get on: engines index as fast as the machine lets them, and a job takes its time.
 const JOB_LIMIT: Duration = Duration::from_secs(120);
 
 impl Cluster {
@@ -66,20 +66,20 @@ impl Cluster {
     /// Waits until a job is over; the job. It must have been done.
     ///
     /// # Errors
-    /// When it does not end, or was cancelled.
+    /// When it does not get on, or was cancelled.
     pub async fn job_done(&self, job: u64) -> anyhow::Result<Value> {
-        let last = std::sync::Mutex::new(Value::Null);
-        let over = until(&format!("job {job} to end"), JOB_LIMIT, || async {
-            let state = self.job_state(job).await.ok()?;
-            let over = matches!(state["state"].as_str(), Some("done" | "cancelled"));
-            if let Ok(mut last) = last.lock() {
-                last.clone_from(&state);
-            }
-            over.then_some(state)
-        })
-        .await;
-        let job = over.with_context(|| format!("last seen: {last:?}"))?;
-        ensure!(job["state"] == "done", "it was not done: {job}");
-        Ok(job)
+        let over = |state: &Value| matches!(state["state"].as_str(), Some("done" | "cancelled"));
+        let got_to = |state: &Value| (state["state"].clone(), state["movesDone"].clone(), state["copied"].clone());
+        let mut last = self.job_state(job).await?;
+        while !over(&last) {
+            last = until(&format!("job {job} to get on"), JOB_LIMIT, || async {
+                let state = self.job_state(job).await.ok()?;
+                (over(&state) || got_to(&state) != got_to(&last)).then_some(state)
+            })
+            .await
+            .with_context(|| format!("last seen: {last}"))?;
+        }
+        ensure!(last["state"] == "done", "it was not done: {last}");
+        Ok(last)
     }
 }

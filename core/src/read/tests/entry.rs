@@ -27,25 +27,25 @@ fn an_index_that_the_map_lacks_is_controls() {
         [("POST", "/indexes/zz/search"), ("GET", "/indexes/zz/documents/1"), ("GET", "/indexes/zz/documents")]
     {
         assert!(
-            matches!(early(&map, &matched(method, path)), Some(Decision::Forward(cluster)) if cluster == "control")
+            matches!(early(&map, &matched(method, path), &[]), Some(Decision::Forward(cluster)) if cluster == "control")
         );
     }
-    assert!(early(&map, &matched("POST", "/indexes/a/search")).is_none());
-    assert!(early(&map, &matched("POST", "/multi-search")).is_none());
-    assert!(early(&map, &matched("GET", "/tasks")).is_none());
+    assert!(early(&map, &matched("POST", "/indexes/a/search"), &[]).is_none());
+    assert!(early(&map, &matched("POST", "/multi-search"), &[]).is_none());
+    assert!(early(&map, &matched("GET", "/tasks"), &[]).is_none());
 }
 
 #[test]
 fn a_query_waits_while_its_index_is_swapped() {
     let mut map = shard_map(3, 2, 16);
     map.indexes.get_mut("a").unwrap().swapping = true;
-    assert!(matches!(early(&compiled(map), &matched("GET", "/indexes/a/search")), Some(Decision::Park)));
+    assert!(matches!(early(&compiled(map), &matched("GET", "/indexes/a/search"), &[]), Some(Decision::Park)));
     assert_eq!((waited().status, PARK_MS), (503, 2_000));
 }
 
 #[test]
 fn health_is_told_from_the_map() {
-    let status = |map: ShardMap| match early(&compiled(map), &matched("GET", "/health")) {
+    let status = |map: ShardMap| match early(&compiled(map), &matched("GET", "/health"), &[]) {
         Some(Decision::Reply(reply)) => (reply.status, String::from_utf8(reply.body).unwrap()),
         other => panic!("{other:?}"),
     };
@@ -55,6 +55,19 @@ fn health_is_told_from_the_map() {
     assert_eq!(status(map.clone()).0, 200);
     map.nodes[1].readable = false;
     assert_eq!(status(map), (503, r#"{"status":"unavailable"}"#.to_owned()));
+}
+
+#[test]
+fn health_heeds_nodes_that_control_has_lost() {
+    let status = |replicas, lost: &[&str]| {
+        let lost: Vec<String> = lost.iter().map(|id| (*id).to_owned()).collect();
+        match early(&compiled(shard_map(3, replicas, 16)), &matched("GET", "/health"), &lost) {
+            Some(Decision::Reply(reply)) => reply.status,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((status(1, &[]), status(1, &["n1"]), status(1, &["gone"])), (200, 503, 200));
+    assert_eq!((status(2, &["n1"]), status(2, &["n1", "n2"])), (200, 503));
 }
 
 #[test]

@@ -51,6 +51,46 @@ fn who_may_not_search_is_told_so_whatever_the_cluster_may_read() {
     }
 }
 
+/// As a node does: it knows the cluster's key, and never heard of the client's.
+fn by_key(call: &Call) -> CallResult {
+    match header(&call.headers, "authorization") {
+        Some("Bearer reader") => first_round(call),
+        _ => forbidden(call),
+    }
+}
+
+#[test]
+fn nodes_that_know_the_clusters_key_only_refuse_the_client_whatever_the_replicas() {
+    for replicas in 1..=3 {
+        let mut drive = similar(shard_map(3, replicas, 16), Some("reader"));
+        drive.end_all(by_key);
+        assert_eq!(drive.error().0, 403, "{replicas} replicas");
+        assert_eq!(drive.asked.len(), 6, "one look at the document, one at the key: {replicas} replicas");
+    }
+}
+
+#[test]
+fn who_may_not_search_does_not_learn_of_lost_shards_either() {
+    let mut drive = similar(shard_map(3, 1, 16), Some("reader"));
+    drive.end("n0", broken);
+    drive.end_all(by_key);
+    assert_eq!(drive.error().0, 403);
+}
+
+#[test]
+fn one_node_that_refuses_a_key_in_the_second_round_is_replaced() {
+    let page = |call: &Call| match header(&call.headers, "authorization") {
+        Some("Bearer reader") => first_round(call),
+        _ if call.cluster == "n0" => forbidden(call),
+        _ => answer(200, r#"{"hits":[],"processingTimeMs":1,"estimatedTotalHits":1}"#),
+    };
+    for (replicas, status) in [(1, 503), (2, 200)] {
+        let mut drive = similar(shard_map(3, replicas, 16), Some("reader"));
+        drive.end_all(page);
+        assert_eq!(drive.reply().status, status, "{replicas} replicas");
+    }
+}
+
 fn end_first_round_of(drive: &mut Drive) {
     if drive.calls.len() > 1 {
         return end_first_round(drive);

@@ -18,7 +18,7 @@ use self::answer::Answer;
 use super::find::semantic_ratio;
 use super::hits::HitRules;
 use super::merge::Comparison;
-use super::paging::Paging;
+use super::paging::{Paging, size};
 use super::query::{Filter, NotUnderstood, Query};
 use super::rank::is_semantic;
 use super::rewrite::attributes;
@@ -87,7 +87,7 @@ pub(super) fn plan<'a>(
 
     let merge_facets = match federation.get::<Query>("mergeFacets")? {
         Some(merge) if merge.names().any(|name| name != "maxValuesPerFacet") => return Err(NotUnderstood),
-        Some(merge) => Some(merge.whole("maxValuesPerFacet")?),
+        Some(merge) => Some(merge.whole("maxValuesPerFacet")?.map(size)),
         None => None,
     };
     federation.remove("mergeFacets");
@@ -201,8 +201,7 @@ impl Federated {
 
     /// The hits up to the end of the page, without those that repeat a distinct value, and how many these are.
     fn merge(&self, answers: &[&Answer]) -> (Vec<Place>, u64) {
-        let (skip, take) = self.paging.window();
-        let end = if take == 0 { 0 } else { skip.saturating_add(take) };
+        let (skip, end) = self.paging.window();
         let mut heads = vec![0usize; answers.len()];
         let (mut places, mut repeated) = (Vec::new(), 0u64);
         let mut seen: HashSet<(usize, &str)> = HashSet::new();

@@ -118,6 +118,21 @@ fn silence_of_control_is_told_and_changes_nothing_else() {
 }
 
 #[test]
+fn health_is_told_from_what_control_sees_while_it_is_heard() {
+    let mut bench = Bench::new();
+    let health = |bench: &mut Bench, stream| {
+        bench.head(stream, "GET", "/health", &[], true);
+        bench.reply(stream).unwrap().status
+    };
+    assert_eq!(health(&mut bench, 10), 200);
+    bench.sleep(1_100);
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":7,"unreachable":["n0","n1"]}"#);
+    assert_eq!(health(&mut bench, 11), 503);
+    bench.sleep(12_000);
+    assert_eq!(health(&mut bench, 12), 200, "nobody can tell whether they are back");
+}
+
+#[test]
 fn a_replaced_root_stays_until_its_calls_have_ended() {
     let mut bench = Bench::new();
     bench.post(10, "/indexes/m/documents", DOCUMENTS);

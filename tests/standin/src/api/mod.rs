@@ -4,6 +4,7 @@ mod documents;
 mod fault;
 mod indexes;
 mod keys;
+mod methods;
 mod misc;
 mod search;
 mod settings;
@@ -59,10 +60,12 @@ pub(crate) fn router(node: Shared) -> Router {
     for key in crate::settings::KEYS {
         router = router.route(&format!("/indexes/{{index}}/settings/{}", key.route), settings::routes(key));
     }
-    router
+    let router = router
         .layer(middleware::from_fn_with_state(node.clone(), crate::fault::inject))
         .layer(DefaultBodyLimit::max(PAYLOAD_LIMIT))
-        .with_state(node)
+        .with_state(node);
+    // Around the whole, since `Allow` is added last.
+    Router::new().fallback_service(router).layer(middleware::from_fn(methods::refuse))
 }
 
 /// Enqueues a task and answers with its summary.

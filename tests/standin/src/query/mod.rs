@@ -212,11 +212,11 @@ pub(crate) fn search(index: &Index, request: &Request, contains: bool) -> Result
     let total = found.ranked.len();
     let most = index.settings.max_hits();
     let (offset, limit) = match request.page {
-        Some((page, per_page)) => {
-            (per_page.saturating_mul(page.saturating_sub(1)), if page == 0 { 0 } else { per_page })
-        }
+        Some((page, per_page)) => (per_page.wrapping_mul(page.saturating_sub(1)), if page == 0 { 0 } else { per_page }),
         None => (request.offset, request.limit),
     };
+    // The engine's numbers wrap around: a page that ends beyond the highest one is empty.
+    let limit = if offset.checked_add(limit).is_some() { limit } else { 0 };
     let page = found.ranked.iter().take(most).skip(offset).take(limit);
     let formatter = Formatter::new(index, &found.query, &request.format);
     let hits: Vec<Value> = page.filter_map(|ranked| hit(index, request, &formatter, ranked)).collect();
