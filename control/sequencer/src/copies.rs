@@ -139,6 +139,7 @@ impl Sequencer {
             rank,
             incarnation: copy.incarnation,
             state: copy.state,
+            since: copy.since,
         })
     }
 

@@ -8,6 +8,7 @@ use miroir_core::tag::MAX_SHARDS;
 use miroir_sequencer::Timing;
 use serde::Deserialize;
 
+use super::scrub::ScrubSection;
 use super::secret::{read, secret};
 use super::{Config, ConfigError, LogFormat, Node, store};
 use crate::admin::AdminKey;
@@ -35,6 +36,8 @@ pub struct File {
     pub limits: LimitsSection,
     /// `[policies]`
     pub policies: PoliciesSection,
+    /// `[scrub]`
+    pub scrub: ScrubSection,
     /// `[timing]`
     pub timing: TimingSection,
     /// `[log]`
@@ -239,6 +242,7 @@ impl File {
         }
         let store = store::location(&self.store)?;
         let spool = self.store.spool.unwrap_or_else(|| store::spool_beside(&store));
+        let findings = self.scrub.findings.clone().unwrap_or_else(|| store::findings_beside(&store));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
         let advertise = self.envoy.advertise.unwrap_or_else(|| match listen_api.ip() {
@@ -269,6 +273,8 @@ impl File {
             limits: limits(&self.limits),
             policies: Policies { partial_results: self.policies.partial_results.unwrap_or_default() },
             timing: timing(&self.timing, &limits(&self.limits))?,
+            scrub: self.scrub.pace()?,
+            findings,
             drain_ms: self.timing.drain_ms.unwrap_or(10_000),
             log_format: self.log.format.unwrap_or_default(),
             log_filter: self.log.filter.unwrap_or_else(|| "info".to_owned()),
@@ -359,6 +365,7 @@ mod tests {
             ("envoy", 4),
             ("limits", 6),
             ("policies", 1),
+            ("scrub", 3),
             ("timing", 20),
             ("log", 2),
         ] {
@@ -387,6 +394,7 @@ mod tests {
             ("[[nodes]]\nid='c'\nurl='c:7700'", "nodes.c.url"),
             ("[[nodes]]\nid='a'\nurl='http://c'", "two nodes"),
             ("[timing]\npoll_min_ms=600", "timing.poll_min_ms"),
+            ("[scrub]\ndocuments_per_second=0", "scrub.documents_per_second"),
             ("[timing]\nfoo=1", "unknown field `foo`"),
             ("[other]", "unknown field `other`"),
         ] {

@@ -55,6 +55,15 @@ pub(super) fn spool_beside(store: &Location) -> PathBuf {
     beside.join("miroir-spool")
 }
 
+/// Where the findings file is by default: on the store's disk, or where the process runs.
+pub(super) fn findings_beside(store: &Location) -> PathBuf {
+    let beside = match store {
+        Location::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
+        Location::Redis(_) => PathBuf::new(),
+    };
+    beside.join("miroir-findings.jsonl")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +77,7 @@ mod tests {
         assert_eq!(section("").unwrap(), Location::File("miroir.sqlite".into()));
         assert_eq!(section("path = 'a/b'").unwrap(), Location::File("a/b".into()));
         assert_eq!(spool_beside(&Location::File("a/b".into())), Path::new("a/miroir-spool"));
+        assert_eq!(findings_beside(&Location::File("a/b".into())), Path::new("a/miroir-findings.jsonl"));
     }
 
     #[test]
