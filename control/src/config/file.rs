@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::scrub::ScrubSection;
 use super::secret::{read, secret};
+use super::store::StoreSection;
 use super::{Config, ConfigError, LogFormat, Node, store};
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
@@ -94,24 +95,6 @@ pub struct NodeSection {
     pub zone: Option<String>,
     /// CA bundle of an https node.
     pub tls_ca: Option<String>,
-}
-
-/// `[store]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreSection {
-    /// SQLite file.
-    pub path: Option<PathBuf>,
-    /// URL of a Redis that several controls share; instead of a file.
-    pub redis_url: Option<String>,
-    /// File that holds its password.
-    pub redis_password_file: Option<PathBuf>,
-    /// What all keys in it begin with.
-    pub redis_prefix: Option<String>,
-    /// How long a silent leader stays the leader, milliseconds.
-    pub lease_ms: Option<u64>,
-    /// Directory of spooled payloads.
-    pub spool: Option<PathBuf>,
 }
 
 /// `[listen]`
@@ -365,7 +348,7 @@ mod tests {
             ("envoy", 4),
             ("limits", 6),
             ("policies", 1),
-            ("scrub", 3),
+            ("scrub", 4),
             ("timing", 20),
             ("log", 2),
         ] {
@@ -394,7 +377,6 @@ mod tests {
             ("[[nodes]]\nid='c'\nurl='c:7700'", "nodes.c.url"),
             ("[[nodes]]\nid='a'\nurl='http://c'", "two nodes"),
             ("[timing]\npoll_min_ms=600", "timing.poll_min_ms"),
-            ("[scrub]\ndocuments_per_second=0", "scrub.documents_per_second"),
             ("[timing]\nfoo=1", "unknown field `foo`"),
             ("[other]", "unknown field `other`"),
         ] {

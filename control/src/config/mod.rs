@@ -16,6 +16,7 @@ use miroir_sequencer::{ScrubPace, Timing};
 pub use arguments::ServeArguments;
 pub use file::{File, NodeSection};
 pub use scrub::ScrubSection;
+pub use store::StoreSection;
 
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;

@@ -2,10 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::ConfigError;
-use super::file::StoreSection;
 use super::secret::read;
 use crate::store::{Location, RedisLocation};
+
+/// `[store]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// SQLite file.
+    pub path: Option<PathBuf>,
+    /// URL of a Redis that several controls share; instead of a file.
+    pub redis_url: Option<String>,
+    /// File that holds its password.
+    pub redis_password_file: Option<PathBuf>,
+    /// What all keys in it begin with.
+    pub redis_prefix: Option<String>,
+    /// How long a silent leader stays the leader, milliseconds.
+    pub lease_ms: Option<u64>,
+    /// Directory of spooled payloads.
+    pub spool: Option<PathBuf>,
+}
 
 /// Whether `--store` names a Redis rather than a file.
 pub(super) fn is_redis(text: &str) -> bool {

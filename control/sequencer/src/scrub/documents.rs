@@ -6,7 +6,7 @@ use super::Unit;
 use super::look::{Look, Reading};
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{N, Op, Reach};
+use crate::state::{Copy, N, Op, Reach};
 use crate::sync::Check;
 
 /// Documents in one look at most: what a node shows at once.
@@ -26,7 +26,9 @@ const VOID: u32 = 120;
 pub(super) struct ShardUnit {
     pub(super) placement: u16,
     pub(super) shard: u32,
-    /// Nodes whose copies are compared, the senior one first.
+    /// Copies that are compared, the senior one first.
+    pub(super) copies: Vec<Standing>,
+    /// Their nodes.
     pub(super) nodes: Vec<N>,
     /// Indexes still to be compared, with their incarnation; the last one is under way.
     pub(super) indexes: Vec<(String, u64)>,
@@ -40,9 +42,22 @@ pub(super) struct ShardUnit {
     pub(super) step: Step,
 }
 
+/// A copy that can be compared. Any change of this is a break: what was seen of the copy before says nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Standing {
+    /// Epoch since which it has been in sync.
+    since: u64,
+    rank: usize,
+    node: N,
+    /// The disk that it is on.
+    incarnation: u64,
+}
+
 /// Documents in which a copy differs from the senior one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Differences {
+    /// Of the index.
+    pub(super) incarnation: u64,
     pub(super) primary_key: String,
     pub(super) keys: BTreeMap<String, Difference>,
 }
@@ -69,11 +84,12 @@ pub(super) enum Step {
 }
 
 impl ShardUnit {
-    pub(super) fn new(placement: u16, shard: u32, nodes: Vec<N>, indexes: Vec<(String, u64)>) -> Self {
+    pub(super) fn new(placement: u16, shard: u32, copies: Vec<Standing>, indexes: Vec<(String, u64)>) -> Self {
         Self {
             placement,
             shard,
-            nodes,
+            nodes: copies.iter().map(|copy| copy.node).collect(),
+            copies,
             indexes,
             look: None,
             found: BTreeMap::new(),
@@ -87,19 +103,30 @@ impl ShardUnit {
 
 impl Sequencer {
     /// Copies that can be compared now, the senior one first: in sync, on nodes that have all that they must have.
-    pub(super) fn comparable(&self, placement: u16, shard: u32) -> Vec<N> {
+    pub(super) fn comparable(&self, placement: u16, shard: u32) -> Vec<Standing> {
         let copies = self.shard_copies(placement, shard).iter().enumerate();
         let settled = |n: N| {
             let node = &self.nodes[n];
             node.reach == Reach::Up && !node.row.away && !node.row.drifted && node.journal.is_empty()
         };
         let usable = copies.filter(|(_, copy)| self.is_good(copy) && settled(copy.node));
-        let mut found: Vec<(u64, usize, N)> = usable.map(|(rank, copy)| (copy.since, rank, copy.node)).collect();
+        let standing = |(rank, copy): (usize, &Copy)| Standing {
+            since: copy.since,
+            rank,
+            node: copy.node,
+            incarnation: copy.incarnation,
+        };
+        let mut found: Vec<Standing> = usable.map(standing).collect();
         found.sort_unstable();
         if self.planted.junior_wins {
             found.reverse();
         }
-        found.into_iter().map(|(.., n)| n).collect()
+        found
+    }
+
+    /// Whether a copy of the shard is being filled: then nothing of the shard is decided here.
+    pub(super) fn is_moving(&self, placement: u16, shard: u32) -> bool {
+        self.syncs.runs.keys().any(|(other, at, _)| (*other, *at) == (placement, shard))
     }
 
     /// Goes on with a shard.
@@ -108,7 +135,7 @@ impl Sequencer {
             self.scrub.unit = Some(Unit::Shard(unit));
             return;
         }
-        if self.comparable(unit.placement, unit.shard) != unit.nodes {
+        if self.comparable(unit.placement, unit.shard) != unit.copies {
             // Somebody knows more of these copies now.
             return self.unit_again();
         }
@@ -160,6 +187,7 @@ impl Sequencer {
         let floors = unit.nodes.iter().map(|n| self.floor_of(*n, shard, uid));
         let floor = floors.min().unwrap_or(0);
         self.scrub.asked += 1;
+        self.scrub.asked_at = self.now;
         let reading = Reading::new(self.scrub.asked, keys, floor, self.touched_since(floor, shard, uid));
         if reading.says_nothing() {
             // A write of unknown keys, or an operation on the whole index, is under way.
@@ -226,16 +254,21 @@ impl Sequencer {
             }
         };
         self.scrub.unit = Some(Unit::Shard(unit));
-        self.scrub.pause = self.now + looked * 1_000 / self.scrub_rate();
+        self.scrub.pause = self.now + self.scrub_pause(looked);
         self.scrub_goes_on();
     }
 
     /// All keys of an index have been looked at: what differs again, as it did before, differs.
     fn look_ended(&mut self, mut unit: ShardUnit, uid: &str, primary_key: String) {
-        let Some(look) = unit.look.take() else { return self.unit_again() };
+        let Some(mut look) = unit.look.take() else { return self.unit_again() };
+        if self.planted.drift_at_first_sight {
+            look.believe();
+        }
+        let incarnation = unit.indexes.last().map_or(0, |(_, incarnation)| *incarnation);
         let ended = look.end();
         for ((n, key), difference) in ended.certain {
             let found = unit.found.entry((n, uid.to_owned())).or_default();
+            found.incarnation = incarnation;
             found.primary_key.clone_from(&primary_key);
             found.keys.insert(key, difference);
         }

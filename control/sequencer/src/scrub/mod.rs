@@ -32,6 +32,8 @@ use indexes::IndexUnit;
 pub(crate) struct Scrub {
     /// What is being looked at.
     unit: Option<Unit>,
+    /// When nodes were last asked for documents.
+    asked_at: u64,
     /// Nothing before this time.
     pause: u64,
     /// Why it does not get on.

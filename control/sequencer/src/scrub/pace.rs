@@ -89,13 +89,13 @@ impl Sequencer {
         let unit = match self.shard_of_unit(row.done) {
             None => Unit::Indexes(IndexUnit::all(self.nodes.len())),
             Some((placement, shard)) => {
-                let nodes = self.comparable(placement, shard);
-                if nodes.len() < 2 {
+                let copies = self.comparable(placement, shard);
+                if copies.len() < 2 {
                     return self.pass_over();
                 }
                 let indexes = self.indexes.values().filter(|row| row.placement == placement);
                 let indexes = indexes.map(|row| (row.uid.clone(), row.incarnation)).rev().collect();
-                Unit::Shard(ShardUnit::new(placement, shard, nodes, indexes))
+                Unit::Shard(ShardUnit::new(placement, shard, copies, indexes))
             }
         };
         self.scrub.unit = Some(unit);
@@ -140,6 +140,12 @@ impl Sequencer {
         self.scrub_later(BLOCKED);
     }
 
+    /// Pause after nodes have shown so many documents.
+    pub(super) fn scrub_pause(&self, looked: u64) -> u64 {
+        let took = self.now.saturating_sub(self.scrub.asked_at);
+        pause_after(looked, took, self.scrub_rate(), self.config.scrub.busy_percent)
+    }
+
     /// Documents looked at count against the pace: at most so many are in one look, and so long it takes.
     pub(super) fn scrub_rate(&self) -> u64 {
         let own = self.config.scrub.documents_per_s.max(1);
@@ -160,5 +166,26 @@ impl Sequencer {
             blocked: self.scrub.blocked.clone(),
             findings: self.scrub.findings.values().cloned().collect(),
         }
+    }
+}
+
+/// No more documents a second than that, and no larger share of the time spent on asking: large documents, long lists of
+/// keys and nodes that are busy with other things make it slower.
+fn pause_after(looked: u64, took: u64, rate: u64, busy_percent: u64) -> u64 {
+    let busy = busy_percent.clamp(1, 100);
+    let by_share = took.saturating_mul(100 - busy) / busy;
+    by_share.max(looked.saturating_mul(1_000) / rate.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause_after;
+
+    #[test]
+    fn documents_and_the_time_that_nodes_take_bound_the_pace() {
+        assert_eq!(pause_after(500, 20, 1_000, 10), 500, "small documents: by their number");
+        assert_eq!(pause_after(500, 200, 1_000, 10), 1_800, "large ones, or busy nodes: by the time");
+        assert_eq!(pause_after(0, 300, 1_000, 25), 900, "a list of keys has no documents, and costs");
+        assert_eq!(pause_after(0, 300, 1_000, 100), 0);
     }
 }

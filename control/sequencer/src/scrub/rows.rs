@@ -12,11 +12,13 @@ pub struct ScrubPace {
     pub interval: u64,
     /// Documents compared a second, at most; a lower throttle of copying holds for comparing as well.
     pub documents_per_s: u64,
+    /// Share of the time in which nodes are asked for documents, in percent, at most.
+    pub busy_percent: u64,
 }
 
 impl Default for ScrubPace {
     fn default() -> Self {
-        Self { interval: 24 * 3_600_000, documents_per_s: 1_000 }
+        Self { interval: 24 * 3_600_000, documents_per_s: 1_000, busy_percent: 10 }
     }
 }
 

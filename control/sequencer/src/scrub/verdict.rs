@@ -12,6 +12,9 @@ use crate::state::{N, Op};
 impl Sequencer {
     /// All indexes of a shard have been compared.
     pub(super) fn shard_looked_at(&mut self, mut unit: ShardUnit) {
+        // What was found in another index of that name says nothing of this one (F24).
+        let indexes = &self.indexes;
+        unit.found.retain(|(_, uid), found| indexes.get(uid).is_some_and(|row| row.incarnation == found.incarnation));
         if unit.found.is_empty() {
             return self.shard_done(&unit, 0);
         }
@@ -64,8 +67,8 @@ impl Sequencer {
 
     fn shard_written_down(&mut self, mut unit: ShardUnit) {
         let Step::Writing(_, drifts) = std::mem::replace(&mut unit.step, Step::Idle) else { return };
-        if self.comparable(unit.placement, unit.shard) != unit.nodes {
-            // The one that was to win may be the one that deviates.
+        if self.comparable(unit.placement, unit.shard) != unit.copies || self.is_moving(unit.placement, unit.shard) {
+            // The one that was to win may be the one that deviates, or the one that leaves.
             return self.unit_again();
         }
         let findings = u32::try_from(drifts.len()).unwrap_or(u32::MAX);

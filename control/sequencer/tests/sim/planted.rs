@@ -168,6 +168,13 @@ fn a_version_that_is_dropped_before_it_is_written_down_is_found() {
 }
 
 #[test]
+fn drift_that_is_believed_at_first_sight_is_found() {
+    let planted = Planted { drift_at_first_sight: true, ..Planted::default() };
+    // Tasks that are nobody's, and disks that are other ones: who looks only once takes these for drift.
+    finds("drift at first sight", planted, |seed| rough(seed, &["stray", "restore-node"]));
+}
+
+#[test]
 fn idempotency_that_forgets_is_found() {
     let planted = Planted { idempotency_off: true, ..Planted::default() };
     finds("idempotency off", planted, |_| Swarm::calm());

@@ -62,7 +62,7 @@ impl World {
             limits: Default::default(),
             policies: Default::default(),
             timing: Timing { lag: 20_000, vm_grace: 60_000, longest_read: 5_000, starved: 5_000, ..Timing::default() },
-            scrub: ScrubPace { interval: 5_000, documents_per_s: 1_000 },
+            scrub: ScrubPace { interval: 5_000, documents_per_s: 1_000, busy_percent: 100 },
         }
     }
 

@@ -11,7 +11,7 @@ use crate::repair::missed_by_n1;
 const PASS: u64 = 60_000;
 
 fn cluster(nodes: usize, owners: Vec<u16>) -> Desk {
-    let scrub = ScrubPace { interval: PASS, documents_per_s: 1_000 };
+    let scrub = ScrubPace { interval: PASS, ..ScrubPace::default() };
     let mut desk = Desk::new(Config { scrub, ..config(nodes, vec![owners.clone()]) }, true);
     desk.repairs = true;
     for owner in owners {
@@ -218,6 +218,28 @@ fn it_makes_way_and_goes_on_where_it_was() {
     desk.send(Event::Sync(SyncCommand::Limits(SyncLimits::default())));
     desk.wait(3_000);
     assert_eq!(desk.sequencer.scrub().row.last.map(|last| last.tally.compared), Some(1));
+}
+
+#[test]
+fn nothing_is_decided_while_a_copy_moves() {
+    let mut desk = cluster(3, vec![0, 1]);
+    drift(&mut desk, "n1", "0007", Some(99));
+    // A copy is filled, slowly, when the shard's turn comes.
+    desk.wait(PASS - 8_000);
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { documents_per_s: 20, ..SyncLimits::default() })));
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to: "n2".into(), leaving: None }));
+    desk.wait(10_000);
+    assert_eq!(desk.sequencer.syncs().len(), 1, "it is under way");
+    let view = desk.sequencer.scrub();
+    assert_eq!((view.waiting.as_deref(), view.row.done), (Some("copies are being filled"), 1));
+    assert_eq!((alerts(&desk, "replica_drift"), alerts(&desk, "copy_stale")), (0, 0));
+    desk.send(Event::Sync(SyncCommand::Limits(SyncLimits::default())));
+    desk.wait(10_000);
+    assert!(all_in_sync(&desk) && desk.sequencer.copies().len() == 3);
+    for node in ["n0", "n1", "n2"] {
+        assert_eq!(hash(&desk, node, "0007"), Some(7), "{node}");
+    }
+    assert_eq!((alerts(&desk, "replica_drift"), alerts(&desk, "copy_stale")), (1, 1));
 }
 
 #[test]
