@@ -170,8 +170,14 @@ fn a_version_that_is_dropped_before_it_is_written_down_is_found() {
 #[test]
 fn drift_that_is_believed_at_first_sight_is_found() {
     let planted = Planted { drift_at_first_sight: true, ..Planted::default() };
-    // Tasks that are nobody's, and disks that are other ones: who looks only once takes these for drift.
-    finds("drift at first sight", planted, |seed| rough(seed, &["stray", "restore-node"]));
+    // Who looks only once takes what a task that is nobody's did for drift. As below, the seed must be clean otherwise.
+    let mixture = |seed| Swarm { reads: false, writes: 6, ..rough(seed, &["stray"]) };
+    let clean = |seed: &u64| run(*seed, mixture(*seed), Planted::default()).broken.is_empty();
+    let found = |seed: &u64| {
+        let world = run(*seed, mixture(*seed), planted);
+        world.broken.iter().any(|text| text.contains("a false alarm"))
+    };
+    assert!((1..200).filter(clean).any(|seed| found(&seed)), "no seed finds drift at first sight");
 }
 
 #[test]
