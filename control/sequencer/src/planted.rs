@@ -48,8 +48,6 @@ pub struct Planted {
     pub prunes_unresolved: bool,
     /// Of two copies that differ without a known reason, the one that has been in sync for less long wins (F25).
     pub junior_wins: bool,
-    /// What differs is taken for drift at once, whatever the nodes' tasks are about to tell of it (F25).
-    pub drift_at_first_sight: bool,
     /// A version is dropped before it has been written down (F25).
     pub drift_unwritten: bool,
     /// A repeated idempotency key makes another ticket (F30).

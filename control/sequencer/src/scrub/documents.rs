@@ -260,10 +260,7 @@ impl Sequencer {
 
     /// All keys of an index have been looked at: what differs again, as it did before, differs.
     fn look_ended(&mut self, mut unit: ShardUnit, uid: &str, primary_key: String) {
-        let Some(mut look) = unit.look.take() else { return self.unit_again() };
-        if self.planted.drift_at_first_sight {
-            look.believe();
-        }
+        let Some(look) = unit.look.take() else { return self.unit_again() };
         let incarnation = unit.indexes.last().map_or(0, |(_, incarnation)| *incarnation);
         let ended = look.end();
         for ((n, key), difference) in ended.certain {

@@ -125,11 +125,6 @@ impl Look {
         }
     }
 
-    /// What differs is certain at once.
-    pub(super) fn believe(&mut self) {
-        self.before.extend(self.differs.keys().cloned());
-    }
-
     /// All keys have been looked at.
     pub(super) fn end(self) -> Ended {
         let Self { number, before, differs, again, .. } = self;
