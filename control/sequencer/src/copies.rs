@@ -163,6 +163,7 @@ impl Sequencer {
             rank: u16::MAX,
             incarnation: self.nodes[*n].row.incarnation,
             state: CopyState::Retiring,
+            since: 0,
         })
     }
 }

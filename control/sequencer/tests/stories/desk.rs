@@ -178,11 +178,9 @@ impl Desk {
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
-                Effect::Reconcile { op, .. } => {
-                    let steps = Ok(std::mem::take(&mut self.tells));
-                    self.answers.push_back(Event::Reconciled { op, steps });
                 Effect::Reconcile { op, node, .. } => {
-                    let steps = self.drifted.get(&node).cloned().unwrap_or_default();
+                    let mut steps = std::mem::take(&mut self.tells);
+                    steps.extend(self.drifted.get(&node).cloned().unwrap_or_default());
                     self.answers.push_back(Event::Reconciled { op, steps: Ok(steps) });
                 }
                 Effect::WriteDown { op, drifts } => {
