@@ -40,7 +40,7 @@ assert.deepEqual(exported.filter((name) => name.startsWith("proxy_abi_version"))
 
 // The host.
 const [OK, NOT_FOUND, BAD_ARGUMENT, EMPTY] = [0, 1, 2, 7];
-const world = { configuration: "", headers: [], body: "", calls: [], replies: [], logs: [], rings: 0, metrics: 0 };
+const world = { configuration: "", headers: [], body: "", answer: "", shared: new Map(), calls: [], replies: [], logs: [], rings: 0, metrics: 0 };
 const contexts = new Set();
 let wasm;
 const view = () => new DataView(wasm.memory.buffer);
@@ -71,11 +71,18 @@ function readPairs(at) {
 const env = {
   proxy_log: (_level, at, size) => (world.logs.push(text(at, size)), OK),
   proxy_get_buffer_bytes(kind, _start, _most, dataAt, sizeAt) {
-    const found = { 0: world.body, 7: world.configuration }[kind];
+    const found = { 0: world.body, 4: world.answer, 7: world.configuration }[kind];
     return found === undefined ? NOT_FOUND : hand(Buffer.from(found), dataAt, sizeAt);
   },
   proxy_get_header_map_pairs: (kind, dataAt, sizeAt) =>
     hand(kind === 0 ? pairs(world.headers) : Buffer.alloc(0), dataAt, sizeAt),
+  proxy_get_header_map_value: (kind, at, size, dataAt, sizeAt) =>
+    kind === 6 && text(at, size) === ":status" ? hand(Buffer.from("200"), dataAt, sizeAt) : NOT_FOUND,
+  proxy_set_shared_data: (at, size, dataAt, dataSize) => (world.shared.set(text(at, size), text(dataAt, dataSize)), OK),
+  proxy_get_shared_data(at, size, dataAt, sizeAt, casAt) {
+    const found = world.shared.get(text(at, size));
+    return found === undefined ? NOT_FOUND : (put(casAt, 1), hand(Buffer.from(found), dataAt, sizeAt));
+  },
   proxy_set_effective_context: (context) => (contexts.has(context) ? OK : BAD_ARGUMENT),
   proxy_send_local_response(status, _details, _detailsSize, at, size, headersAt) {
     world.replies.push({ status, body: text(at, size), headers: readPairs(headersAt) });
@@ -142,6 +149,13 @@ assert(world.logs.some((line) => line.includes("epoch 7")), world.logs.join("\n"
 request(10, 1, "GET", "/_miroir/filter", [["x-odd", Buffer.of(0xff, 0xfe)]]);
 assert.deepEqual(take(world.replies).map(({ status, body }) => [status, body]), [[200, '{"epoch":7}']]);
 leave(10);
+
+// A new worker reads when control has no newer map.
+wasm.proxy_on_tick(1);
+const [heartbeat] = take(world.calls);
+assert.equal(heartbeat.headers[":path"], "/internal/v1/heartbeat");
+world.answer = '{"epoch":7}';
+wasm.proxy_on_http_call_response(1, heartbeat.token, 1, world.answer.length, 0);
 
 // A read calls nodes at once; a write calls control, from the root's callback.
 const json = (body) => [["content-type", "application/json"], ["content-length", `${body.length}`]];
