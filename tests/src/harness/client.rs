@@ -50,7 +50,10 @@ impl Client {
     /// A client with this bearer key.
     #[must_use]
     pub fn new(base: &str, key: Option<&str>) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap_or_default();
+        // The engine closes what is idle for 5 s, and a request may just then be on its way.
+        let http =
+            reqwest::Client::builder().timeout(Duration::from_secs(60)).pool_idle_timeout(Duration::from_secs(2));
+        let http = http.build().unwrap_or_default();
         Self { base: base.trim_end_matches('/').to_owned(), key: key.map(str::to_owned), http }
     }
 
