@@ -2,6 +2,8 @@
 //! a string of separator characters only (U+2E00 to U+2E0F, one a hex digit, fixed width): such a string yields no
 //! searchable word, while equality and `IN` filters tell all values apart (measured on Meilisearch 1.50).
 
+use crate::error::ErrorBody;
+
 /// Name of the reserved field.
 pub const TAG_FIELD: &str = "_miroir_shard";
 
@@ -51,6 +53,13 @@ pub fn filter_clause(shards: &[u32], shard_count: u32) -> String {
     }
     clause.push(']');
     clause
+}
+
+/// Whether a node refuses the shard clause itself (Meilisearch 1.50): it has the index, and not its settings yet. A
+/// client's own mention of the field never gets to a node under its name.
+#[must_use]
+pub fn lacks_rule(error: &ErrorBody) -> bool {
+    error.message.contains(&format!("Attribute `{TAG_FIELD}` is not filterable"))
 }
 
 /// The clause of [`filter_clause`] as a JSON string, as requests to nodes hold it.

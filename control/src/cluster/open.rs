@@ -60,22 +60,10 @@ mod tests {
     use miroir_sequencer::TaskStatus;
 
     use super::*;
+    use crate::store;
 
     fn task(uid: u32, status: TaskStatus) -> TaskRow {
-        TaskRow {
-            uid,
-            index: Some("films".into()),
-            indexes: vec!["films".into()],
-            task_type: "indexCreation".into(),
-            status,
-            canceled_by: None,
-            details: None,
-            error: None,
-            custom_metadata: None,
-            enqueued_ms: 1,
-            started_ms: None,
-            finished_ms: None,
-        }
+        store::tests::task(uid, "indexCreation", &["films"], status)
     }
 
     #[tokio::test]

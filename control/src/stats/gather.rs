@@ -121,7 +121,7 @@ fn is_unprepared(answer: &NodeAnswer) -> bool {
     let error = || serde_json::from_slice::<ErrorBody>(&answer.body);
     match answer.status {
         404 => error().is_ok_and(|error| error.code == "index_not_found"),
-        400 => error().is_ok_and(|error| error.message.contains(&format!("`{TAG_FIELD}` is not filterable"))),
+        400 => error().is_ok_and(|error| tag::lacks_rule(&error)),
         _ => false,
     }
 }

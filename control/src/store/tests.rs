@@ -7,7 +7,8 @@ use crate::tasks::filter::{TaskFilter, TaskPage, page};
 pub(crate) mod testing;
 use miroir_sequencer::TaskRow;
 
-fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> TaskRow {
+/// A task without details.
+pub(crate) fn task(uid: u32, task_type: &str, indexes: &[&str], status: TaskStatus) -> TaskRow {
     TaskRow {
         uid,
         index: (indexes.len() == 1).then(|| indexes[0].to_owned()),

@@ -50,26 +50,14 @@ async fn shorten(store: &Store, limit: Limit) -> Result<usize, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use miroir_sequencer::{Record, TaskRow, TaskStatus};
+    use miroir_sequencer::{Record, TaskStatus};
 
     use super::*;
+    use crate::store;
     use crate::tasks::filter::page;
 
     fn task(uid: u32, status: TaskStatus) -> Record {
-        Record::Task(Box::new(TaskRow {
-            uid,
-            index: None,
-            indexes: Vec::new(),
-            task_type: "documentAdditionOrUpdate".to_owned(),
-            status,
-            canceled_by: None,
-            details: None,
-            error: None,
-            custom_metadata: None,
-            enqueued_ms: 1,
-            started_ms: None,
-            finished_ms: None,
-        }))
+        Record::Task(Box::new(store::tests::task(uid, "documentAdditionOrUpdate", &[], status)))
     }
 
     #[tokio::test]

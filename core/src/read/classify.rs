@@ -2,7 +2,7 @@
 
 use crate::call::{CallResult, Unknown, header};
 use crate::error::ErrorBody;
-use crate::tag::TAG_FIELD;
+use crate::tag::lacks_rule;
 
 /// Meaning of a call's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +66,11 @@ pub(super) fn classify(result: CallResult) -> Verdict {
         (401 | 403, _) => Verdict::Trouble(Trouble::Forbidden(refusal)),
         (404, "index_not_found") => Verdict::Trouble(Trouble::NoIndex(refusal)),
         (503, "too_many_search_requests") => Verdict::Trouble(Trouble::Overloaded(refusal)),
-        (400, _) if lacks_tag_rule(&refusal.error.message) => Verdict::Trouble(Trouble::Unprepared),
+        (400, _) if lacks_rule(&refusal.error) => Verdict::Trouble(Trouble::Unprepared),
         (408 | 429, _) => Verdict::Trouble(Trouble::Status(status)),
         (400..=499, _) => Verdict::Refused(refusal),
         _ => Verdict::Trouble(Trouble::Status(status)),
     }
-}
-
-/// Whether a node refuses the shard clause itself. A client's own mention of the field never gets there under its name.
-fn lacks_tag_rule(message: &str) -> bool {
-    message.contains(&format!("Attribute `{TAG_FIELD}` is not filterable"))
 }
 
 impl Trouble {
