@@ -79,9 +79,9 @@ impl Sequencer {
         };
         let part = ticket.row.parts.iter_mut().find(|part| part.node == id && part.incarnation == incarnation);
         let Some(part) = part else { return false };
-        let (shards, work) = (part.shards.clone(), ticket.row.work.clone());
+        let shards = part.shards.clone();
         if clears {
-            self.nodes[n].row.cleared.insert(index, task.uid);
+            self.nodes[n].row.cleared.insert(index.clone(), task.uid);
         }
         match (part.task, &part.end) {
             (Some(known), _) if known == task.uid => {
@@ -97,7 +97,7 @@ impl Sequencer {
             }
             (None, Some(_)) => self.part_deviates(n, uid, "audit_late", "a write that had been given up"),
         }
-        let overtaken = self.overtaken(n, uid, &work, &shards);
+        let overtaken = self.overtaken(n, uid, &index, &shards);
         if !overtaken.is_empty() {
             self.shards_deviate(n, uid, &overtaken, "audit_order", "a later write to the same shard came before it");
         }
@@ -105,14 +105,9 @@ impl Sequencer {
     }
 
     /// A node has enqueued a ticket. Returns the shards in which it had enqueued a later one before.
-    pub(crate) fn overtaken(&mut self, n: N, uid: u32, work: &TicketWork, shards: &[u32]) -> Vec<u32> {
-        let index = match work {
-            TicketWork::Write(work) => &work.index,
-            TicketWork::Page(work) => &work.index,
-            _ => return Vec::new(),
-        };
+    pub(crate) fn overtaken(&mut self, n: N, uid: u32, index: &str, shards: &[u32]) -> Vec<u32> {
         let count = self.config.shards as usize;
-        let order = self.nodes[n].order.entry(index.clone()).or_insert_with(|| vec![0; count]);
+        let order = self.nodes[n].order.entry(index.to_owned()).or_insert_with(|| vec![0; count]);
         let mut overtaken = Vec::new();
         for shard in shards {
             let Some(newest) = order.get_mut(*shard as usize) else { continue };

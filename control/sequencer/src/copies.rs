@@ -4,6 +4,7 @@
 use crate::Sequencer;
 use crate::api::*;
 use crate::state::{Copy, N, Reach, Todo};
+use crate::sync::{Place, Retire};
 
 impl Sequencer {
     pub(crate) fn shard_copies(&self, placement: u16, shard: u32) -> &[Copy] {
@@ -152,10 +153,13 @@ impl Sequencer {
             .collect()
     }
 
-    /// Copies that are in no write set any more, and whose documents are still there.
+    /// Retirements of copies that are in no write set any more, and whose documents are still there.
+    pub(crate) fn deleting(&self) -> impl Iterator<Item = (&Place, &Retire)> {
+        self.syncs.retires.iter().filter(|(_, retire)| retire.row.deleting)
+    }
+
     fn deletions(&self) -> impl Iterator<Item = CopyRow> {
-        let deleting = self.syncs.retires.iter().filter(|(_, retire)| retire.row.deleting);
-        deleting.map(|((placement, shard, n), retire)| CopyRow {
+        self.deleting().map(|((placement, shard, n), retire)| CopyRow {
             placement: *placement,
             shard: *shard,
             node: retire.row.node.clone(),

@@ -156,8 +156,8 @@ impl Sequencer {
             };
             counts[copy.node][kind] += 1;
         }
-        for place in self.syncs.retires.iter().filter(|(_, retire)| retire.row.deleting).map(|(place, _)| place) {
-            counts[place.2][3] += 1;
+        for ((.., n), _) in self.deleting() {
+            counts[*n][3] += 1;
         }
         let members = self.nodes.iter().zip(counts).filter(|(node, _)| node.row.member != MemberState::Removed);
         let mut views: Vec<MemberView> = members

@@ -192,9 +192,15 @@ impl Sequencer {
                 self.nodes[n].open.insert(task, uid);
             }
         }
+        let index = match &row.work {
+            TicketWork::Write(work) => Some(work.index.as_str()),
+            TicketWork::Page(work) => Some(work.index.as_str()),
+            _ => None,
+        };
         for part in row.parts.iter().filter(|part| part.task.is_some()) {
+            let Some(index) = index else { break };
             if let Some(n) = self.node_at(&part.node).filter(|n| part.is_on(&self.nodes[*n].row)) {
-                self.overtaken(n, uid, &row.work, &part.shards);
+                self.overtaken(n, uid, index, &part.shards);
             }
         }
         ticket.row = row;
