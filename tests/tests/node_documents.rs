@@ -56,8 +56,9 @@ impl Pair {
     /// Does something that makes a task, which must succeed; its `details` and `customMetadata`.
     async fn done(&self, node: &str, action: NodeAction) -> Value {
         let answer = self.act(node, action).await;
-        let NodeAnswer::Enqueued { uid } = answer else { panic!("{answer:?}") };
+        let NodeAnswer::Enqueued { uid, enqueued_at } = answer else { panic!("{answer:?}") };
         let task = self.nodes[node].client().task(uid.into()).await.unwrap();
+        assert_eq!(task["enqueuedAt"], *enqueued_at, "by which the disk is known again: {task}");
         assert_eq!(task["status"], "succeeded", "{task}");
         task
     }

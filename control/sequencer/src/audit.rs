@@ -42,6 +42,7 @@ impl Sequencer {
         let audited = row.seen && !row.rebuild;
         row.floor = task.uid + 1;
         row.witness.last = Some((task.uid, task.enqueued_at.clone()));
+        self.nodes[n].accepted.remove(&task.uid);
         self.out.nodes.insert(n);
         if hole && audited {
             self.deviates(n, "audit_lost", "tasks have been deleted before they were seen");

@@ -48,10 +48,11 @@ impl Sequencer {
         }
         ticket.row.canceler = Some(by);
         let queued = ticket.live == Live::Queued && ticket.row.stage == Stage::Queued && ticket.ops.is_empty();
+        let can_be_stopped = can_be_stopped(&ticket.row.work);
         self.touch_ticket(target);
         if queued {
             self.conclude_index(target, TaskStatus::Canceled, None);
-        } else {
+        } else if can_be_stopped {
             let ops = self.send_cancels(target, by);
             if let Some(cancelation) = self.tickets.get_mut(&by) {
                 cancelation.ops.extend(ops);
@@ -147,6 +148,17 @@ impl Sequencer {
         }
         self.out.extra.push(Record::Task(Box::new(task.clone())));
         self.emit(Effect::Accepted { request, task: Box::new(task) });
+    }
+}
+
+/// Whether nodes may be asked not to do what they have been told. Whatever came after the making, deletion, renaming or
+/// swap of an index rests on it, and each of these takes a node no time.
+fn can_be_stopped(work: &TicketWork) -> bool {
+    match work {
+        TicketWork::Index(work) => {
+            matches!(work.operation, IndexOperation::Settings { .. } | IndexOperation::Compact { .. })
+        }
+        _ => true,
     }
 }
 

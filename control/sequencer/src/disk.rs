@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{N, Todo};
+use crate::state::{N, Ticket, Todo};
 
 /// Stands for the ticket of an unfinished task that an unknown disk brought with it.
 const NOBODY: u32 = u32::MAX;
@@ -43,6 +43,7 @@ impl Sequencer {
         self.retired_with_disk(n);
         self.syncs.missed.retain(|(.., node), _| *node != n);
         let incarnation = self.nodes[n].row.incarnation;
+        let newest = self.newest_unseen(n);
         let is_last = !self.planted.away_disk_forgotten && !self.in_sync_on(n, incarnation).is_empty();
         let node = &mut self.nodes[n];
         let journal: Vec<JournalRow> = node.journal.drain(..).collect();
@@ -52,10 +53,13 @@ impl Sequencer {
         // Nobody can recognise a disk that has never shown a task; it has never had a document either.
         let remembered = is_last && witness.last.is_some();
         if remembered {
-            let newest = node.open.keys().next_back().map_or(0, |uid| uid + 1);
-            let (floor, expected) = (node.row.floor, node.row.floor.max(newest));
-            node.row.away_disks.push(AwayDisk { incarnation, floor, expected, witness, cleared, journal });
+            let next = node.open.keys().next_back().map_or(0, |uid| uid + 1);
+            let (floor, expected) = (node.row.floor, node.row.floor.max(next));
+            let shown = false;
+            let disk = AwayDisk { incarnation, floor, expected, witness, newest, shown, cleared, journal };
+            node.row.away_disks.push(disk);
         }
+        node.row.away_disks.iter_mut().for_each(|disk| disk.shown = false);
         node.row.incarnation += 1;
         node.row.rebuild = true;
         node.row.leftovers = true;
@@ -63,6 +67,7 @@ impl Sequencer {
         (node.row.pruned, node.pruning) = (0, None);
         node.row.seen = false;
         node.open.clear();
+        node.accepted.clear();
         node.parts.clear();
         node.order.clear();
         node.doubtful.clear();
@@ -77,6 +82,18 @@ impl Sequencer {
         if !remembered {
             self.lose_parts(n, incarnation);
         }
+    }
+
+    /// The newest task that the node's disk has accepted and not yet shown, if it can be told from others.
+    fn newest_unseen(&self, n: N) -> Option<Landmark> {
+        let node = &self.nodes[n];
+        let (uid, ticket) = node.open.last_key_value().filter(|(uid, _)| **uid >= node.row.floor)?;
+        let written = |ticket: &&Ticket| matches!(ticket.row.work, TicketWork::Write(_) | TicketWork::Page(_));
+        let ticket = self.tickets.get(ticket).filter(written);
+        let metadata = ticket.map(|ticket| self.metadata(ticket.row.term, ticket.row.uid));
+        let enqueued_at = node.accepted.get(uid).cloned();
+        let tells = enqueued_at.is_some() || metadata.is_some();
+        tells.then_some(Landmark { uid: *uid, enqueued_at, metadata })
     }
 
     /// What a disk was to do it never will.
@@ -125,7 +142,15 @@ impl Sequencer {
         });
         let node = &mut self.nodes[n];
         node.others_disk = node.others_disk.or(other);
-        let resembled = node.row.away_disks.iter().filter(|disk| is_last(&disk.witness));
+        for disk in node.row.away_disks.iter_mut().filter(|disk| is_last(&disk.witness)) {
+            disk.shown = true;
+        }
+        // One that has not got to its newest task is an older state of that disk.
+        let is_newest = |disk: &&AwayDisk| {
+            let newest = disk.newest.as_ref();
+            disk.shown && newest.map_or_else(|| is_last(&disk.witness), |newest| newest.is(task))
+        };
+        let resembled = node.row.away_disks.iter().filter(is_newest);
         node.resembles.extend(resembled.map(|disk| disk.incarnation));
         if node.row.rebuild && !task.status.is_over() {
             node.open.entry(task.uid).or_insert(NOBODY);
@@ -178,6 +203,7 @@ impl Sequencer {
         (node.row.rebuild, node.row.drifted) = (false, true);
         // Whatever has been fenced since was another disk.
         node.fenced = 0;
+        node.accepted.clear();
         node.resembles.clear();
         node.doubtful.clear();
         self.out.extra.extend(disk.journal.iter().cloned().map(Record::Journal));

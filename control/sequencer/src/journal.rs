@@ -60,7 +60,10 @@ impl Sequencer {
             return;
         }
         match result {
-            Ok(NodeAnswer::Enqueued { uid }) => self.step_taken(n, uid),
+            Ok(NodeAnswer::Enqueued { uid, enqueued_at }) => {
+                self.nodes[n].accepted.insert(uid, enqueued_at);
+                self.step_taken(n, uid);
+            }
             Ok(NodeAnswer::Refused { status, error })
                 if (400..500).contains(&status) && status != 401 && status != 403 =>
             {

@@ -180,10 +180,12 @@ pub enum NodeAnswer {
         /// Highest term of them.
         term: u64,
     },
-    /// 202 (or 200) with this task uid.
+    /// 202 (or 200) with this task.
     Enqueued {
         /// Node task uid.
         uid: u32,
+        /// When it was enqueued, as the node writes it: with the uid it tells the disk from another one.
+        enqueued_at: String,
     },
     /// The node's own 4xx or 5xx.
     Refused {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::MemberState;
-use crate::api::{NodeId, NodePlace};
+use crate::api::{NodeId, NodePlace, NodeTask};
 use crate::rows::JournalRow;
 
 /// A node.
@@ -64,6 +64,27 @@ pub struct Witness {
     pub indexes: Vec<(String, String)>,
 }
 
+/// A task that a disk had accepted and not yet shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landmark {
+    /// Node task uid.
+    pub uid: u32,
+    /// When it was enqueued, as the node said when it accepted it.
+    pub enqueued_at: Option<String>,
+    /// Its metadata, where the node said nothing to control.
+    pub metadata: Option<String>,
+}
+
+impl Landmark {
+    /// Whether a task that a disk shows is this one.
+    #[must_use]
+    pub fn is(&self, task: &NodeTask) -> bool {
+        let same_time = self.enqueued_at.as_ref().map(|at| *at == task.enqueued_at);
+        let same_write = || task.metadata.is_some() && self.metadata == task.metadata;
+        self.uid == task.uid && same_time.unwrap_or_else(same_write)
+    }
+}
+
 /// A disk that is not there: another one is in its place, and it holds last copies in sync (F9). Known until it is back,
 /// or until these copies are given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +97,12 @@ pub struct AwayDisk {
     pub expected: u32,
     /// By what it is recognised.
     pub witness: Witness,
+    /// By what it is told from an older state of itself, where the last task that was read is not the newest one.
+    #[serde(default)]
+    pub newest: Option<Landmark>,
+    /// The present disk has shown the last task that was read: it may be an older state of this one.
+    #[serde(default)]
+    pub shown: bool,
     /// As [`NodeRow::cleared`].
     pub cleared: BTreeMap<String, u32>,
     /// Operations on indexes that it has not taken.

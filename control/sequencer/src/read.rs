@@ -65,17 +65,23 @@ impl Sequencer {
         };
         self.nodes[n].fails = 0;
         let known = self.nodes[n].row.witness.last.clone();
-        let shown = tasks.first().map(|task| (task.uid, task.enqueued_at.clone()));
-        let is_other = match known {
-            Some(_) => known != shown,
-            None => self.lacks_accepted(n, tasks.first()),
+        let named = |task: Option<&NodeTask>| task.map(|task| (task.uid, task.enqueued_at.clone()));
+        let shown = named(tasks.first());
+        let words = |task: &Option<(u32, String)>| {
+            task.as_ref().map_or("no task".to_owned(), |(uid, enqueued)| format!("task {uid} of {enqueued}"))
         };
-        if is_other && !self.planted.witness_off {
-            let words = |task: &Option<(u32, String)>| {
-                task.as_ref().map_or("no task".to_owned(), |(uid, enqueued)| format!("task {uid} of {enqueued}"))
-            };
-            let had = known.as_ref().map_or("a task that it had accepted".to_owned(), |_| words(&known));
-            self.new_incarnation(n, &format!("it shows {}, and not {had}", words(&shown)));
+        let accepted = &self.nodes[n].accepted;
+        let replaced = tasks.iter().find(|task| accepted.get(&task.uid).is_some_and(|at| *at != task.enqueued_at));
+        let evidence = match (&known, replaced) {
+            (Some(_), _) if known != shown => Some((words(&shown), words(&known))),
+            (_, Some(task)) => Some((words(&named(Some(task))), "what it had accepted as that".to_owned())),
+            (None, _) if self.lacks_accepted(n, tasks.first()) => {
+                Some((words(&shown), "a task that it had accepted".to_owned()))
+            }
+            _ => None,
+        };
+        if let Some((shows, had)) = evidence.filter(|_| !self.planted.witness_off) {
+            self.new_incarnation(n, &format!("it shows {shows}, and not {had}"));
             return self.lose(n, "the disk is another one");
         }
         let news = tasks.len() > usize::from(known.is_some());

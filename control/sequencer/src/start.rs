@@ -94,6 +94,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         fails: 0,
         backoff: timing.reconnect.0,
         open: BTreeMap::new(),
+        accepted: BTreeMap::new(),
         parts: Default::default(),
         journal: Default::default(),
         journal_op: None,

@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) backoff: u64,
     /// Unfinished node tasks, and the tickets that they belong to.
     pub(crate) open: BTreeMap<u32, u32>,
+    /// Tasks that it has accepted and not yet listed, with the times at which it enqueued them.
+    pub(crate) accepted: BTreeMap<u32, String>,
     /// Tickets with a part here that has not ended.
     pub(crate) parts: BTreeSet<u32>,
     pub(crate) journal: VecDeque<JournalRow>,

@@ -256,9 +256,13 @@ pub(crate) fn enqueued(answer: &NodeAnswer) -> Result<Answer, Fault> {
     #[serde(rename_all = "camelCase")]
     struct Summary {
         task_uid: u32,
+        enqueued_at: String,
     }
     match answer.status {
-        200..=299 => Ok(Answer::Enqueued { uid: read::<Summary>(&answer.body)?.task_uid }),
+        200..=299 => {
+            let Summary { task_uid: uid, enqueued_at } = read(&answer.body)?;
+            Ok(Answer::Enqueued { uid, enqueued_at })
+        }
         400..=599 => {
             let error = serde_json::from_slice::<ErrorBody>(&answer.body).ok();
             Ok(Answer::Refused { status: answer.status, error })

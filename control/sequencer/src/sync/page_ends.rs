@@ -48,12 +48,13 @@ impl Sequencer {
             return;
         }
         match result {
-            Ok(NodeAnswer::Enqueued { uid: task }) => {
+            Ok(NodeAnswer::Enqueued { uid: task, enqueued_at }) => {
                 let to = place.2;
                 let known = self.tickets.get_mut(&uid).and_then(|ticket| ticket.row.parts.first_mut());
                 if let Some(part) = known.filter(|part| part.task.is_none() && part.end.is_none()) {
                     part.task = Some(task);
                     self.nodes[to].open.insert(task, uid);
+                    self.nodes[to].accepted.insert(task, enqueued_at);
                 }
                 self.expect_news(to);
                 self.page_enqueued(uid, place);

@@ -123,6 +123,12 @@ impl Engine {
         uid
     }
 
+    /// What the node answers to whoever made the task.
+    pub fn accepted(&self, uid: u32) -> miroir_sequencer::NodeAnswer {
+        let task = self.disk.tasks.iter().find(|task| task.view.uid == uid).expect("a task that was just enqueued");
+        miroir_sequencer::NodeAnswer::Enqueued { uid, enqueued_at: task.view.enqueued_at.clone() }
+    }
+
     /// Runs the first unfinished task, and its batch where a clear follows. True if there was one.
     pub fn process(&mut self, now: u64) -> bool {
         let Some(at) = self.disk.tasks.iter().position(|task| !task.view.status.is_over()) else { return false };

@@ -65,15 +65,17 @@ impl World {
                             let work = engine.parse_step(step);
                             let index = step.task_index.clone();
                             let uid = engine.enqueue(work.clone(), index.clone(), &step.task_type, None, now);
+                            let answer = engine.accepted(uid);
                             self.logged(node, None, index.unwrap_or_default(), work, false);
-                            NodeAnswer::Enqueued { uid }
+                            answer
                         } else {
                             NodeAnswer::Refused { status: 403, error: None }
                         }
                     }
                     NodeAction::DeleteTasks { key, from, below } => {
                         if engine.authorised(fencing, key.as_deref()) {
-                            NodeAnswer::Enqueued { uid: engine.delete_tasks(*from, *below, now) }
+                            let uid = engine.delete_tasks(*from, *below, now);
+                            engine.accepted(uid)
                         } else {
                             NodeAnswer::Refused { status: 403, error: None }
                         }
@@ -87,7 +89,8 @@ impl World {
                     }
                     NodeAction::Cancel { key, uids } => {
                         if engine.authorised(fencing, key.as_deref()) {
-                            NodeAnswer::Enqueued { uid: engine.cancel(uids, now) }
+                            let uid = engine.cancel(uids, now);
+                            engine.accepted(uid)
                         } else {
                             NodeAnswer::Refused { status: 403, error: None }
                         }
@@ -127,7 +130,8 @@ impl World {
         self.logged(node, ticket, index, work, page);
         self.schedule_work(node);
         if page {
-            return self.answer_action(node, caller, Ok(NodeAnswer::Enqueued { uid }));
+            let answer = self.nodes[node].accepted(uid);
+            return self.answer_action(node, caller, Ok(answer));
         }
         let body = format!(r#"{{"taskUid":{uid},"status":"enqueued"}}"#).into_bytes();
         self.answer_write(node, caller, 202, body);

@@ -219,12 +219,12 @@ impl Desk {
                 let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
                 let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
                 self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
-                NodeAnswer::Enqueued { uid }
+                self.accepted(id, uid)
             }
             NodeAction::DeleteTasks { from, below, .. } => {
                 node.tasks.retain(|task| !(from..below).contains(&task.uid) || !task.status.is_over());
                 let uid = self.add_task(id, None, "taskDeletion", None, TaskStatus::Succeeded, None);
-                NodeAnswer::Enqueued { uid }
+                self.accepted(id, uid)
             }
             NodeAction::ListKeys { .. }
             | NodeAction::Digests { .. }
@@ -248,9 +248,8 @@ impl Desk {
                 for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
                     task.status = TaskStatus::Canceled;
                 }
-                NodeAnswer::Enqueued {
-                    uid: self.add_task(id, None, "taskCancelation", None, TaskStatus::Succeeded, None),
-                }
+                let uid = self.add_task(id, None, "taskCancelation", None, TaskStatus::Succeeded, None);
+                self.accepted(id, uid)
             }
         })
     }
@@ -298,7 +297,13 @@ impl Desk {
         let swallowed = node.swallows_pages;
         let status = if node.lacks_index { TaskStatus::Failed } else { TaskStatus::Succeeded };
         let uid = self.add_task(id, Some(&metadata), kind, Some("a"), status, Some(count));
-        if swallowed { Err(NodeFault::Unknown) } else { Ok(NodeAnswer::Enqueued { uid }) }
+        if swallowed { Err(NodeFault::Unknown) } else { Ok(self.accepted(id, uid)) }
+    }
+
+    fn accepted(&self, id: &str, uid: u32) -> NodeAnswer {
+        let tasks = &self.nodes[id].tasks;
+        let task = tasks.iter().find(|task| task.uid == uid).expect("a task that was just enqueued");
+        NodeAnswer::Enqueued { uid, enqueued_at: task.enqueued_at.clone() }
     }
 
     /// A node enqueues a task (of a ticket); `count`: documents indexed or deleted, once it has succeeded.

@@ -1,7 +1,9 @@
 //! Disks that are away and come back, and what a disk brings with it that is not wanted.
 
 use miroir_core::wire::*;
-use miroir_sequencer::{AdminCommand, CopyState, IndexOperation, NodeAction, NodeFault, NodeStep, TaskStatus};
+use miroir_sequencer::{
+    AdminCommand, CopyState, IndexOperation, NodeAction, NodeFault, NodeStep, NodeTask, TaskStatus,
+};
 
 use crate::desk::{Desk, FakeNode, config, write};
 
@@ -36,6 +38,18 @@ fn done(desk: &mut Desk, attempt: &str, shard: u32) -> Grant {
     grant
 }
 
+/// A node has accepted a write of which it is not known yet where it is in its list. The node's list before that: by
+/// what has been read, the two are the same.
+fn ahead_of_what_was_read() -> (Desk, Vec<NodeTask>) {
+    let mut desk = alone();
+    done(&mut desk, "t1", 0);
+    let older = desk.nodes["n0"].tasks.clone();
+    let grant = desk.granted(write("t2", &[0]));
+    let parts = desk.accept_all(&grant, 1);
+    desk.commit(&grant, "t2", &[("n0", parts[0].1.clone())]);
+    (desk, older)
+}
+
 #[test]
 fn the_disk_with_the_last_copy_is_known_when_it_comes_back() {
     for restarts in [false, true] {
@@ -60,13 +74,7 @@ fn the_disk_with_the_last_copy_is_known_when_it_comes_back() {
 
 #[test]
 fn an_older_state_of_that_disk_is_not_taken_for_it() {
-    let mut desk = alone();
-    done(&mut desk, "t1", 0);
-    let older = desk.nodes["n0"].tasks.clone();
-    // Accepted, and not read yet: by what has been read, the two are the same.
-    let grant = desk.granted(write("t2", &[0]));
-    let parts = desk.accept_all(&grant, 1);
-    desk.commit(&grant, "t2", &[("n0", parts[0].1.clone())]);
+    let (mut desk, older) = ahead_of_what_was_read();
     swap_disk(&mut desk, "n0", FakeNode::default());
     swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
     assert!(!desk.alerts.contains(&"disk_back"));
@@ -75,6 +83,45 @@ fn an_older_state_of_that_disk_is_not_taken_for_it() {
     let times = taken(&desk);
     desk.wait(60_000);
     assert_eq!((taken(&desk), phase(&desk, "n0")), (times, "ready"), "it is looked at once");
+}
+
+#[test]
+fn that_disk_is_known_when_it_takes_the_place_of_an_older_state_of_itself() {
+    let (mut desk, older) = ahead_of_what_was_read();
+    let own = swap_disk(&mut desk, "n0", FakeNode { tasks: older, ..FakeNode::default() });
+    assert!(desk.alerts.contains(&"new_incarnation") && !desk.alerts.contains(&"disk_back"));
+    // At once, so that nobody sees the node without a disk.
+    *desk.nodes.get_mut("n0").unwrap() = own;
+    desk.wait(10_000);
+    assert!(desk.alerts.contains(&"disk_back"));
+    done(&mut desk, "t3", 0);
+}
+
+#[test]
+fn a_disk_that_took_the_same_write_is_not_taken_for_it() {
+    let (mut desk, _) = ahead_of_what_was_read();
+    let newest = desk.nodes["n0"].tasks.last().cloned().unwrap();
+    let mut own = swap_disk(&mut desk, "n0", FakeNode::default());
+    // Its list is as long and ends alike, and what was read of it before is of another time.
+    own.tasks.iter_mut().for_each(|task| task.enqueued_at.push_str("-other"));
+    assert_eq!(own.tasks.last().map(|task| &task.metadata), Some(&newest.metadata));
+    swap_disk(&mut desk, "n0", own);
+    assert!(!desk.alerts.contains(&"disk_back"));
+    assert_eq!(desk.answered(write("t3", &[0])).status, 503);
+}
+
+#[test]
+fn a_disk_that_does_not_show_what_was_just_accepted_is_another_one() {
+    let mut desk = Desk::bare(config(2, vec![vec![0, 1]]));
+    desk.repairs = true;
+    desk.wait(2_500);
+    desk.operate(IndexOperation::Create { uid: "a".into(), primary_key: None });
+    // Another one with a task of that number and kind, in the place of the one that has just accepted it.
+    let tasks = &mut desk.nodes.get_mut("n0").unwrap().tasks;
+    assert_eq!(tasks.len(), 1);
+    tasks[0].enqueued_at = "at another time".into();
+    desk.wait(30_000);
+    assert!(desk.alerts.contains(&"new_incarnation"));
 }
 
 #[test]
