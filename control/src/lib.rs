@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod cluster;
 pub mod config;
 mod encoding;
+pub mod findings;
 pub mod indexes;
 pub mod keys;
 pub mod network;

@@ -76,6 +76,8 @@ pub struct Metrics {
     copies: Family<Kind, Gauge<i64, AtomicI64>>,
     copied: Copied,
     syncs: Family<Phase, Gauge<i64, AtomicI64>>,
+    findings: Gauge,
+    scrub_ended: Gauge,
     node_ready: Family<Node, Gauge<i64, AtomicI64>>,
     node_open_tasks: Family<Node, Gauge<i64, AtomicI64>>,
 }
@@ -96,6 +98,8 @@ impl Default for Metrics {
             copies: Family::default(),
             copied: Copied::default(),
             syncs: Family::default(),
+            findings: Gauge::default(),
+            scrub_ended: Gauge::default(),
             node_ready: Family::default(),
             node_open_tasks: Family::default(),
             registry: Registry::default(),
@@ -114,6 +118,10 @@ impl Default for Metrics {
         registry.register("copied_documents", "Documents that moves and repairs wrote to nodes", documents);
         registry.register("copied_bytes", "Bytes of those documents", bytes);
         registry.register("syncs", "Copies that are being filled, by what they do", metrics.syncs.clone());
+        let text = "Differences of replicas without a known reason that nobody has acknowledged";
+        registry.register("findings", text, metrics.findings.clone());
+        let text = "When the last comparison of all replicas ended, Unix seconds; 0 before the first";
+        registry.register("scrub_ended_timestamp_seconds", text, metrics.scrub_ended.clone());
         registry.register("node_ready", "1 for a node that is read and written", metrics.node_ready.clone());
         registry.register("node_open_tasks", "Unfinished tasks of a node", metrics.node_open_tasks.clone());
         Self { registry, ..metrics }
@@ -133,6 +141,10 @@ pub struct Measured {
     pub copies: Vec<(&'static str, usize)>,
     /// Copies that are being filled, by what they do.
     pub syncs: Vec<(&'static str, usize)>,
+    /// Findings that nobody has acknowledged.
+    pub findings: usize,
+    /// When the last comparison of all replicas ended, Unix milliseconds.
+    pub scrub_ended_ms: u64,
     /// Node id, whether it is ready, its unfinished tasks.
     pub nodes: Vec<(String, bool, usize)>,
 }
@@ -183,6 +195,8 @@ impl Metrics {
         self.epoch.set(i64::try_from(measured.epoch).unwrap_or(i64::MAX));
         self.open_tasks.set(signed(measured.open_tasks));
         self.waiting.set(signed(measured.waiting));
+        self.findings.set(signed(measured.findings));
+        self.scrub_ended.set(i64::try_from(measured.scrub_ended_ms / 1_000).unwrap_or(i64::MAX));
         for (kind, number) in &measured.copies {
             self.copies.get_or_create(&Kind { kind }).set(signed(*number));
         }

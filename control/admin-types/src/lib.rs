@@ -4,6 +4,7 @@
 mod explain;
 mod jobs;
 mod layout;
+mod scrub;
 mod status;
 mod verify;
 
@@ -13,5 +14,6 @@ pub use jobs::{
     ReplaceNode, ReplicationFactor, Throttle,
 };
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
+pub use scrub::{Drift, FindingList, Scrub, ScrubPass, ScrubTally};
 pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status};
 pub use verify::{Finding, Replica, Verification, Verify};

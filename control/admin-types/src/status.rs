@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::jobs::Job;
 use crate::layout::CopyState;
+use crate::scrub::Scrub;
 
 /// The cluster in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -58,6 +59,8 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// Jobs that are not over.
     pub jobs: Vec<Job>,
+    /// The comparison of all replicas in the background.
+    pub scrub: Scrub,
     /// Uids of all indexes.
     pub indexes: Vec<String>,
     /// Tasks that are enqueued or processing.

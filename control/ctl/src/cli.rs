@@ -92,6 +92,13 @@ pub enum Command {
         #[arg(long)]
         last: bool,
     },
+    /// What the comparison of all replicas in the background found: where they differed without a known reason.
+    #[command(after_help = "Example:\n  miroirctl findings\n  miroirctl findings --acknowledge")]
+    Findings {
+        /// Take note of all of them: they are no reason for `status` to say `degraded` any more.
+        #[arg(long)]
+        acknowledge: bool,
+    },
     /// Which copy of which shard is where, as a grid of shards × nodes.
     #[command(after_help = "Example:\n  miroirctl shards")]
     Shards {

@@ -2,8 +2,8 @@
 
 use clap::CommandFactory;
 use miroir_admin::{
-    AcceptLoss, Condition, Done, Explanation, Job, JobList, Layout, NewNode, NodeList, Outcome, Plan, Question, Repair,
-    ReplaceNode, ReplicationFactor, Status, Throttle, Verification, Verify,
+    AcceptLoss, Condition, Done, Explanation, FindingList, Job, JobList, Layout, NewNode, NodeList, Outcome, Plan,
+    Question, Repair, ReplaceNode, ReplicationFactor, Status, Throttle, Verification, Verify,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -55,6 +55,7 @@ impl Session {
                 self.print(&answer, |done| done.message.clone())
             }
             Command::Verify { index, last } => self.verify(index, last).await,
+            Command::Findings { acknowledge } => self.findings(acknowledge).await,
             Command::Shards { placement } => {
                 let answer: Answer<Layout> = self.client.get(&["shards"]).await?;
                 self.print(&answer, |layout| show::grid(layout, placement, Paint::detect()))
@@ -210,6 +211,17 @@ impl Session {
         let answer = watch::verification(&self.client, self.connection.timeout).await?;
         self.print(&answer, show::verification)?;
         Ok(if answer.read.findings_total > 0 { Exit::Findings } else { Exit::Fine })
+    }
+
+    async fn findings(&self, acknowledge: bool) -> Result<Exit, Failure> {
+        if acknowledge {
+            let answer: Answer<Done> = self.client.post(&["findings", "acknowledge"], &[], &()).await?;
+            return self.print(&answer, |done| done.message.clone());
+        }
+        let answer: Answer<FindingList> = self.client.get(&["findings"]).await?;
+        self.print(&answer, show::findings)?;
+        let open = answer.read.findings.iter().any(|drift| !drift.acknowledged);
+        Ok(if open { Exit::Findings } else { Exit::Fine })
     }
 
     async fn accept_loss(&self, body: AcceptLoss, yes: bool) -> Result<Exit, Failure> {

@@ -17,7 +17,7 @@ pub enum Exit {
     NotFound,
     /// Refused by a check.
     Refused,
-    /// `verify`: replicas differ.
+    /// `verify`: replicas differ. `findings`: some are not acknowledged.
     Findings,
     /// No answer.
     Unreachable,
@@ -35,7 +35,7 @@ pub const TABLE: [(Exit, u8, &str); 10] = [
     (Exit::Failed, 3, "control, or this command, failed"),
     (Exit::NotFound, 4, "no such node, job, shard or index"),
     (Exit::Refused, 5, "refused: it would lose data, contradicts what is under way, or was not confirmed"),
-    (Exit::Findings, 6, "`verify`: replicas differ; the findings are printed"),
+    (Exit::Findings, 6, "`verify`: replicas differ; `findings`: some are not acknowledged; they are printed"),
     (Exit::Unreachable, 7, "control does not answer, or `--timeout` is over"),
     (Exit::Denied, 8, "the admin key is missing or wrong, or the admin API is closed"),
     (Exit::Usage, 64, "the command line is wrong; nothing was done"),

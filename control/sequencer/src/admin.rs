@@ -76,6 +76,9 @@ pub enum AdminCommand {
         #[serde(default)]
         node: Option<NodeId>,
     },
+    /// Takes note of all findings of the background comparison: they are no reason to look at the cluster any more.
+    /// Answer: [`AdminAnswer::Done`].
+    AcknowledgeFindings,
     /// Accepts the loss of what only copies out of reach have: this node's copies of the shards count as in sync from
     /// now on (F8). Answer: [`AdminAnswer::LossAccepted`].
     AcceptLoss {

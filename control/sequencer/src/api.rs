@@ -19,6 +19,7 @@ pub use crate::config::*;
 pub use crate::jobs::rows::*;
 pub use crate::node_ops::*;
 pub use crate::rows::*;
+pub use crate::scrub::rows::*;
 pub use crate::sync::rows::*;
 
 /// Node id, as in the configuration (`[a-z0-9-]`).
@@ -123,6 +124,14 @@ pub enum Event {
         /// Requests for this node, in order, none if it is as it must be; or why it could not be looked at (then it is
         /// asked again later).
         steps: Result<Vec<NodeStep>, String>,
+    },
+    /// What is about to be lost has been written down and is durable; or why not: then nothing is repaired. Answer to
+    /// [`Effect::WriteDown`].
+    WrittenDown {
+        /// The question.
+        op: OpId,
+        /// How.
+        result: Result<(), String>,
     },
     /// Asks for something of the copies themselves. No answer: [`crate::Sequencer::syncs`] shows what came of it.
     Sync(SyncCommand),
@@ -336,7 +345,7 @@ pub enum Effect {
     },
     /// Asks the caller to look at a node and say what it must be told so that it has exactly these indexes, with their
     /// settings and primary keys (and no others: what is left over from another time is deleted); answered by
-    /// [`Event::Reconciled`]. For a node with another disk than before, or with drift.
+    /// [`Event::Reconciled`]. For a node with another disk than before, or with drift, or that may have some.
     Reconcile {
         /// Comes back.
         op: OpId,
@@ -344,6 +353,14 @@ pub enum Effect {
         node: NodeId,
         /// All indexes.
         indexes: Vec<IndexRow>,
+    },
+    /// Asks the caller to append to the findings file what these nodes have, and to make it durable; answered by
+    /// [`Event::WrittenDown`].
+    WriteDown {
+        /// Comes back.
+        op: OpId,
+        /// What is about to be lost.
+        drifts: Vec<Drift>,
     },
     /// Forget a page ([`NodeAction::FetchPage`]).
     DropPage(PageId),
@@ -370,7 +387,8 @@ pub enum Effect {
 pub struct Alert {
     /// Short stable name: `copy_stale`, `node_down`, `node_up`, `new_incarnation`, `disk_back`, `wrong_disk`,
     /// `audit_foreign`, `audit_late`, `audit_repeated`, `audit_order`, `audit_lost`, `store_behind`, `last_copy_damaged`, `index_differs`, `shard_down`,
-    /// `sync_started`, `sync_restarted`, `sync_done`, `copy_deleted`, `node_rebuilt`.
+    /// `sync_started`, `sync_restarted`, `sync_done`, `copy_deleted`, `node_rebuilt`, `replica_drift`,
+    /// `finding_unwritten`.
     pub kind: &'static str,
     /// The node, where one is meant.
     pub node: Option<NodeId>,

@@ -61,6 +61,10 @@ impl Sequencer {
             }
         } else if INDEXES.contains(&kind) && !self.claim_step(n, task) && audited {
             self.deviates(n, "audit_foreign", &format!("task {} ({kind}) is nobody's", task.uid));
+            // Its indexes are looked at and put right before any document is repaired.
+            if !self.planted.audit_off {
+                self.mend_indexes(n);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::NodeId;
+use crate::api::{NodeId, ScrubPace};
 
 /// Constants of a cluster and its tunables.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub policies: miroir_core::shardmap::Policies,
     /// Times.
     pub timing: Timing,
+    /// Comparison in the background.
+    pub scrub: ScrubPace,
 }
 
 /// A node as configured.

@@ -140,6 +140,7 @@ impl Sequencer {
             rank,
             incarnation: copy.incarnation,
             state: copy.state,
+            since: copy.since,
         })
     }
 
@@ -166,6 +167,7 @@ impl Sequencer {
             rank: u16::MAX,
             incarnation: self.nodes[*n].row.incarnation,
             state: CopyState::Retiring,
+            since: 0,
         })
     }
 }

@@ -34,11 +34,13 @@ pub mod planted;
 mod prune;
 mod read;
 pub mod rows;
+mod scrub;
 mod settle;
 mod start;
 mod state;
 mod swap;
 mod sync;
+mod task_rows;
 mod ticket;
 mod ticket_rows;
 mod time;
@@ -105,6 +107,8 @@ pub struct Sequencer {
     /// What came before tickets could be numbered, with the time of its arrival.
     early: Vec<(u64, Event)>,
     jobs: jobs::Jobs,
+    /// The comparison of copies in the background.
+    scrub: scrub::Scrub,
     out: Out,
 }
 
@@ -150,6 +154,7 @@ impl Sequencer {
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
             Event::Reconciled { op, steps } => self.on_reconciled(op, steps),
+            Event::WrittenDown { op, result } => self.on_written_down(op, result),
             Event::Sync(command) => self.on_sync_command(command),
             Event::Admin { request, command } => self.on_admin(request, command),
             Event::Measured { op, nodes } => self.on_measured(op, &nodes),
@@ -207,6 +212,7 @@ impl Sequencer {
                 Timer::Sync(place) => drop(self.todo.insert(Todo::Sync(place))),
                 Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),
                 Timer::Scan => drop(self.todo.insert(Todo::Scan)),
+                Timer::Scrub => drop(self.todo.insert(Todo::Scrub)),
             }
         }
     }
@@ -231,6 +237,8 @@ impl Sequencer {
                 }
                 Todo::Retire(place) => self.drive_retire(place),
                 Todo::Scan => self.scan_syncs(),
+                Todo::Scrub => self.drive_scrub(),
+                Todo::Unwritten(op) => self.on_written_down(op, Ok(())),
             }
         }
     }

@@ -18,7 +18,8 @@ impl Sequencer {
             Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
             Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
             Some(Op::Count(place)) => self.counted_shard(place, op, &result),
-            Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_)) | None => {
+            Some(Op::Scrub(asked, node)) => self.scrub_read(asked, node, result),
+            Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_) | Op::WriteDown) | None => {
                 if let Ok(NodeAnswer::Page { page, .. }) = result {
                     self.emit(Effect::DropPage(page));
                 }

@@ -23,6 +23,7 @@ pub(crate) struct Out {
     pub(crate) idempotency: BTreeSet<String>,
     pub(crate) jobs: BTreeSet<JobId>,
     pub(crate) moves: BTreeSet<(JobId, u32)>,
+    pub(crate) findings: BTreeSet<u64>,
 }
 
 impl Sequencer {
@@ -102,6 +103,10 @@ impl Sequencer {
         for (job, at) in &out.moves {
             let row = self.jobs.moves.get(&(*job, *at)).cloned();
             records.push(row.map_or(Record::MoveGone(*job, *at), Record::Move));
+        }
+        for id in &out.findings {
+            let row = self.scrub.findings.get(id).cloned();
+            records.push(row.map_or(Record::FindingGone(*id), Record::Finding));
         }
         records.append(&mut out.extra);
         let mut effects = Vec::with_capacity(out.effects.len() + 3);

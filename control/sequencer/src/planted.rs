@@ -46,6 +46,10 @@ pub struct Planted {
     pub update_makes_clean: bool,
     /// Tasks are deleted on nodes although something rests on them (F14).
     pub prunes_unresolved: bool,
+    /// Of two copies that differ without a known reason, the one that has been in sync for less long wins (F25).
+    pub junior_wins: bool,
+    /// A version is dropped before it has been written down (F25).
+    pub drift_unwritten: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
 }

@@ -1,7 +1,6 @@
 //! The durable rows. Every row but a task is small and kept whole in memory; a store needs one table of
 //! (kind, key, JSON) for them ([`Record::slot`], [`Record::value`], [`Snapshot::add`]) and one for tasks.
 
-use miroir_core::error::ErrorBody;
 use miroir_core::shardmap::SearchView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +9,9 @@ use crate::admin::{JobId, Throttle};
 use crate::api::{NodeId, NodeStep};
 use crate::jobs::rows::{JobRow, MoveRow};
 pub use crate::node_rows::*;
+use crate::scrub::rows::{FindingRow, ScrubRow};
 use crate::sync::rows::{RetireRow, SyncRow, VmRow};
+pub use crate::task_rows::*;
 pub use crate::ticket_rows::*;
 
 /// One change of the store. All are "insert or replace" or "delete if there".
@@ -60,6 +61,10 @@ pub enum Record {
     Move(MoveRow),
     /// The move (job, place in its order) is over.
     MoveGone(JobId, u32),
+    /// A finding of the background comparison.
+    Finding(FindingRow),
+    /// The finding is forgotten.
+    FindingGone(u64),
     /// A task of the tasks API. Never read back by the sequencer, but for those that are part of an open ticket.
     Task(Box<TaskRow>),
 }
@@ -92,6 +97,8 @@ impl Record {
             Self::JobGone(id) => ("job", id.0.to_string()),
             Self::Move(row) => ("move", format!("{}/{}", row.job.0, row.at)),
             Self::MoveGone(job, at) => ("move", format!("{}/{at}", job.0)),
+            Self::Finding(row) => ("finding", row.id.to_string()),
+            Self::FindingGone(id) => ("finding", id.to_string()),
             Self::Task(row) => ("task", row.uid.to_string()),
         }
     }
@@ -112,6 +119,7 @@ impl Record {
             Self::Vm(row) => serde_json::to_string(row),
             Self::Job(row) => serde_json::to_string(row),
             Self::Move(row) => serde_json::to_string(row),
+            Self::Finding(row) => serde_json::to_string(row),
             Self::Task(row) => serde_json::to_string(row),
             Self::IndexGone(_)
             | Self::TicketGone(_)
@@ -122,7 +130,8 @@ impl Record {
             | Self::RetireGone(..)
             | Self::VmGone(_)
             | Self::JobGone(_)
-            | Self::MoveGone(..) => return None,
+            | Self::MoveGone(..)
+            | Self::FindingGone(_) => return None,
         };
         text.ok()
     }
@@ -155,6 +164,8 @@ pub struct Snapshot {
     pub jobs: Vec<JobRow>,
     /// Moves that are not over.
     pub moves: Vec<MoveRow>,
+    /// Findings of the background comparison.
+    pub findings: Vec<FindingRow>,
 }
 
 impl Snapshot {
@@ -176,6 +187,7 @@ impl Snapshot {
             "vm" => self.vms.push(serde_json::from_str(json)?),
             "job" => self.jobs.push(serde_json::from_str(json)?),
             "move" => self.moves.push(serde_json::from_str(json)?),
+            "finding" => self.findings.push(serde_json::from_str(json)?),
             _ => {}
         }
         Ok(())
@@ -200,6 +212,9 @@ pub struct MetaRow {
     /// Pace of copying.
     #[serde(default)]
     pub throttle: Throttle,
+    /// How far the background comparison is.
+    #[serde(default)]
+    pub scrub: ScrubRow,
 }
 
 /// A copy of a shard on a node.
@@ -218,6 +233,9 @@ pub struct CopyRow {
     pub incarnation: u64,
     /// State.
     pub state: CopyState,
+    /// Epoch since which it has been in sync without a break: epochs grow whoever leads, and whatever the clocks say.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// State of a copy.
@@ -303,57 +321,4 @@ pub struct IdempotencyRow {
     pub reply: Option<(u16, Value)>,
     /// End of life, Unix milliseconds.
     pub until_ms: u64,
-}
-
-/// A task as the tasks API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskRow {
-    /// Global uid.
-    pub uid: u32,
-    /// `indexUid`.
-    pub index: Option<String>,
-    /// All index uids that it concerns, for the `indexUids` filter (a swap has several).
-    pub indexes: Vec<String>,
-    /// `type`, as the engine writes it.
-    pub task_type: String,
-    /// Status.
-    pub status: TaskStatus,
-    /// Uid of the task that canceled it.
-    pub canceled_by: Option<u32>,
-    /// `details`, as the engine writes them.
-    pub details: Option<Value>,
-    /// Error.
-    pub error: Option<ErrorBody>,
-    /// `customMetadata`.
-    pub custom_metadata: Option<String>,
-    /// Unix milliseconds.
-    pub enqueued_ms: u64,
-    /// Unix milliseconds.
-    pub started_ms: Option<u64>,
-    /// Unix milliseconds.
-    pub finished_ms: Option<u64>,
-}
-
-/// Status of a task, of a node's or a global one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskStatus {
-    /// Waits.
-    Enqueued,
-    /// Runs.
-    Processing,
-    /// Ended well.
-    Succeeded,
-    /// Ended with an error.
-    Failed,
-    /// Canceled.
-    Canceled,
-}
-
-impl TaskStatus {
-    /// Whether it will not change any more.
-    #[must_use]
-    pub fn is_over(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
-    }
 }

@@ -49,10 +49,12 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         early: Vec::new(),
         out: Default::default(),
         jobs: Default::default(),
+        scrub: Default::default(),
         config,
     };
     sequencer.take_syncs_back(syncs, retires, vms);
     sequencer.restore_jobs(snapshot.jobs, snapshot.moves);
+    sequencer.take_findings_back(snapshot.findings);
     let mut journal = snapshot.journal;
     journal.sort_by_key(|entry| entry.order);
     let away = sequencer.nodes.iter().flat_map(|node| &node.row.away_disks).flat_map(|disk| &disk.journal);
@@ -125,6 +127,7 @@ fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy
             node: usize::from(*node),
             incarnation: nodes.get(usize::from(*node)).map_or(0, |node| node.row.incarnation),
             state: CopyState::InSync,
+            since: 0,
         };
         return vec![config.owners.iter().map(|owners| owners.iter().map(fresh).collect()).collect()];
     }
@@ -137,7 +140,7 @@ fn copies(config: &Config, rows: &[CopyRow], nodes: &[Node]) -> Vec<Vec<Vec<Copy
         if let (Some(shard), Some(node)) = (shard, at(&row.node)) {
             // What tickets touched while it was being filled is known no more: it starts over.
             let state = if row.state == CopyState::Dual { CopyState::Stale } else { row.state };
-            shard.push(Copy { node, incarnation: row.incarnation, state });
+            shard.push(Copy { node, incarnation: row.incarnation, state, since: row.since });
         }
     }
     copies
@@ -268,6 +271,7 @@ impl Sequencer {
         }
         self.sweep();
         self.at(self.started_ms + self.config.timing.quiet + self.config.timing.probe, Timer::Opening);
+        self.scrub_goes_on();
     }
 
     /// Forgets what is too old, now and then.

@@ -135,6 +135,8 @@ pub(crate) struct Copy {
     pub(crate) node: N,
     pub(crate) incarnation: u64,
     pub(crate) state: CopyState,
+    /// Epoch since which it has been in sync without a break; of two copies, the one with the lower is senior.
+    pub(crate) since: u64,
 }
 
 /// A ticket.
@@ -233,6 +235,9 @@ pub(crate) enum Op {
         place: Place,
     },
     Count(Place),
+    /// A question of the comparison, by its number.
+    Scrub(u64, N),
+    WriteDown,
 }
 
 /// Work left to do within one event.
@@ -254,6 +259,10 @@ pub(crate) enum Todo {
     Retire(Place),
     /// Syncs may be started.
     Scan,
+    /// The comparison goes on, if it can.
+    Scrub,
+    /// What was to be written down counts as written ([`crate::planted`]).
+    Unwritten(OpId),
 }
 
 /// Timers; what they mean is looked up when they fire.
@@ -270,4 +279,5 @@ pub(crate) enum Timer {
     Sync(Place),
     Retire(Place),
     Scan,
+    Scrub,
 }

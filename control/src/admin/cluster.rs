@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
-use miroir_admin::{Explanation, Finding, Layout, NodeList, Question, Status, Verification, Verify};
+use miroir_admin::{Explanation, FindingList, Layout, NodeList, Question, Status, Verification, Verify};
 use miroir_core::error::ErrorBody;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{explain, view};
+use super::{convert, explain, view};
 use crate::api::{Service, reply};
 use crate::cluster::{Look, Runtime};
 
@@ -97,21 +97,23 @@ async fn verify(State(service): State<Arc<Service>>, asked: Result<Json<Verify>,
     }
 }
 
-fn last(service: &Service) -> Result<Verification, ErrorBody> {
-    let none = || ErrorBody::new("document_not_found", "Nothing has been compared since control was started.");
-    service.verifications.last().ok_or_else(none)
-}
-
 /// The last comparison of replicas, or the one under way.
 #[utoipa::path(get, path = "/_miroir/verify", tag = "repair",
     responses((status = 200, body = Verification), (status = 404, description = "There was none.")))]
 async fn verification(State(service): State<Arc<Service>>) -> Response {
-    answer(last(&service))
+    let none = || ErrorBody::new("document_not_found", "Nothing has been compared since control was started.");
+    answer(service.verifications.last().ok_or_else(none))
 }
 
-/// Replicas that differed in the last comparison.
-#[utoipa::path(get, path = "/_miroir/findings", tag = "repair",
-    responses((status = 200, body = Vec<Finding>), (status = 404, description = "Nothing has been compared.")))]
+/// Replicas that differed without any known reason.
+///
+/// What the comparison in the background found. Of the copies in sync the one that has been so for longest is kept; the
+/// other versions were written to the findings file before they were dropped.
+#[utoipa::path(get, path = "/_miroir/findings", tag = "repair", responses((status = 200, body = FindingList)))]
 async fn findings(State(service): State<Arc<Service>>) -> Response {
-    answer(last(&service).map(|last| last.findings))
+    let list = |look: Look| FindingList {
+        file: service.findings.display().to_string(),
+        findings: look.scrub.findings.into_iter().map(convert::drift).collect(),
+    };
+    answer(look(&service).await.map(list))
 }

@@ -87,6 +87,51 @@ fn loss(loss: sequencer::LossView) -> api::Loss {
     api::Loss { promoted: names(loss.promoted), emptied: names(loss.emptied), tasks: loss.tickets }
 }
 
+fn tally(tally: sequencer::ScrubTally) -> api::ScrubTally {
+    let sequencer::ScrubTally { compared, passed_over, undecided, documents, findings } = tally;
+    api::ScrubTally { compared, passed_over, undecided, documents, findings }
+}
+
+pub(super) fn scrub(view: &sequencer::ScrubView) -> api::Scrub {
+    let row = &view.row;
+    let last = row.last.map(|last| api::ScrubPass {
+        pass: last.pass,
+        started_ms: last.started_ms,
+        ended_ms: last.ended_ms,
+        tally: tally(last.tally),
+    });
+    api::Scrub {
+        interval_ms: view.interval,
+        pass: row.pass,
+        started_ms: row.started_ms,
+        steps: view.units,
+        steps_done: row.done,
+        tally: tally(row.tally),
+        last,
+        waiting: view.waiting.clone(),
+        blocked: view.blocked.clone(),
+        unacknowledged: view.findings.iter().filter(|finding| !finding.acknowledged).count() as u64,
+    }
+}
+
+pub(super) fn drift(row: sequencer::FindingRow) -> api::Drift {
+    api::Drift {
+        id: row.id,
+        found_ms: row.found_ms,
+        index: row.index,
+        placement: row.placement,
+        shard: row.shard,
+        kept: row.kept,
+        lost: row.lost,
+        differing: row.differing,
+        missing: row.missing,
+        extra: row.extra,
+        documents: row.documents,
+        repaired_ms: row.repaired_ms,
+        acknowledged: row.acknowledged,
+    }
+}
+
 /// What the sequencer said to a command; an error for a refusal.
 pub(super) fn outcome(answer: sequencer::AdminAnswer) -> Result<api::Outcome, sequencer::Refusal> {
     let nothing = api::Outcome::default();

@@ -35,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(cancel))
         .routes(routes!(throttle))
         .routes(routes!(repair))
+        .routes(routes!(acknowledge))
         .routes(routes!(accept_loss))
 }
 
@@ -294,6 +295,14 @@ async fn repair(State(service): State<Arc<Service>>, asked: Asked<Repair>) -> Re
         }
         Err(error) => reply::error(&error),
     }
+}
+
+/// Takes note of all findings.
+///
+/// They are no reason any more to call the cluster degraded.
+#[utoipa::path(post, path = "/_miroir/findings/acknowledge", tag = "repair", responses((status = 200, body = Done)))]
+async fn acknowledge(State(service): State<Arc<Service>>) -> Response {
+    respond(only(ask(&service, AdminCommand::AcknowledgeFindings).await, |outcome| outcome.done))
 }
 
 /// Accepts a loss.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use miroir_admin::{
-    Condition, Copy, CopyState, Coverage, Envoy, Filter, Layout, LayoutNode, Node, Shard, ShardName, Status,
+    Condition, Copy, CopyState, Coverage, Envoy, Filter, Layout, LayoutNode, Node, Scrub, Shard, ShardName, Status,
 };
 use miroir_sequencer as sequencer;
 
@@ -127,7 +127,8 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
     let nodes = nodes(look);
     let envoys: BTreeMap<String, Envoy> = service.tracker.envoys().into_iter().map(envoy).collect();
     let filters = service.heartbeats.view();
-    let (condition, reasons) = judge(coverage, &nodes, &envoys, &filters);
+    let scrub = convert::scrub(&look.scrub);
+    let (condition, reasons) = judge(coverage, &nodes, &envoys, &filters, &scrub);
     Status {
         cluster: look.map.cluster.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -140,6 +141,7 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
         down_shards: down(&shards),
         nodes,
         jobs: look.jobs.iter().filter(|job| !job.state.is_over()).cloned().map(convert::job).collect(),
+        scrub,
         indexes: cluster.indexes().keys().cloned().collect(),
         open_tasks: cluster.open_tasks(),
         waiting_requests: cluster.waiting(),
@@ -164,6 +166,7 @@ fn judge(
     nodes: &[Node],
     envoys: &BTreeMap<String, Envoy>,
     filters: &[Filter],
+    scrub: &Scrub,
 ) -> (Condition, Vec<String>) {
     let mut condition = Condition::Fine;
     let mut reasons = Vec::new();
@@ -200,6 +203,17 @@ fn judge(
             note(Condition::Degraded, format!("filter {} refused a map: {rejected}", filter.vm));
         }
     }
+    if scrub.unacknowledged > 0 {
+        let text =
+            "times replicas differed without a known reason: look at `miroirctl findings`, then acknowledge them";
+        note(Condition::Degraded, format!("{} {text}", scrub.unacknowledged));
+    }
+    if let Some(why) = &scrub.blocked {
+        note(
+            Condition::Degraded,
+            format!("replicas differ and are not repaired, as nothing can be written down: {why}"),
+        );
+    }
     (condition, reasons)
 }
 
@@ -220,7 +234,7 @@ mod tests {
     }
 
     fn judged(coverage: Coverage) -> Condition {
-        judge(coverage, &[], &BTreeMap::new(), &[]).0
+        judge(coverage, &[], &BTreeMap::new(), &[], &Scrub::default()).0
     }
 
     #[test]
@@ -237,7 +251,19 @@ mod tests {
         let filter =
             Filter { vm: "v".into(), epoch: 1, oldest_epoch: 1, rejected: Some("checksum".into()), seconds_ago: 1 };
         let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
-        let (condition, reasons) = judge(whole, &[], &BTreeMap::new(), &[filter]);
+        let (condition, reasons) = judge(whole, &[], &BTreeMap::new(), &[filter], &Scrub::default());
         assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+    }
+
+    #[test]
+    fn a_finding_degrades_until_somebody_has_taken_note() {
+        let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
+        let judged = |scrub: Scrub| judge(whole, &[], &BTreeMap::new(), &[], &scrub);
+        let (condition, reasons) = judged(Scrub { unacknowledged: 2, ..Scrub::default() });
+        assert_eq!(condition, Condition::Degraded);
+        assert!(reasons[0].starts_with("2 times replicas differed"), "{reasons:?}");
+        let (condition, reasons) = judged(Scrub { blocked: Some("no space".into()), ..Scrub::default() });
+        assert_eq!(condition, Condition::Degraded);
+        assert!(reasons[0].ends_with("no space"), "{reasons:?}");
     }
 }

@@ -46,6 +46,8 @@ pub struct Service {
     pub(crate) admin_public: bool,
     /// Comparisons of replicas.
     pub(crate) verifications: Verifications,
+    /// The findings file.
+    pub(crate) findings: std::path::PathBuf,
     /// Large payloads under way.
     pub bulk: crate::bulk::Bulk,
 }
@@ -70,6 +72,7 @@ impl Service {
             admin_key: config.admin_key.clone(),
             admin_public: config.admin_public,
             verifications: Verifications::default(),
+            findings: config.findings.clone(),
             bulk,
         })
     }

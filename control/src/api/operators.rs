@@ -75,6 +75,8 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         waiting: service.cluster.waiting(),
         copies: copies.into_iter().collect(),
         syncs: syncs.into_iter().collect(),
+        findings: look.scrub.findings.iter().filter(|finding| !finding.acknowledged).count(),
+        scrub_ended_ms: look.scrub.row.last.map_or(0, |last| last.ended_ms),
         nodes: look.nodes.iter().map(|node| (node.id.clone(), node.phase == "ready", node.open_tasks)).collect(),
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
-use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, Sequencer, SyncStatus};
+use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, ScrubView, Sequencer, SyncStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -29,6 +29,7 @@ pub(crate) struct Look {
     pub(crate) members: Vec<MemberView>,
     pub(crate) jobs: Vec<JobView>,
     pub(crate) syncs: Vec<SyncStatus>,
+    pub(crate) scrub: ScrubView,
     pub(crate) map: Arc<ShardMap>,
 }
 
@@ -94,6 +95,7 @@ impl Actor {
             members: self.sequencer.members(),
             jobs: self.sequencer.jobs(),
             syncs: self.sequencer.syncs(),
+            scrub: self.sequencer.scrub(),
             map: self.sequencer.map(),
         }
     }

@@ -1,5 +1,6 @@
 //! Carries the sequencer's effects out, in order: what is durable first, then what others see.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct Executor {
     pub(crate) fenced: Arc<Notify>,
     /// Tells webhooks of finished tasks.
     pub(crate) courier: Courier,
+    /// The findings file.
+    pub(crate) findings: PathBuf,
 }
 
 impl Executor {
@@ -160,6 +163,15 @@ impl Executor {
                     }
                 });
             }
+            Effect::WriteDown { op, drifts } => {
+                let (client, path, events) = (self.client.clone(), self.findings.clone(), self.events.clone());
+                tokio::spawn(async move {
+                    let result = crate::findings::write_down(&client, &path, &drifts).await;
+                    if let Some(events) = events.upgrade() {
+                        let _ = events.send(Message::Event(Box::new(Event::WrittenDown { op, result })));
+                    }
+                });
+            }
             Effect::DropPage(page) => self.client.drop_page(page),
             Effect::TaskChanged { status, .. } => self.metrics.task_changed(status),
             Effect::Alert(alert) => self.alert(&alert),
@@ -174,7 +186,9 @@ impl Executor {
             "node_up" | "node_rebuilt" | "sync_started" | "sync_done" | "copy_deleted" => {
                 info!(kind = alert.kind, node, "{}", alert.text);
             }
-            "last_copy_damaged" | "shard_down" | "audit_lost" => error!(kind = alert.kind, node, "{}", alert.text),
+            "last_copy_damaged" | "shard_down" | "audit_lost" | "replica_drift" | "finding_unwritten" => {
+                error!(kind = alert.kind, node, "{}", alert.text);
+            }
             _ => warn!(kind = alert.kind, node, "{}", alert.text),
         }
     }

@@ -112,6 +112,7 @@ pub async fn start(
         events: events.downgrade(),
         fenced: keys_changed.clone(),
         courier: Courier::start(config.private_webhooks)?,
+        findings: config.findings.clone(),
     };
     let actor = Actor { sequencer, clock, inbox, steps, seen: Vec::new(), wake_ms: None };
     tokio::spawn(actor.run(first));
@@ -213,6 +214,7 @@ fn sequencing(config: &Config, identity: &Identity) -> miroir_sequencer::Config 
         limits: config.limits.clone(),
         policies: config.policies.clone(),
         timing: config.timing.clone(),
+        scrub: config.scrub,
     }
 }
 

@@ -58,6 +58,9 @@ pub struct ServeArguments {
     /// Directory for large payloads on their way to the nodes.
     #[arg(long, env = "MIROIR_SPOOL", value_name = "DIR")]
     pub spool: Option<PathBuf>,
+    /// The findings file: versions that a repair of unexplained differences is about to drop.
+    #[arg(long, env = "MIROIR_FINDINGS", value_name = "FILE")]
+    pub findings: Option<PathBuf>,
     /// Address of the public API.
     #[arg(long, env = "MIROIR_LISTEN_API", value_name = "ADDR")]
     pub listen_api: Option<SocketAddr>,
@@ -124,6 +127,7 @@ impl ServeArguments {
         set(&mut file.store.redis_prefix, &self.redis_prefix);
         set(&mut file.store.lease_ms, &self.lease_ms);
         set(&mut file.store.spool, &self.spool);
+        set(&mut file.scrub.findings, &self.findings);
         set(&mut file.listen.api, &self.listen_api);
         set(&mut file.listen.internal, &self.listen_internal);
         set(&mut file.listen.xds, &self.listen_xds);

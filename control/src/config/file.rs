@@ -8,7 +8,9 @@ use miroir_core::tag::MAX_SHARDS;
 use miroir_sequencer::Timing;
 use serde::Deserialize;
 
+use super::scrub::ScrubSection;
 use super::secret::{read, secret};
+use super::store::StoreSection;
 use super::{Config, ConfigError, LogFormat, Node, store};
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
@@ -35,6 +37,8 @@ pub struct File {
     pub limits: LimitsSection,
     /// `[policies]`
     pub policies: PoliciesSection,
+    /// `[scrub]`
+    pub scrub: ScrubSection,
     /// `[timing]`
     pub timing: TimingSection,
     /// `[log]`
@@ -91,24 +95,6 @@ pub struct NodeSection {
     pub zone: Option<String>,
     /// CA bundle of an https node.
     pub tls_ca: Option<String>,
-}
-
-/// `[store]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreSection {
-    /// SQLite file.
-    pub path: Option<PathBuf>,
-    /// URL of a Redis that several controls share; instead of a file.
-    pub redis_url: Option<String>,
-    /// File that holds its password.
-    pub redis_password_file: Option<PathBuf>,
-    /// What all keys in it begin with.
-    pub redis_prefix: Option<String>,
-    /// How long a silent leader stays the leader, milliseconds.
-    pub lease_ms: Option<u64>,
-    /// Directory of spooled payloads.
-    pub spool: Option<PathBuf>,
 }
 
 /// `[listen]`
@@ -239,6 +225,7 @@ impl File {
         }
         let store = store::location(&self.store)?;
         let spool = self.store.spool.unwrap_or_else(|| store::spool_beside(&store));
+        let findings = self.scrub.findings.clone().unwrap_or_else(|| store::findings_beside(&store));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
         let advertise = self.envoy.advertise.unwrap_or_else(|| match listen_api.ip() {
@@ -269,6 +256,8 @@ impl File {
             limits: limits(&self.limits),
             policies: Policies { partial_results: self.policies.partial_results.unwrap_or_default() },
             timing: timing(&self.timing, &limits(&self.limits))?,
+            scrub: self.scrub.pace()?,
+            findings,
             drain_ms: self.timing.drain_ms.unwrap_or(10_000),
             log_format: self.log.format.unwrap_or_default(),
             log_filter: self.log.filter.unwrap_or_else(|| "info".to_owned()),
@@ -359,6 +348,7 @@ mod tests {
             ("envoy", 4),
             ("limits", 6),
             ("policies", 1),
+            ("scrub", 4),
             ("timing", 20),
             ("log", 2),
         ] {

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod file;
+mod scrub;
 mod secret;
 mod store;
 
@@ -10,10 +11,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use miroir_core::shardmap::{Limits, Policies};
-use miroir_sequencer::Timing;
+use miroir_sequencer::{ScrubPace, Timing};
 
 pub use arguments::ServeArguments;
 pub use file::{File, NodeSection};
+pub use scrub::ScrubSection;
+pub use store::StoreSection;
 
 use crate::admin::AdminKey;
 use crate::cluster::Secrets;
@@ -158,6 +161,10 @@ pub struct Config {
     pub policies: Policies,
     /// The sequencer's times.
     pub timing: Timing,
+    /// Comparison of all replicas in the background.
+    pub scrub: ScrubPace,
+    /// File to which versions are written that are about to be lost.
+    pub findings: PathBuf,
     /// Longest wait for requests in flight at shutdown, milliseconds.
     pub drain_ms: u64,
     /// Form of the log.

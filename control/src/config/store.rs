@@ -2,10 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::ConfigError;
-use super::file::StoreSection;
 use super::secret::read;
 use crate::store::{Location, RedisLocation};
+
+/// `[store]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// SQLite file.
+    pub path: Option<PathBuf>,
+    /// URL of a Redis that several controls share; instead of a file.
+    pub redis_url: Option<String>,
+    /// File that holds its password.
+    pub redis_password_file: Option<PathBuf>,
+    /// What all keys in it begin with.
+    pub redis_prefix: Option<String>,
+    /// How long a silent leader stays the leader, milliseconds.
+    pub lease_ms: Option<u64>,
+    /// Directory of spooled payloads.
+    pub spool: Option<PathBuf>,
+}
 
 /// Whether `--store` names a Redis rather than a file.
 pub(super) fn is_redis(text: &str) -> bool {
@@ -55,6 +74,15 @@ pub(super) fn spool_beside(store: &Location) -> PathBuf {
     beside.join("miroir-spool")
 }
 
+/// Where the findings file is by default: on the store's disk, or where the process runs.
+pub(super) fn findings_beside(store: &Location) -> PathBuf {
+    let beside = match store {
+        Location::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
+        Location::Redis(_) => PathBuf::new(),
+    };
+    beside.join("miroir-findings.jsonl")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +96,7 @@ mod tests {
         assert_eq!(section("").unwrap(), Location::File("miroir.sqlite".into()));
         assert_eq!(section("path = 'a/b'").unwrap(), Location::File("a/b".into()));
         assert_eq!(spool_beside(&Location::File("a/b".into())), Path::new("a/miroir-spool"));
+        assert_eq!(findings_beside(&Location::File("a/b".into())), Path::new("a/miroir-findings.jsonl"));
     }
 
     #[test]

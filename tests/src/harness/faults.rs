@@ -17,6 +17,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Changes what lies on the disk of a node, which must be a stand-in, and no task tells of it. Fields: `index`, `put`
+    /// (whole documents, as they are stored), `delete` (ids), `settings`.
+    ///
+    /// # Errors
+    /// When the node does not take it.
+    pub async fn drift(&self, node: usize, drift: Value) -> anyhow::Result<()> {
+        let answer = self.node_client(node).post("/_standin/drift", &drift).await?;
+        ensure!(answer.status == 200, "drift is not taken: {} {}", answer.status, answer.text);
+        Ok(())
+    }
+
     /// Plants the same faults in all nodes.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::drift::Drift;
 use crate::keys::Key;
 use crate::task::Task;
 
@@ -37,6 +38,8 @@ pub(crate) enum Record {
     KeyGone(String),
     /// Experimental features were changed.
     Features(Value),
+    /// A test changed what lies on the disk.
+    Drift(Drift),
 }
 
 /// The open journal.

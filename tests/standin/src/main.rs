@@ -9,6 +9,7 @@ mod apply;
 mod auth;
 mod batch;
 mod clock;
+mod drift;
 mod fault;
 mod filter;
 mod index;

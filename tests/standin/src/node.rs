@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::answer::{Refusal, refuse};
+use crate::drift::Drift;
 use crate::fault::FaultBoard;
 use crate::index::Index;
 use crate::journal::{Journal, Record};
@@ -182,6 +183,7 @@ impl State {
                 self.keys.retain(|known| known.uid != key.uid);
                 self.keys.push(key);
             }
+            Record::Drift(drift) => crate::drift::apply(self, &drift),
             Record::KeyGone(uid) => self.keys.retain(|key| key.uid != uid),
             Record::Features(features) => {
                 if let Value::Object(features) = features {
@@ -202,6 +204,14 @@ impl State {
     /// Deletes a key.
     pub(crate) fn drop_key(&mut self, uid: &str) -> Result<(), Refusal> {
         let record = Record::KeyGone(uid.to_owned());
+        self.write(&record)?;
+        self.redo(record);
+        Ok(())
+    }
+
+    /// Changes what lies on the disk; no task tells of it.
+    pub(crate) fn drift(&mut self, drift: Drift) -> Result<(), Refusal> {
+        let record = Record::Drift(drift);
         self.write(&record)?;
         self.redo(record);
         Ok(())
@@ -272,5 +282,21 @@ mod tests {
         let node = Node::open(directory.path(), None).unwrap();
         assert_eq!(node.state().tasks[&0].status, Status::Failed);
         assert!(node.state().indexes.get("a").is_none_or(|index| index.documents.is_empty()));
+    }
+
+    #[test]
+    fn drift_survives_and_no_task_tells_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::open(directory.path(), None).unwrap();
+        node.enqueue(Some("a"), add(r#"[{"id": 1, "n": 1}, {"id": 2}]"#), None).unwrap();
+        node.step();
+        let drift = r#"{"index": "a", "put": [{"id": 1, "n": 2}], "delete": ["2"], "settings": {"stopWords": ["x"]}}"#;
+        node.state().drift(serde_json::from_str(drift).unwrap()).unwrap();
+        drop(node);
+        let node = Node::open(directory.path(), None).unwrap();
+        let state = node.state();
+        assert_eq!((state.indexes["a"].get("1").unwrap()["n"].clone(), state.tasks.len()), (json!(2), 1));
+        assert!(state.indexes["a"].get("2").is_none());
+        assert_eq!(state.indexes["a"].settings.get("stopWords"), &json!(["x"]));
     }
 }

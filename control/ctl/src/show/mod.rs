@@ -1,12 +1,14 @@
 //! Answers as text. Pure: each takes an answer and makes a text.
 
 mod explain;
+mod findings;
 mod jobs;
 mod shards;
 mod status;
 mod verify;
 
 pub use explain::explain;
+pub use findings::{findings, scrub_line};
 pub use jobs::{job_line, jobs, loss, plan};
 pub use shards::grid;
 pub use status::{nodes, status};

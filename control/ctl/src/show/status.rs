@@ -3,7 +3,7 @@
 use miroir_admin::{Condition, CopyState, Node, Status};
 
 use crate::output::{Colour, Paint, count, ranges, table};
-use crate::show::job_line;
+use crate::show::{job_line, scrub_line};
 
 /// How the cluster is.
 pub fn status(status: &Status, paint: Paint) -> String {
@@ -40,6 +40,7 @@ pub fn status(status: &Status, paint: Paint) -> String {
         status.filters.len(),
         behind
     ));
+    text.push_str(&format!("scrub    {}\n", scrub_line(&status.scrub)));
     for job in &status.jobs {
         text.push_str(&format!("moving   {}\n", job_line(job)));
     }
@@ -109,6 +110,7 @@ mod tests {
             down_shards: vec![ShardName { placement: 0, shard: 3 }],
             nodes: vec![node("node-0", "ready", 1), node("node-1", "down", 0)],
             jobs: vec![],
+            scrub: Default::default(),
             indexes: vec!["films".into()],
             open_tasks: 1234,
             waiting_requests: 0,
@@ -130,6 +132,7 @@ shards   2 of 4 with 2 copies, 1 with fewer, 1 down
 down     3
 indexes  1, open tasks 1,234
 envoys   0, filter workers 0 (0 behind)
+scrub    off: replicas are compared by `miroirctl verify` only
 
 NODE    MEMBER  PHASE  IN SYNC  STALE  FILLING  LEAVING  WEIGHT  ZONE  VERSION  URL
 node-0  active  ready        3      1        0        0       1        1.50.0   http://node-0:7700

@@ -36,6 +36,7 @@ impl Sequencer {
     /// Makes this node's copies the good ones; what only others have is given up. Returns the shards.
     pub(crate) fn promote(&mut self, n: N, placement: u16, shards: &[u32]) -> Vec<u32> {
         let incarnation = self.nodes[n].row.incarnation;
+        let since = self.touch_map();
         let mut promoted = Vec::new();
         for shard in shards {
             let place = (placement, *shard, n);
@@ -50,7 +51,7 @@ impl Sequencer {
             };
             for copy in copies.iter_mut() {
                 if copy.node == n {
-                    (copy.state, copy.incarnation) = (CopyState::InSync, incarnation);
+                    (copy.state, copy.incarnation, copy.since) = (CopyState::InSync, incarnation, since);
                 } else if copy.state == CopyState::InSync {
                     // It has what is given up here: were it read again, it would differ.
                     copy.state = CopyState::Stale;
@@ -59,7 +60,6 @@ impl Sequencer {
             self.out.copies.insert((placement, *shard));
             promoted.push(*shard);
         }
-        self.touch_map();
         self.todo.insert(Todo::Node(n));
         self.todo.insert(Todo::Scan);
         promoted
@@ -125,11 +125,11 @@ impl Sequencer {
         // Without any node in contact the job waits, and the copy stays where it was.
         let Some(heir) = heir else { return };
         let incarnation = self.nodes[heir].row.incarnation;
+        let since = self.touch_map();
         let copies = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(shard as usize));
         let Some(copies) = copies else { return };
         copies.iter_mut().filter(|copy| copy.node == gone).for_each(|copy| copy.state = CopyState::Stale);
-        copies.push(Copy { node: heir, incarnation, state: CopyState::InSync });
+        copies.push(Copy { node: heir, incarnation, state: CopyState::InSync, since });
         self.out.copies.insert((placement, shard));
-        self.touch_map();
     }
 }

@@ -67,13 +67,14 @@ impl Sequencer {
         let leaving = self.syncs.rows.get(&place).and_then(|row| row.leaving.clone());
         let leaving = leaving.and_then(|id| self.node_at(&id)).filter(|n| *n != to);
         let incarnation = self.nodes[to].row.incarnation;
+        let since = self.touch_map();
         let Some(copies) = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(shard as usize))
         else {
             return;
         };
         let Some(at) = copies.iter().position(|copy| copy.node == to) else { return };
         let mut copy = copies.remove(at);
-        (copy.state, copy.incarnation) = (CopyState::InSync, incarnation);
+        (copy.state, copy.incarnation, copy.since) = (CopyState::InSync, incarnation, since);
         // It takes the place of the one that leaves, or its own again.
         let at = leaving.and_then(|n| copies.iter().position(|copy| copy.node == n)).unwrap_or(at);
         copies.insert(at, copy);
@@ -82,7 +83,7 @@ impl Sequencer {
             self.inherit(place, run.from, &run.open);
         }
         self.syncs.trouble.remove(&place);
-        self.touch_map();
+        self.copy_mended(place);
         if let Some(leaving) = leaving {
             let gone = (placement, shard, leaving);
             if self.shard_copies(placement, shard).iter().any(|copy| copy.node == leaving) {

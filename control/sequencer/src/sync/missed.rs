@@ -39,21 +39,40 @@ impl Sequencer {
         }
         let place = (placement, shard, node);
         if was_good {
-            // Whatever it has not yet done for certain it may still fail to do, and nobody compares it any more.
-            let row = &self.nodes[node].row;
-            let doubtful: Vec<u32> = self
-                .tickets
-                .values()
-                .filter(|ticket| self.touches_shard(ticket, placement, shard) && is_doubtful(ticket, row, shard))
-                .map(|ticket| ticket.row.uid)
-                .collect();
-            self.syncs.missed.insert(place, Missed::default());
-            for ticket in doubtful {
-                self.note_missed(place, ticket);
-            }
+            self.remember_missed(place);
         }
         self.note_missed(place, uid);
         true
+    }
+
+    /// Marks a copy stale for documents in which it differs, by index: nothing else of it is repaired.
+    pub(crate) fn mark_drifted(&mut self, place: Place, keys: &BTreeMap<String, BTreeSet<String>>, why: &str) {
+        let (placement, shard, node) = place;
+        if !self.mark_stale(placement, shard, node, why) {
+            return;
+        }
+        self.remember_missed(place);
+        let Some(missed) = self.syncs.missed.get_mut(&place) else { return };
+        if !keys.iter().all(|(index, keys)| missed.add(index, keys.iter().cloned())) {
+            self.syncs.missed.remove(&place);
+        }
+    }
+
+    /// From now on it is remembered what a copy misses that was in sync up to now.
+    fn remember_missed(&mut self, place: Place) {
+        let (placement, shard, node) = place;
+        // Whatever it has not yet done for certain it may still fail to do, and nobody compares it any more.
+        let row = &self.nodes[node].row;
+        let doubtful: Vec<u32> = self
+            .tickets
+            .values()
+            .filter(|ticket| self.touches_shard(ticket, placement, shard) && is_doubtful(ticket, row, shard))
+            .map(|ticket| ticket.row.uid)
+            .collect();
+        self.syncs.missed.insert(place, Missed::default());
+        for ticket in doubtful {
+            self.note_missed(place, ticket);
+        }
     }
 
     /// Whether a ticket writes documents of a shard of this placement.

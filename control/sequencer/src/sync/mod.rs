@@ -15,7 +15,7 @@ mod page_ends;
 mod pages;
 mod rebuild;
 mod retire;
-mod round;
+pub(crate) mod round;
 pub(crate) mod rows;
 mod start;
 mod tickets;
@@ -23,7 +23,7 @@ mod tickets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::*;
-use crate::state::N;
+use crate::state::{N, Ticket};
 
 pub(crate) use missed::Missed;
 
@@ -157,7 +157,7 @@ pub(crate) enum Check {
 }
 
 /// One index of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IndexRun {
     pub(crate) incarnation: u64,
     pub(crate) check: Check,
@@ -242,6 +242,18 @@ impl IndexRun {
     /// A ticket above `floor` may have touched this key.
     pub(crate) fn touched_above(&self, key: &str, floor: u32) -> bool {
         self.whole > floor || self.touched.get(key).is_some_and(|touch| touch.last > floor)
+    }
+
+    /// Takes note of what a write touches of a shard.
+    pub(crate) fn touch(&mut self, ticket: &Ticket, shard: u32, shards: u32) {
+        let uid = ticket.row.uid;
+        let Some(keys) = &ticket.keys else {
+            self.whole = uid;
+            return;
+        };
+        for key in keys.iter().filter(|key| miroir_core::hash::shard_of(key.as_bytes(), shards) == shard) {
+            self.touched.entry(key.clone()).or_default().last = uid;
+        }
     }
 
     fn is_clean(&self, key: &str) -> bool {

@@ -51,7 +51,11 @@ impl Sequencer {
     }
 
     pub(crate) fn on_reconciled(&mut self, op: OpId, steps: Result<Vec<NodeStep>, String>) {
-        let Some(Op::Reconcile(n)) = self.ops.remove(&op) else { return };
+        let n = match self.ops.remove(&op) {
+            Some(Op::Reconcile(n)) => n,
+            Some(Op::Scrub(asked, n)) => return self.scrub_looked(asked, n, steps),
+            _ => return,
+        };
         let Some(rebuild) = self.syncs.rebuilds.get_mut(&n) else { return };
         let Some((_, changes)) = rebuild.asked.take_if(|(asked, _)| *asked == op) else { return };
         let operating = self.tickets.values().any(|ticket| {
@@ -136,6 +140,7 @@ impl Sequencer {
 
     fn rebuilt(&mut self, n: N) {
         self.syncs.rebuilds.remove(&n);
+        self.indexes_mended(n);
         self.alert("node_rebuilt", Some(n), "its indexes are as they must be".to_owned());
         self.todo.insert(Todo::Node(n));
         self.todo.insert(Todo::Scan);

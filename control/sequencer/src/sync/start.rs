@@ -163,7 +163,7 @@ impl Sequencer {
         };
         match copies.iter_mut().find(|copy| copy.node == to) {
             Some(copy) => (copy.state, copy.incarnation) = (CopyState::Dual, incarnation),
-            None => copies.push(Copy { node: to, incarnation, state: CopyState::Dual }),
+            None => copies.push(Copy { node: to, incarnation, state: CopyState::Dual, since: 0 }),
         }
         self.out.copies.insert((placement, shard));
         let run = self.new_run(place, from, missed.as_ref());

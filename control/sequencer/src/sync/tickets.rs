@@ -59,6 +59,7 @@ impl Sequencer {
     /// A write has been granted: copies that are being filled take note of what it touches, stale ones of what they
     /// miss.
     pub(crate) fn sync_granted(&mut self, uid: u32) {
+        self.scrub_granted(uid);
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let TicketWork::Write(work) = &ticket.row.work else { return };
         let placement = self.placement_of(&ticket.row);
@@ -87,19 +88,13 @@ impl Sequencer {
         run.open.insert(uid);
         let incarnation = work.incarnation;
         let index = run.indexes.entry(work.index.clone()).or_insert_with(|| IndexRun::new(incarnation, Check::none()));
-        match &ticket.keys {
-            Some(keys) => {
-                for key in keys.iter().filter(|key| miroir_core::hash::shard_of(key.as_bytes(), shards) == place.1) {
-                    index.touched.entry(key.clone()).or_default().last = uid;
-                }
-            }
-            None => index.whole = uid,
-        }
+        index.touch(ticket, place.1, shards);
     }
 
     /// An operation on whole indexes has been granted.
     pub(crate) fn sync_index_granted(&mut self, uid: u32, uids: &[String]) {
         self.match_all_indexes();
+        self.scrub_index_granted(uid, uids);
         for run in self.syncs.runs.values_mut() {
             for index in uids {
                 if let Some(index) = run.indexes.get_mut(index) {

@@ -55,7 +55,7 @@ impl World {
 
     /// Is this state one that the reported successes allow?
     fn explain(&mut self, index: &str, key: &str, state: Option<Document>, who: &str) {
-        if self.swapped() {
+        if self.swapped() || self.may_be_drifted(index, key) {
             return;
         }
         let touches = self.touches(index, key);
@@ -208,6 +208,7 @@ impl World {
         self.check_disks();
         self.check_idempotency();
         self.check_order();
+        self.check_indexes();
     }
 
     pub fn good_copies(&self, shard: u32) -> Vec<usize> {

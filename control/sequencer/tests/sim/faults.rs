@@ -34,6 +34,8 @@ pub enum Fault {
     Move,
     /// An operator gives a command.
     Admin,
+    /// What lies on a disk changes, and no task tells of it.
+    Drift(usize),
     /// Somebody writes to a node directly, or a request of an earlier time turns up.
     Stray(usize),
 }
@@ -109,6 +111,7 @@ impl World {
             "admin" => (Fault::Admin, None),
             "hollow" => (Fault::HollowQueue(node), None),
             "stray" => (Fault::Stray(node), None),
+            "drift" => (Fault::Drift(node), None),
             _ => return,
         };
         self.fault(now);
@@ -144,6 +147,7 @@ impl World {
             Fault::Move => self.some_move(),
             Fault::Admin => self.some_command(),
             Fault::Stray(node) => self.stray(node),
+            Fault::Drift(node) => self.drift(node),
             Fault::HollowQueue(node) => {
                 for task in self.nodes[node].disk.tasks.iter_mut().filter(|task| !task.view.status.is_over()) {
                     task.hollow = matches!(task.work, crate::engine::Work::Add { .. });

@@ -127,6 +127,9 @@ impl World {
         self.note(|| format!("node {node} enqueues {uid}: ticket {ticket:?} {index} {work:?}"));
         let _ = generation;
         let page = matches!(caller, Caller::Control { .. });
+        if page {
+            self.check_written_down(node, &index, &work);
+        }
         self.logged(node, ticket, index, work, page);
         self.schedule_work(node);
         if page {

@@ -5,6 +5,7 @@
 //! `SIM_SEEDS=5000` sets how many are tried, `SIM_FIRST` where they begin.
 
 mod checks;
+mod drift;
 mod engine;
 mod faults;
 mod host;
@@ -79,6 +80,35 @@ fn no_seed_breaks_an_invariant_that_once_did() {
     }
 }
 
+/// Disks that change behind everybody's back, among everything else: in the end all copies are equal.
+#[test]
+fn no_drift_stays_unnoticed() {
+    let (first, count) = (number("SIM_FIRST", 1), number("SIM_SEEDS", 300));
+    for seed in first..first + count {
+        let world = run(seed, Swarm::drifting(seed), Planted::default());
+        assert!(world.broken.is_empty(), "seed {seed} with drift: {}\n{:?}", world.broken.join("\n"), world.swarm);
+    }
+}
+
+#[test]
+fn one_drifting_seed() {
+    let seed = number("SIM_SEED", 1);
+    let world = run(seed, Swarm::drifting(seed), Planted::default());
+    assert!(world.broken.is_empty(), "seed {seed}: {}", world.broken.join("\n"));
+}
+
+/// Drift alone: the senior copy wins, and what is lost has been written down.
+#[test]
+fn drift_is_written_down_and_the_senior_copy_wins() {
+    let mut alerts = 0;
+    for seed in 1..100 {
+        let world = run(seed, Swarm::only_drift(seed), Planted::default());
+        assert!(world.broken.is_empty(), "seed {seed}: {}", world.broken.join("\n"));
+        alerts += world.stats.alerts.get("replica_drift").copied().unwrap_or_default();
+    }
+    assert!(alerts > 100, "{alerts} findings");
+}
+
 #[test]
 fn a_calm_world_takes_every_write() {
     for seed in 1..20 {
@@ -104,4 +134,11 @@ fn no_seed_breaks_an_invariant() {
         );
     }
     eprintln!("{stats:#?}");
+}
+
+#[test]
+fn one_only_drift_seed() {
+    let seed = number("SIM_SEED", 1);
+    let world = run(seed, Swarm::only_drift(seed), Planted::default());
+    assert!(world.broken.is_empty(), "seed {seed}: {}", world.broken.join("\n"));
 }

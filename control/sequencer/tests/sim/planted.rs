@@ -156,6 +156,18 @@ fn a_fence_without_quiet_is_found() {
 }
 
 #[test]
+fn a_junior_copy_that_wins_is_found() {
+    let planted = Planted { junior_wins: true, ..Planted::default() };
+    finds("junior wins", planted, Swarm::only_drift);
+}
+
+#[test]
+fn a_version_that_is_dropped_before_it_is_written_down_is_found() {
+    let planted = Planted { drift_unwritten: true, ..Planted::default() };
+    finds("dropped before written down", planted, Swarm::only_drift);
+}
+
+#[test]
 fn idempotency_that_forgets_is_found() {
     let planted = Planted { idempotency_off: true, ..Planted::default() };
     finds("idempotency off", planted, |_| Swarm::calm());

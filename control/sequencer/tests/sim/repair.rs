@@ -26,6 +26,9 @@ impl World {
             NodeAction::FetchPage { index, .. } => (index, None),
             _ => return NodeAnswer::Refused { status: 400, error: None },
         };
+        if let NodeAction::ListKeys { index, shard, .. } = action {
+            self.see_listing(node, index, *shard);
+        }
         let Some(found) = self.nodes[node].disk.indexes.get(index) else {
             return NodeAnswer::Refused { status: 404, error: None };
         };

@@ -62,6 +62,7 @@ impl World {
             limits: Default::default(),
             policies: Default::default(),
             timing: Timing { lag: 20_000, vm_grace: 60_000, longest_read: 5_000, starved: 5_000, ..Timing::default() },
+            scrub: ScrubPace { interval: 5_000, documents_per_s: 1_000, busy_percent: 100 },
         }
     }
 
@@ -168,6 +169,7 @@ impl World {
                 let delay = self.net.random.between(1, 50);
                 self.net.after(delay, Event::LookAt { instance, op, node, indexes });
             }
+            Effect::WriteDown { op, drifts } => self.write_down(instance, op, &drifts),
             Effect::DropPage(page) => drop(self.control.pages.remove(&page)),
             Effect::Accepted { .. } | Effect::TaskChanged { .. } => {}
             Effect::Plan { op, operation, current } => {
@@ -208,6 +210,7 @@ impl World {
                 {
                     self.stats.late.extend(ticket.split(':').next().and_then(|uid| uid.parse::<u32>().ok()));
                 }
+                self.check_alert(&alert);
                 self.note(|| format!("  !! {} {:?} {}", alert.kind, alert.node, alert.text));
             }
         }
@@ -227,6 +230,9 @@ impl World {
                 self.see_task(task);
                 self.control.tasks.insert(task.uid, (**task).clone());
                 continue;
+            }
+            if let Record::Copy(row) = &record {
+                self.see_copy(row);
             }
             if let Record::Node(row) = &record {
                 self.notice_disk(row);

@@ -180,6 +180,7 @@ pub struct World {
     /// read by it is the window that F9 leaves.
     pub disk_epoch: u64,
     pub planted: Planted,
+    pub drifting: crate::drift::Drifting,
 }
 
 impl World {
@@ -225,6 +226,7 @@ impl World {
             changed: vec![None; count],
             disk_epoch: 0,
             planted,
+            drifting: Default::default(),
             swarm,
         };
         world.start_control();

@@ -48,6 +48,10 @@ pub struct Desk {
     pub looked_at: Vec<String>,
     /// What the next node that is looked at must be told.
     pub tells: Vec<NodeStep>,
+    /// What is about to be lost, as it was written down; none: it cannot be written.
+    pub findings_file: Option<Vec<Drift>>,
+    /// What nodes must be told so that their indexes are as they must be, until they have been told.
+    pub drifted: BTreeMap<String, Vec<NodeStep>>,
     /// Answers on their way back.
     answers: VecDeque<Event>,
     wake: Option<u64>,
@@ -70,6 +74,7 @@ pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
         limits: Default::default(),
         policies: Default::default(),
         timing: Timing::default(),
+        scrub: ScrubPace::default(),
     }
 }
 
@@ -103,6 +108,8 @@ impl Desk {
             alerts: Vec::new(),
             looked_at: Vec::new(),
             tells: Vec::new(),
+            findings_file: Some(Vec::new()),
+            drifted: BTreeMap::new(),
             answers: VecDeque::new(),
             wake: None,
             next: 0,
@@ -171,9 +178,15 @@ impl Desk {
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
-                Effect::Reconcile { op, .. } => {
-                    let steps = Ok(std::mem::take(&mut self.tells));
-                    self.answers.push_back(Event::Reconciled { op, steps });
+                Effect::Reconcile { op, node, .. } => {
+                    let mut steps = std::mem::take(&mut self.tells);
+                    steps.extend(self.drifted.get(&node).cloned().unwrap_or_default());
+                    self.answers.push_back(Event::Reconciled { op, steps: Ok(steps) });
+                }
+                Effect::WriteDown { op, drifts } => {
+                    let result =
+                        self.findings_file.as_mut().map(|file| file.extend(drifts)).ok_or("no space".to_owned());
+                    self.answers.push_back(Event::WrittenDown { op, result });
                 }
                 Effect::DropPage(page) => drop(self.pages.remove(&page)),
             }
@@ -219,6 +232,7 @@ impl Desk {
                 let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
                 let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
                 self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
+                self.drifted.remove(id);
                 self.accepted(id, uid)
             }
             NodeAction::DeleteTasks { from, below, .. } => {

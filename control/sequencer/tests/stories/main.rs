@@ -8,4 +8,5 @@ mod nodes;
 mod numbers;
 mod prune;
 mod repair;
+mod scrub;
 mod tasks;

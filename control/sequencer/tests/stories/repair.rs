@@ -19,7 +19,7 @@ fn cluster(nodes: usize, documents: usize) -> Desk {
 }
 
 /// A write of one key that n1 refuses.
-fn missed_by_n1(desk: &mut Desk, attempt: &str, key: &str) {
+pub fn missed_by_n1(desk: &mut Desk, attempt: &str, key: &str) {
     let begin = Begin { keys: Some(vec![key.to_owned()]), ..write(attempt, &[0]) };
     let grant = desk.granted(begin);
     let metadata = grant.metadata.clone();

@@ -163,6 +163,44 @@ impl Client {
         keys: &[String],
         timeout: Duration,
     ) -> Result<Answer, Fault> {
+        let found = match self.list_documents(node, index, primary_key, keys, timeout).await? {
+            Listed::Read(found, _) => found,
+            Listed::Refused(answer) => return Ok(answer),
+        };
+        let keys = found.iter().map(|(key, _)| key.clone()).collect();
+        let bytes: usize = found.iter().map(|(_, document)| document.get().len()).sum();
+        let page = self.pages.keep(found).await.ok_or(Fault::NotSent)?;
+        Ok(Answer::Page { page, keys, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
+    }
+
+    /// Those of these documents that a node has and that carry a tag, as they are, with their vectors.
+    ///
+    /// # Errors
+    /// Why the node does not show them.
+    pub(crate) async fn documents(
+        &self,
+        node: &str,
+        index: &str,
+        primary_key: &str,
+        keys: &[String],
+        timeout: Duration,
+    ) -> Result<Documents, String> {
+        match self.list_documents(node, index, primary_key, keys, timeout).await {
+            Ok(Listed::Read(found, _)) => Ok(found),
+            Ok(Listed::Refused(Answer::Refused { status: 404, .. })) => Ok(Vec::new()),
+            Ok(Listed::Refused(answer)) => Err(format!("{answer:?}")),
+            Err(fault) => Err(format!("{fault:?}")),
+        }
+    }
+
+    async fn list_documents(
+        &self,
+        node: &str,
+        index: &str,
+        primary_key: &str,
+        keys: &[String],
+        timeout: Duration,
+    ) -> Result<Listed<Documents>, Fault> {
         let body = json!({ "ids": keys, "retrieveVectors": true, "limit": keys.len() });
         let primary_key = primary_key.to_owned();
         let keep = move |found: &mut Documents, document: Box<RawValue>| {
@@ -173,14 +211,7 @@ impl Client {
             }
             Ok(())
         };
-        let found = match self.list(node, index, &body, timeout, Vec::new(), keep).await? {
-            Listed::Read(found, _) => found,
-            Listed::Refused(answer) => return Ok(answer),
-        };
-        let keys = found.iter().map(|(key, _)| key.clone()).collect();
-        let bytes: usize = found.iter().map(|(_, document)| document.get().len()).sum();
-        let page = self.pages.keep(found).await.ok_or(Fault::NotSent)?;
-        Ok(Answer::Page { page, keys, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
+        self.list(node, index, &body, timeout, Vec::new(), keep).await
     }
 
     async fn post(

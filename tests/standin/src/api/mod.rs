@@ -56,6 +56,7 @@ pub(crate) fn router(node: Shared) -> Router {
         .route("/indexes/{index}/documents/delete-batch", post(documents::delete_batch))
         .route("/indexes/{index}/documents/{id}", get(documents::one).delete(documents::delete))
         .route("/indexes/{index}/settings", get(settings::all).patch(settings::patch_all).delete(settings::reset_all))
+        .route("/_standin/drift", post(fault::drift))
         .route("/_standin/faults", get(fault::get).post(fault::set).delete(fault::clear));
     for key in crate::settings::KEYS {
         router = router.route(&format!("/indexes/{{index}}/settings/{}", key.route), settings::routes(key));
