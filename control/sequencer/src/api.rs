@@ -230,7 +230,7 @@ impl IndexOperation {
 }
 
 /// What an index operation means: data given by the caller when the operation's turn has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IndexPlan {
     /// Requests for every node, in order.
     pub steps: Vec<NodeStep>,

@@ -253,30 +253,6 @@ impl Sequencer {
         self.touch_map();
     }
 
-    /// It failed on every node: the rows are as they were, unless something else has changed them since.
-    fn revert(&mut self, uid: u32) {
-        let Some(ticket) = self.tickets.get(&uid) else { return };
-        let TicketWork::Index(work) = &ticket.row.work else { return };
-        let (operation, before) = (work.operation.clone(), work.before.clone());
-        self.syncs.index_changes += 1;
-        for index in uids_of(&operation) {
-            let old = before.iter().find(|row| row.uid == index);
-            match (old, self.indexes.get_mut(&index)) {
-                (None, Some(row)) if row.incarnation == u64::from(uid) => drop(self.indexes.remove(&index)),
-                (Some(old), Some(row)) if row.incarnation == old.incarnation => {
-                    (row.settings, row.view) = (old.settings.clone(), old.view.clone());
-                    if matches!(operation, IndexOperation::Update { .. }) {
-                        row.primary_key = old.primary_key.clone();
-                    }
-                }
-                (Some(old), None) => drop(self.indexes.insert(index.clone(), old.clone())),
-                _ => continue,
-            }
-            self.out.indexes.insert(index.clone());
-            self.touch_map();
-        }
-    }
-
     /// Gives the task its final state and lets go of what the ticket still holds.
     pub(crate) fn conclude_index(&mut self, uid: u32, status: TaskStatus, error: Option<ErrorBody>) {
         let now = self.now;

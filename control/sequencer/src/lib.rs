@@ -33,6 +33,7 @@ mod outcome;
 pub mod planted;
 mod prune;
 mod read;
+mod revert;
 pub mod rows;
 mod scrub;
 mod settle;

@@ -2,32 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::*;
 
-#[derive(Default)]
-pub struct FakeNode {
-    pub tasks: Vec<NodeTask>,
-    pub indexes: Vec<(String, String)>,
-    /// Answers nothing: every operation ends as this.
-    pub silent: Option<NodeFault>,
-    pub fences: Vec<u64>,
-    /// Term of the leader that made its keys.
-    pub term: u64,
-    /// Keys and hashes of the documents of index `a`, all in shard 0.
-    pub documents: BTreeMap<String, u128>,
-    /// What it was asked for copying, in order.
-    pub copying: Vec<NodeAction>,
-    /// Requests of index operations that it took, in order.
-    pub told: Vec<NodeStep>,
-    /// Its documents are at odds with every new settings: how their tasks fail.
-    pub objection: Option<ErrorBody>,
-    /// Pages reach it, and their answers are lost.
-    pub swallows_pages: bool,
-    /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
-    pub lacks_index: bool,
-}
+use crate::fake_node::{FakeNode, plan};
 
 pub struct Desk {
     pub sequencer: Sequencer,
@@ -55,8 +33,8 @@ pub struct Desk {
     /// Answers on their way back.
     answers: VecDeque<Event>,
     wake: Option<u64>,
-    next: u64,
-    pages: BTreeMap<PageId, BTreeMap<String, u128>>,
+    pub next: u64,
+    pub pages: BTreeMap<PageId, BTreeMap<String, u128>>,
 }
 
 pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
@@ -166,8 +144,8 @@ impl Desk {
                 Effect::Accepted { request, task } => drop(self.accepted.insert(request.0, *task)),
                 Effect::Alert(alert) => self.alerts.push(alert.kind),
                 Effect::WakeAt(at) => self.wake = Some(at),
-                Effect::Plan { op, operation, .. } => {
-                    self.answers.push_back(Event::Planned { op, plan: Ok(plan(&operation)) })
+                Effect::Plan { op, operation, current } => {
+                    self.answers.push_back(Event::Planned { op, plan: Ok(plan(&operation, current.as_deref())) })
                 }
                 Effect::Verify { op, .. } => self.answers.push_back(Event::Verified { op, differing: Vec::new() }),
                 Effect::Node { op, node, action, .. } => {
@@ -202,158 +180,6 @@ impl Desk {
             Some(json) => self.store.insert(record.slot(), json),
             None => self.store.remove(&record.slot()),
         };
-    }
-
-    fn node_does(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
-        let repairs = self.repairs;
-        let node = self.nodes.entry(id.to_owned()).or_default();
-        if let Some(fault) = node.silent.clone() {
-            return Err(fault);
-        }
-        Ok(match action {
-            NodeAction::Inspect => NodeAnswer::State { version: "1.50.0".into(), indexes: node.indexes.clone() },
-            NodeAction::ReadTasks { from, open, .. } => NodeAnswer::Tasks {
-                tasks: node.tasks.iter().filter(|task| task.uid >= from).cloned().collect(),
-                more: false,
-                open: node.tasks.iter().filter(|task| open.contains(&task.uid)).cloned().collect(),
-            },
-            NodeAction::Fence { generation, term } => {
-                let newest = node.fences.last().copied().unwrap_or(0);
-                if newest > generation || node.term > term {
-                    return Ok(NodeAnswer::Outdated { generation: newest, term: node.term });
-                }
-                node.fences.push(generation);
-                node.term = term;
-                NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
-            }
-            NodeAction::Request { step, .. } => {
-                node.told.push(step.clone());
-                let objection = node.objection.clone().filter(|_| step.task_type == "settingsUpdate");
-                let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
-                let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
-                self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
-                self.drifted.remove(id);
-                self.accepted(id, uid)
-            }
-            NodeAction::DeleteTasks { from, below, .. } => {
-                node.tasks.retain(|task| !(from..below).contains(&task.uid) || !task.status.is_over());
-                let uid = self.add_task(id, None, "taskDeletion", None, TaskStatus::Succeeded, None);
-                self.accepted(id, uid)
-            }
-            NodeAction::ListKeys { .. }
-            | NodeAction::Digests { .. }
-            | NodeAction::FetchPage { .. }
-            | NodeAction::PutPage { .. }
-            | NodeAction::DeleteKeys { .. }
-            | NodeAction::DeleteShard { .. }
-            | NodeAction::CountShard { .. }
-                if !repairs =>
-            {
-                NodeAnswer::Refused { status: 400, error: None }
-            }
-            NodeAction::ListKeys { .. }
-            | NodeAction::Digests { .. }
-            | NodeAction::FetchPage { .. }
-            | NodeAction::PutPage { .. }
-            | NodeAction::DeleteKeys { .. }
-            | NodeAction::DeleteShard { .. }
-            | NodeAction::CountShard { .. } => return self.node_copies(id, action),
-            NodeAction::Cancel { uids, .. } => {
-                for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
-                    task.status = TaskStatus::Canceled;
-                }
-                let uid = self.add_task(id, None, "taskCancelation", None, TaskStatus::Succeeded, None);
-                self.accepted(id, uid)
-            }
-        })
-    }
-
-    fn node_copies(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
-        let node = self.nodes.get_mut(id).unwrap();
-        node.copying.push(action.clone());
-        let (kind, count, metadata) = match action {
-            NodeAction::ListKeys { .. } => return Ok(NodeAnswer::Keys(node.documents.keys().cloned().collect())),
-            NodeAction::Digests { keys, .. } => {
-                let shown =
-                    node.documents.iter().filter(|(key, _)| keys.as_ref().is_none_or(|keys| keys.contains(key)));
-                return Ok(NodeAnswer::Digests(shown.map(|(key, hash)| (key.clone(), *hash)).collect()));
-            }
-            NodeAction::CountShard { .. } if node.lacks_index => {
-                return Ok(NodeAnswer::Refused { status: 404, error: None });
-            }
-            NodeAction::CountShard { .. } => return Ok(NodeAnswer::Count(node.documents.len() as u64)),
-            NodeAction::FetchPage { keys, .. } => {
-                let found: BTreeMap<String, u128> =
-                    node.documents.iter().filter(|(key, _)| keys.contains(key)).map(|(k, h)| (k.clone(), *h)).collect();
-                self.next += 1;
-                let page = PageId(self.next);
-                let keys: Vec<String> = found.keys().cloned().collect();
-                self.pages.insert(page, found);
-                return Ok(NodeAnswer::Page { page, bytes: keys.len() as u64 * 100, keys });
-            }
-            NodeAction::PutPage { page, without, metadata, .. } => {
-                let mut written = self.pages[&page].clone();
-                written.retain(|key, _| !without.contains(key));
-                let count = written.len() as u64;
-                node.documents.extend(written);
-                ("documentAdditionOrUpdate", count, metadata)
-            }
-            NodeAction::DeleteKeys { keys, metadata, .. } => {
-                node.documents.retain(|key, _| !keys.contains(key));
-                ("documentDeletion", keys.len() as u64, metadata)
-            }
-            NodeAction::DeleteShard { metadata, .. } => {
-                node.documents.clear();
-                ("documentDeletion", 0, metadata)
-            }
-            other => panic!("{other:?} copies nothing"),
-        };
-        let swallowed = node.swallows_pages;
-        let status = if node.lacks_index { TaskStatus::Failed } else { TaskStatus::Succeeded };
-        let uid = self.add_task(id, Some(&metadata), kind, Some("a"), status, Some(count));
-        if swallowed { Err(NodeFault::Unknown) } else { Ok(self.accepted(id, uid)) }
-    }
-
-    fn accepted(&self, id: &str, uid: u32) -> NodeAnswer {
-        let tasks = &self.nodes[id].tasks;
-        let task = tasks.iter().find(|task| task.uid == uid).expect("a task that was just enqueued");
-        NodeAnswer::Enqueued { uid, enqueued_at: task.enqueued_at.clone() }
-    }
-
-    /// A node enqueues a task (of a ticket); `count`: documents indexed or deleted, once it has succeeded.
-    pub fn add_task(
-        &mut self,
-        id: &str,
-        ticket: Option<&str>,
-        task_type: &str,
-        index: Option<&str>,
-        status: TaskStatus,
-        count: Option<u64>,
-    ) -> u32 {
-        let now = self.now;
-        let node = self.nodes.get_mut(id).unwrap();
-        let uid = node.tasks.last().map_or(0, |task| task.uid + 1);
-        node.tasks.push(NodeTask {
-            uid,
-            index: index.map(str::to_owned),
-            status,
-            task_type: task_type.to_owned(),
-            metadata: ticket.map(str::to_owned),
-            indexed: count,
-            deleted: count,
-            error: None,
-            enqueued_at: format!("{id}-{now}-{uid}"),
-            started_ms: None,
-            finished_ms: None,
-        });
-        uid
-    }
-
-    /// Ends a task of a node.
-    pub fn end_task(&mut self, id: &str, uid: u32, status: TaskStatus, count: Option<u64>) {
-        let tasks = &mut self.nodes.get_mut(id).unwrap().tasks;
-        let task = tasks.iter_mut().find(|task| task.uid == uid).unwrap();
-        (task.status, task.indexed, task.deleted) = (status, count, count);
     }
 
     fn request(&mut self) -> RequestId {
@@ -479,24 +305,4 @@ pub fn write(attempt: &str, shards: &[u32]) -> Begin {
         original_filter: None,
         fault: None,
     }
-}
-
-fn plan(operation: &IndexOperation) -> IndexPlan {
-    let (task_type, index) = match operation {
-        IndexOperation::Create { uid, .. } => ("indexCreation", Some(uid)),
-        IndexOperation::Update { uid, .. } => ("indexUpdate", Some(uid)),
-        IndexOperation::Delete { uid } => ("indexDeletion", Some(uid)),
-        IndexOperation::Compact { uid } => ("indexCompaction", Some(uid)),
-        IndexOperation::Swap { .. } => ("indexSwap", None),
-        IndexOperation::Settings { uid, .. } => ("settingsUpdate", Some(uid)),
-    };
-    let step = NodeStep {
-        method: "POST".into(),
-        path: "/".into(),
-        body: None,
-        task_type: task_type.into(),
-        task_index: index.cloned(),
-        tolerate: Vec::new(),
-    };
-    IndexPlan { steps: vec![step], settings: None, view: None, details: None }
 }

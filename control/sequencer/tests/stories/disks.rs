@@ -5,7 +5,8 @@ use miroir_sequencer::{
     AdminCommand, CopyState, IndexOperation, NodeAction, NodeFault, NodeStep, NodeTask, TaskStatus,
 };
 
-use crate::desk::{Desk, FakeNode, config, write};
+use crate::desk::{Desk, config, write};
+use crate::fake_node::FakeNode;
 
 const ADD: &str = "documentAdditionOrUpdate";
 

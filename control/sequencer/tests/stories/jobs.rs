@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use miroir_sequencer::*;
 
 use crate::desk::*;
+use crate::fake_node::FakeNode;
 
 /// Nodes with their shares of the shards.
 fn cluster(nodes: usize, shards: usize, replicas: usize) -> Desk {

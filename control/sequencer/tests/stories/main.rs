@@ -3,10 +3,12 @@
 mod begins;
 mod desk;
 mod disks;
+mod fake_node;
 mod jobs;
 mod nodes;
 mod numbers;
 mod prune;
 mod repair;
 mod scrub;
+mod settings;
 mod tasks;

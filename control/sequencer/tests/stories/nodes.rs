@@ -3,7 +3,8 @@
 use miroir_core::wire::*;
 use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NewNode, NodeFault, TaskStatus};
 
-use crate::desk::{Desk, FakeNode, config, write};
+use crate::desk::{Desk, config, write};
+use crate::fake_node::FakeNode;
 
 const ADD: &str = "documentAdditionOrUpdate";
 

@@ -1,6 +1,5 @@
 //! How tasks end, and what they say.
 
-use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::{Event, IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
@@ -371,21 +370,4 @@ fn finished_tickets_leave_memory_and_the_store() {
     assert_eq!(desk.sequencer.tickets().count(), 0);
     assert!(desk.store.keys().all(|(kind, _)| *kind != "ticket"));
     assert!(desk.tasks.values().filter(|task| task.index.is_some()).all(|task| task.status == TaskStatus::Succeeded));
-}
-
-#[test]
-fn settings_that_documents_of_one_node_object_to_fail_and_the_others_give_them_back() {
-    let mut desk = pair();
-    let objection = ErrorBody::new("vector_embedding_error", "no vectors provided for document `1`");
-    desk.nodes.get_mut("n1").unwrap().objection = Some(objection.clone());
-    let change =
-        IndexOperation::Settings { uid: "a".into(), change: json!("x"), details: json!({}), may_create: false };
-    let uid = desk.operate(change);
-    desk.wait(600);
-    let task = desk.task(uid);
-    assert_eq!((task.status, task.error.as_ref()), (TaskStatus::Failed, Some(&objection)));
-    assert!(desk.sequencer.map().stale.is_empty(), "the documents are the same everywhere");
-    desk.wait(100);
-    assert_eq!(desk.looked_at, ["n0"]);
-    assert_eq!(desk.granted(write("t1", &[0])).parts.len(), 2);
 }
