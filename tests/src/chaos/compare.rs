@@ -79,6 +79,7 @@ pub async fn round(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow:
     }
     astray(stage, cluster, copies).await?;
     counts(stage, cluster, union.len()).await;
+    alarms(stage, cluster).await?;
     stage.tally().rounds += 1;
     stage.ledger().close(union);
     stage.forget();
@@ -120,6 +121,20 @@ async fn counts(stage: &Stage, cluster: &Cluster, expected: usize) {
         };
         stage.tally().fault(Fault::Miscounted, format!("{expected} documents; envoy-{envoy} at rest: {words}"));
     }
+}
+
+/// Everything that chaos does to a replica leaves something by which the comparison in the background knows which one
+/// deviates.
+async fn alarms(stage: &Stage, cluster: &Cluster) -> anyhow::Result<()> {
+    let client = cluster.operator_client();
+    let findings = client.get("/_miroir/findings").await?.json();
+    for finding in findings["findings"].as_array().context("no findings")? {
+        stage.tally().fault(Fault::FalseAlarm, finding.to_string());
+    }
+    let scrub = client.get("/_miroir/status").await?.json()["scrub"].clone();
+    let shards = |tally: &serde_json::Value| tally["compared"].as_u64().unwrap_or(0);
+    stage.tally().scrubbed = stage.tally().scrubbed.max(shards(&scrub["tally"]).max(shards(&scrub["last"]["tally"])));
+    Ok(())
 }
 
 /// Notes a fault with the ledger's lines of the document and what every node has of it.

@@ -88,6 +88,8 @@ pub enum Fault {
     Astray,
     /// A task does not end, or contradicts what was answered before.
     Task,
+    /// The comparison in the background tells of replicas that differ for no known reason, and nobody made any differ so.
+    FalseAlarm,
     /// A part of the cluster does not become whole again.
     Unhealed,
 }

@@ -37,6 +37,9 @@ use stage::INDEX;
 const SILENT: &str =
     "vm_silent_ms = 4000\nvm_grace_ms = 14000\n\n[limits]\nread_timeout_ms = 2000\nrequest_timeout_ms = 6000\n";
 
+/// All replicas are compared with each other all the time.
+const SCRUB: &str = "\n[scrub]\ninterval_ms = 5000\n";
+
 /// Breaks a cluster while it is written and read, and checks that nothing is lost.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "cargo xtask chaos")]
@@ -99,7 +102,7 @@ pub async fn chaos(arguments: &Arguments, seed: u64) -> anyhow::Result<Tally> {
         replication_factor: arguments.replication_factor,
         shards: arguments.shards,
         envoys: 2,
-        control_settings: format!("{QUICK}{SILENT}"),
+        control_settings: format!("{QUICK}{SILENT}{SCRUB}"),
         data_dir: arguments.data_dir.clone(),
         ..Options::default()
     };

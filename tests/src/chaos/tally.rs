@@ -30,6 +30,8 @@ pub struct Tally {
     pub compared: usize,
     /// Rounds that were compared.
     pub rounds: usize,
+    /// Shards that control's own comparison got through in one pass, at most.
+    pub scrubbed: u64,
     /// Faults by kind.
     pub faults: BTreeMap<Fault, usize>,
     /// The first faults, in words.
@@ -67,6 +69,7 @@ impl Tally {
         }
         for (what, count) in [
             ("rounds compared", self.rounds),
+            ("shards compared in one pass of the scrub, at most", usize::try_from(self.scrubbed).unwrap_or(usize::MAX)),
             ("acknowledged writes that succeeded", self.succeeded),
             ("documents seen by readers and judged", self.judged),
             ("documents compared on nodes", self.compared),
