@@ -95,6 +95,7 @@ pub fn run_binary(name: &str, arguments: &[String]) -> anyhow::Result<()> {
         step("building the splitter's speed test", &mut native)?;
         parts.push(("MIROIR_SPLIT_NATIVE", root().join("target/release/examples/split_speed")));
         parts.push(("MIROIR_SPLIT_WASM", wasm::build_split_speed()?));
+        parts.push(("MIROIR_BARE_WASM", wasm::build_bare_fan_out()?));
     }
     let mut build = cargo();
     build.args(["build", "--release", "--locked", "--package", "miroir-e2e", "--bin", name]);

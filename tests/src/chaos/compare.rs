@@ -133,7 +133,9 @@ async fn alarms(stage: &Stage, cluster: &Cluster) -> anyhow::Result<()> {
     }
     let scrub = client.get("/_miroir/status").await?.json()["scrub"].clone();
     let shards = |tally: &serde_json::Value| tally["compared"].as_u64().unwrap_or(0);
-    stage.tally().scrubbed = stage.tally().scrubbed.max(shards(&scrub["tally"]).max(shards(&scrub["last"]["tally"])));
+    let compared = shards(&scrub["tally"]).max(shards(&scrub["last"]["tally"]));
+    let mut tally = stage.tally();
+    tally.scrubbed = tally.scrubbed.max(compared);
     Ok(())
 }
 

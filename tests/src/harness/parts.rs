@@ -50,6 +50,15 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     find("MIROIR_HELM", &[place], "run `cargo xtask setup`")
 }
 
+/// A filter that calls three nodes and does nothing else.
+///
+/// # Errors
+/// When it has not been built.
+pub fn bare_filter() -> anyhow::Result<PathBuf> {
+    let place = "target/wasm-build/wasm32-wasip1/wasm/examples/bare_fan_out.wasm";
+    find("MIROIR_BARE_WASM", &[place], "run `cargo xtask bench fanout`")
+}
+
 /// The filter's module.
 ///
 /// # Errors

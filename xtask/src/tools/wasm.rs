@@ -93,6 +93,17 @@ pub fn build_filter() -> anyhow::Result<PathBuf> {
     Ok(module)
 }
 
+/// Builds the filter that does nothing but call three nodes; the module's path.
+///
+/// # Errors
+/// When the toolchain cannot be had or the build fails.
+pub fn build_bare_fan_out() -> anyhow::Result<PathBuf> {
+    let mut build = toolchain()?.cargo("build", FILTER_TARGET, "");
+    build.args(["--profile", "wasm", "--package", "miroir-filter", "--example", "bare_fan_out"]);
+    step("building a bare filter to compare with", &mut build)?;
+    Ok(root().join("target/wasm-build").join(FILTER_TARGET).join("wasm/examples/bare_fan_out.wasm"))
+}
+
 /// Builds the speed test of splitting as a WASI program, with the filter's own profile; its path.
 ///
 /// # Errors
