@@ -18,7 +18,6 @@ mod fence;
 mod grant;
 mod index_ends;
 mod index_ops;
-pub mod invariants;
 pub mod jobs;
 mod journal;
 mod locks;
@@ -42,6 +41,7 @@ mod sync;
 mod ticket;
 mod ticket_rows;
 mod time;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +51,7 @@ use out::Out;
 use planted::Planted;
 use state::{Copy, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
 pub use time::rfc3339;
+pub use watch::WATCHED;
 
 /// Most uids in [`NodeAction::ReadTasks::open`].
 pub const OPEN_LIMIT: usize = 200;
@@ -105,6 +106,7 @@ pub struct Sequencer {
     /// What came before tickets could be numbered, with the time of its arrival.
     early: Vec<(u64, Event)>,
     jobs: jobs::Jobs,
+    watched: watch::Watched,
     out: Out,
 }
 
@@ -120,6 +122,7 @@ impl Sequencer {
     #[must_use]
     pub fn with_planted(config: Config, snapshot: Snapshot, now_ms: u64, planted: Planted) -> (Self, Vec<Effect>) {
         let mut sequencer = start::build(config, snapshot, now_ms, planted);
+        sequencer.begin_watch();
         sequencer.start();
         let effects = sequencer.finish();
         (sequencer, effects)

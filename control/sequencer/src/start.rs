@@ -49,6 +49,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         early: Vec::new(),
         out: Default::default(),
         jobs: Default::default(),
+        watched: Default::default(),
         config,
     };
     sequencer.take_syncs_back(syncs, retires, vms);

@@ -30,6 +30,7 @@ impl Sequencer {
             self.out.syncs.insert(place);
         }
         self.set_copy(place, CopyState::Retiring);
+        self.watched.plan(placement, shard);
         self.syncs.missed.remove(&place);
         let epoch = self.touch_map();
         // Who still reads it must not be told of writes that it may miss.

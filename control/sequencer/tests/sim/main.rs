@@ -5,15 +5,18 @@
 //! `SIM_SEEDS=5000` sets how many are tried, `SIM_FIRST` where they begin.
 
 mod checks;
+mod contents;
 mod engine;
 mod faults;
 mod host;
 mod network;
+mod notes;
 mod operators;
 mod planted;
 mod random;
 mod repair;
 mod shell;
+mod successes;
 mod swarm;
 mod vm;
 mod world;

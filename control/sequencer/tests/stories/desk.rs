@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use miroir_core::error::ErrorBody;
+use miroir_core::invariants::{Breach, Invariant};
 use miroir_core::wire::*;
 use miroir_sequencer::*;
 
@@ -25,6 +26,8 @@ pub struct FakeNode {
     pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
+    /// Pages are still on their way to it, and nobody answers.
+    pub awaits_pages: bool,
     /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
     pub lacks_index: bool,
 }
@@ -44,6 +47,8 @@ pub struct Desk {
     /// Copies can be made and repaired: nodes answer what syncs ask. Otherwise whatever is stale stays so.
     pub repairs: bool,
     pub alerts: Vec<&'static str>,
+    /// Writes that came late; no story sees anything else broken.
+    pub breaches: Vec<Breach>,
     /// Nodes whose indexes were to be compared with what they must be.
     pub looked_at: Vec<String>,
     /// What the next node that is looked at must be told.
@@ -101,6 +106,7 @@ impl Desk {
             admin: BTreeMap::new(),
             repairs: false,
             alerts: Vec::new(),
+            breaches: Vec::new(),
             looked_at: Vec::new(),
             tells: Vec::new(),
             answers: VecDeque::new(),
@@ -169,6 +175,10 @@ impl Desk {
                 }
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
+                Effect::Breach(breach) => {
+                    assert_eq!(breach.invariant, Invariant::TicketOrder, "{breach}");
+                    self.breaches.push(breach);
+                }
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
                 Effect::Reconcile { op, .. } => {
@@ -257,6 +267,16 @@ impl Desk {
     fn node_copies(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
         let node = self.nodes.get_mut(id).unwrap();
         node.copying.push(action.clone());
+        let looks = matches!(
+            action,
+            NodeAction::ListKeys { .. }
+                | NodeAction::Digests { .. }
+                | NodeAction::FetchPage { .. }
+                | NodeAction::CountShard { .. }
+        );
+        if node.awaits_pages && !looks {
+            return Err(NodeFault::Unknown);
+        }
         let (kind, count, metadata) = match action {
             NodeAction::ListKeys { .. } => return Ok(NodeAnswer::Keys(node.documents.keys().cloned().collect())),
             NodeAction::Digests { keys, .. } => {
