@@ -1,12 +1,12 @@
 //! What must always hold: the 18 invariants of `docs/protocol.md`, section 2, each written once, as a function over
 //! plain data that says in words what breaks it. Who calls them gathers the data and nothing more: the simulation (S)
-//! from its world, `cargo xtask chaos` (C) from real processes, the sequencer (L) from its own rows while it leads, for
-//! `miroir_invariant_breaches_total`.
+//! from its world, `cargo xtask chaos` (C) and the end-to-end tests' harness (E) from real processes, the sequencer (L)
+//! from its own rows while it leads, for `miroir_invariant_breaches_total`.
 //!
 //! | | invariant | function | callers |
 //! |---|---|---|---|
 //! | 1 | what succeeded is in every copy in sync | [`copy_holds_successes`] | S, C |
-//! | 2 | copies in sync are equal | [`replicas_agree`] | S, C |
+//! | 2 | copies in sync are equal | [`replicas_agree`] | S, C, E |
 //! | 3 | tickets of a shard are enqueued in order, or the copy is stale | [`in_ticket_order`], [`disorder_is_stale`], [`is_overtaken`] | S, L |
 //! | 4 | nothing is resolved while a late request may still arrive | [`fenced_key_is_refused`], [`resolved_with_certainty`], [`written_nodes_are_fenced`] | S |
 //! | 5 | one open ticket a shard, granted in order, and ended | [`one_open_ticket`], [`granted_in_order`], [`every_ticket_ends`] | S, C (the last) |
@@ -18,7 +18,7 @@
 //! | 11 | what was refused never appears | [`refused_stays_away`] | S, C |
 //! | 12 | what was deleted stays deleted | [`deleted_stays_away`] | S, C |
 //! | 13 | one leader at a time, and terms grow | [`newest_leader_only`], [`term_grows`] | S |
-//! | 14 | no copy is left behind by a job | [`nothing_is_orphaned`], [`copies_have_members`] | S, C (the first) |
+//! | 14 | no copy is left behind by a job | [`nothing_is_orphaned`], [`copies_have_members`] | S, C and E (the first) |
 //! | 15 | one idempotency key, one ticket | [`one_ticket_a_key`] | S |
 //! | 16 | locks are held for a bounded time | [`wait_is_bounded`] | S |
 //! | 17 | no plan takes copies in sync away | [`plan_keeps_copies`] | S, L |

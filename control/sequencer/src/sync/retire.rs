@@ -187,12 +187,11 @@ impl Sequencer {
         }
     }
 
-    /// Whether a write of an earlier time may still arrive at the node.
+    /// Whether a write, a page or a deletion of an earlier time may still arrive at the node.
     fn has_loose_parts(&self, (placement, shard, n): Place) -> bool {
         let node = &self.nodes[n];
         let loose = node.parts.iter().filter_map(|uid| self.tickets.get(uid)).filter(|ticket| {
             self.touches_shard(ticket, placement, shard)
-                && !matches!(ticket.row.work, TicketWork::Page(_))
                 && ticket.row.parts.iter().any(|part| part.is_open_on(&node.row))
         });
         loose.count() > 0
