@@ -19,6 +19,7 @@ impl Sequencer {
             AdminCommand::JobCancel { job } => self.steer(job, Self::cancel_job),
             AdminCommand::Throttle(throttle) => self.set_throttle(throttle),
             AdminCommand::Repair { node } => self.repair(node.as_deref()),
+            AdminCommand::ForceDeletion => self.force_retirements(),
             AdminCommand::AcceptLoss { node, placement, shards } => self.accept_loss(&node, placement, &shards),
             command => match self.intend(&command) {
                 Ok(intent) => self.carry_on(intent),

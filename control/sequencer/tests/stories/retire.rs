@@ -1,5 +1,6 @@
 //! Copies that leave: who keeps them from being deleted, and what may still arrive at them.
 
+use miroir_core::wire::*;
 use miroir_sequencer::*;
 
 use crate::desk::{Desk, config};
@@ -16,8 +17,38 @@ fn cluster(vm_silent: u64) -> Desk {
     desk
 }
 
+fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+}
+
 fn deletions(desk: &Desk, node: &str) -> usize {
     desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::DeleteShard { .. })).count()
+}
+
+fn force(desk: &mut Desk) -> String {
+    match desk.command(AdminCommand::ForceDeletion) {
+        AdminAnswer::Done { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_operator_has_copies_deleted_that_a_filter_keeps_which_is_gone() {
+    let mut desk = cluster(10_000);
+    assert_eq!(force(&mut desk), "no copy waits for filters before it is deleted");
+    let before = desk.sequencer.epoch();
+    heartbeat(&mut desk, "gone", before);
+    let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
+    desk.wait(3_600_000);
+    assert_eq!(desk.nodes["n1"].documents.len(), 10, "it may still read");
+    heartbeat(&mut desk, "behind", before);
+    assert_eq!(force(&mut desk), "1 copies that leave wait no longer for 1 silent filter workers");
+    desk.restart();
+    desk.wait(9_000);
+    assert_eq!(desk.nodes["n1"].documents.len(), 10, "a filter that has just been heard is waited for");
+    desk.wait(60_000);
+    assert!(desk.nodes["n1"].documents.is_empty() && desk.sequencer.retirements().is_empty());
 }
 
 #[test]
