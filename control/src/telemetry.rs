@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicI64;
 
-use miroir_sequencer::TaskStatus;
+use miroir_core::invariants::Invariant;
+use miroir_sequencer::{TaskStatus, WATCHED};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -43,6 +44,11 @@ struct Node {
     node: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Broken {
+    invariant: &'static str,
+}
+
 /// What a ticket request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(missing_docs)] // the names are those of the messages
@@ -66,6 +72,7 @@ pub struct Metrics {
     registry: Registry,
     tasks: Family<Kind, Counter>,
     alerts: Family<Kind, Counter>,
+    breaches: Family<Broken, Counter>,
     messages: Family<Asked, Counter>,
     bulk_bytes: Counter,
     bulk_open: Gauge,
@@ -88,6 +95,7 @@ impl Default for Metrics {
         let metrics = Self {
             tasks: Family::default(),
             alerts: Family::default(),
+            breaches: Family::default(),
             messages: Family::default(),
             bulk_bytes: Counter::default(),
             bulk_open: Gauge::default(),
@@ -106,6 +114,12 @@ impl Default for Metrics {
         };
         registry.register("tasks", "Changes of tasks, by new state", metrics.tasks.clone());
         registry.register("alerts", "Events that an operator should know, by kind", metrics.alerts.clone());
+        let breaches = metrics.breaches.clone();
+        registry.register("invariant_breaches", "Invariants that were seen not to hold, by name", breaches);
+        // All are there from the start, so that the first one is seen as an increase.
+        for invariant in WATCHED {
+            let _ = metrics.breaches.get_or_create(&Broken { invariant: invariant.name() });
+        }
         registry.register("ticket_messages", "Messages about tickets", metrics.messages.clone());
         registry.register("bulk_bytes", "Payload bytes received by the bulk entry", metrics.bulk_bytes.clone());
         registry.register("bulk_requests_open", "Bulk writes under way", metrics.bulk_open.clone());
@@ -169,6 +183,10 @@ impl Metrics {
         self.alerts.get_or_create(&Kind { kind }).inc();
     }
 
+    pub(crate) fn breach(&self, invariant: Invariant) {
+        self.breaches.get_or_create(&Broken { invariant: invariant.name() }).inc();
+    }
+
     pub(crate) fn message(&self, message: Message) {
         self.messages.get_or_create(&Asked { message }).inc();
     }
@@ -225,6 +243,7 @@ mod tests {
         metrics.task_changed(TaskStatus::Succeeded);
         metrics.message(Message::Begin);
         metrics.copied().documents.inc_by(5);
+        metrics.breach(Invariant::TaskStates);
         let (nodes, syncs) = (vec![("n1".into(), true, 3)], vec![("copying", 2)]);
         let measured = Measured { epoch: 7, nodes, syncs, ..Measured::default() };
         let text = metrics.text(&measured);
@@ -235,6 +254,8 @@ mod tests {
             "miroir_node_open_tasks{node=\"n1\"} 3",
             "miroir_syncs{phase=\"copying\"} 2",
             "miroir_copied_documents_total 5",
+            "miroir_invariant_breaches_total{invariant=\"task_states\"} 1",
+            "miroir_invariant_breaches_total{invariant=\"copy_in_sync\"} 0",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -18,6 +18,7 @@ pub mod call;
 pub mod error;
 pub mod hash;
 pub mod health;
+pub mod invariants;
 pub mod key;
 mod marks;
 pub mod placement;

@@ -141,6 +141,10 @@ async fn nodes_come_and_go_by_the_tool() {
     assert_eq!(scene::count(&client).await.unwrap(), 200);
     assert_eq!(run(&["rebalance", "cancel", "1"]).await.code, 5, "the job is over");
     assert_eq!(run(&["rebalance", "throttle", "--moves", "1"]).await.code, 0);
+    let forced = run(&["shard", "force-deletion", "--yes"]).await;
+    assert_eq!((forced.code, forced.out.trim()), (0, "no copy waits for filters before it is deleted"));
+    let forced = run(&["shard", "force-deletion", "--yes", "--output", "json"]).await.json();
+    assert_eq!(forced, json!({ "message": "no copy waits for filters before it is deleted" }));
 }
 
 #[tokio::test]
@@ -160,6 +164,7 @@ async fn every_failure_has_its_code() {
     let unconfirmed = run(ADMIN_KEY, &["node", "drain", "node-1"]).await;
     assert_eq!(unconfirmed.code, 5);
     assert!(unconfirmed.err.contains("--yes"), "{unconfirmed:?}");
+    assert_eq!(run(ADMIN_KEY, &["shard", "force-deletion"]).await.code, 5);
     let map = run(ADMIN_KEY, &["shards", "--output", "json"]).await;
     let file = cluster.dir.join("map.json");
     std::fs::write(&file, &map.out).unwrap();

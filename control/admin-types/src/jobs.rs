@@ -81,6 +81,16 @@ pub struct AcceptLoss {
     pub confirm: bool,
 }
 
+/// Body of `POST /_miroir/shards/force-deletion`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForceDeletion {
+    /// Must be true: a filter that is only cut off from control goes on reading by its old map, and what it answers lacks
+    /// the deleted copies' documents.
+    #[serde(default)]
+    pub confirm: bool,
+}
+
 /// What is lost with copies that were given up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -310,6 +310,14 @@ pub enum ShardCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Deletes the copies that leave without waiting for filters that have been silent for a while: their Envoys are gone
+    /// for good. Without it such a filter keeps them for up to a day.
+    #[command(after_help = "Example:\n  miroirctl shard force-deletion --yes")]
+    ForceDeletion {
+        /// Do not ask; needed where standard input is no terminal.
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 #[cfg(test)]

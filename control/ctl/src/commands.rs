@@ -2,8 +2,8 @@
 
 use clap::CommandFactory;
 use miroir_admin::{
-    AcceptLoss, Condition, Done, Explanation, FindingList, Job, JobList, Layout, NewNode, NodeList, Outcome, Plan,
-    Question, Repair, ReplaceNode, ReplicationFactor, Status, Throttle, Verification, Verify,
+    AcceptLoss, Condition, Done, Explanation, FindingList, ForceDeletion, Job, JobList, Layout, NewNode, NodeList,
+    Outcome, Plan, Question, Repair, ReplaceNode, ReplicationFactor, Status, Throttle, Verification, Verify,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -62,6 +62,12 @@ impl Session {
             }
             Command::Shard(ShardCommand::AcceptLoss { shards, node, placement, yes }) => {
                 self.accept_loss(AcceptLoss { node, placement, shards, confirm: true }, yes).await
+            }
+            Command::Shard(ShardCommand::ForceDeletion { yes }) => {
+                confirm("Are the Envoys of all silent filters gone for good?", yes)?;
+                let body = ForceDeletion { confirm: true };
+                let answer: Answer<Done> = self.client.post(&["shards", "force-deletion"], &[], &body).await?;
+                self.print(&answer, |done| done.message.clone())
             }
             Command::Explain { query, index, search, filters } => {
                 let mut search = search.unwrap_or_else(|| Value::Object(Default::default()));

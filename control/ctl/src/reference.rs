@@ -110,6 +110,7 @@ mod tests {
             "\n## miroirctl status\n",
             "\n## miroirctl node add ID URL\n",
             "\n## miroirctl shard accept-loss SHARD\n",
+            "\n## miroirctl shard force-deletion\n",
             "| 6 | `verify`",
             "- `-o, --output FORM`",
             "Environment: `MIROIR_ADMIN_URL`",

@@ -90,6 +90,9 @@ pub enum AdminCommand {
         /// The shards.
         shards: Vec<u32>,
     },
+    /// Deletes the copies that leave without waiting any longer for filters that have been silent for a while (F6): their
+    /// Envoys are gone for good. Answer: [`AdminAnswer::Done`].
+    ForceDeletion,
 }
 
 /// A node to be taken in.

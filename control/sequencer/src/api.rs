@@ -9,6 +9,7 @@
 //! clock once and adds a monotonic clock to it).
 
 use miroir_core::error::ErrorBody;
+use miroir_core::invariants::Breach;
 use miroir_core::shardmap::SearchView;
 use miroir_core::wire;
 use serde::{Deserialize, Serialize};
@@ -380,6 +381,8 @@ pub enum Effect {
     WakeAt(u64),
     /// For logs and metrics: something that an operator should know.
     Alert(Alert),
+    /// For logs and metrics: an invariant of the protocol does not hold.
+    Breach(Breach),
 }
 
 /// Something that an operator should know.

@@ -1,6 +1,7 @@
 //! AUDIT: every task that a node lists must be an expected part, once, before its ticket's outcome was settled (F3).
 //! Anything else deviates from the other replicas and makes the node's copies stale.
 
+use miroir_core::invariants::is_overtaken;
 use miroir_core::wire::WriteKind;
 
 use crate::Sequencer;
@@ -104,6 +105,7 @@ impl Sequencer {
         }
         let overtaken = self.overtaken(n, uid, &index, &shards);
         if !overtaken.is_empty() {
+            self.report_disorder(n, uid, &overtaken);
             self.shards_deviate(n, uid, &overtaken, "audit_order", "a later write to the same shard came before it");
         }
         true
@@ -116,7 +118,7 @@ impl Sequencer {
         let mut overtaken = Vec::new();
         for shard in shards {
             let Some(newest) = order.get_mut(*shard as usize) else { continue };
-            if *newest > uid.saturating_add(1) {
+            if newest.checked_sub(1).is_some_and(|newest| is_overtaken(newest, uid)) {
                 overtaken.push(*shard);
             }
             *newest = (*newest).max(uid.saturating_add(1));

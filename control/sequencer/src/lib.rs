@@ -18,7 +18,6 @@ mod fence;
 mod grant;
 mod index_ends;
 mod index_ops;
-pub mod invariants;
 pub mod jobs;
 mod journal;
 mod locks;
@@ -45,6 +44,7 @@ mod task_rows;
 mod ticket;
 mod ticket_rows;
 mod time;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +54,7 @@ use out::Out;
 use planted::Planted;
 use state::{Copy, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
 pub use time::rfc3339;
+pub use watch::WATCHED;
 
 /// Most uids in [`NodeAction::ReadTasks::open`].
 pub const OPEN_LIMIT: usize = 200;
@@ -110,6 +111,7 @@ pub struct Sequencer {
     jobs: jobs::Jobs,
     /// The comparison of copies in the background.
     scrub: scrub::Scrub,
+    watched: watch::Watched,
     out: Out,
 }
 
@@ -125,6 +127,7 @@ impl Sequencer {
     #[must_use]
     pub fn with_planted(config: Config, snapshot: Snapshot, now_ms: u64, planted: Planted) -> (Self, Vec<Effect>) {
         let mut sequencer = start::build(config, snapshot, now_ms, planted);
+        sequencer.begin_watch();
         sequencer.start();
         let effects = sequencer.finish();
         (sequencer, effects)

@@ -57,6 +57,7 @@ impl Sequencer {
         while !self.out.copies.is_empty() && self.forget_away_disks() || self.take_up_early() {
             self.run_todo();
         }
+        self.watch();
         let mut out = std::mem::take(&mut self.out);
         let mut records = Vec::new();
         if out.meta {

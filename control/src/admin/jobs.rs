@@ -7,7 +7,8 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use miroir_admin::{
-    AcceptLoss, Done, Job, JobList, Loss, NewNode, Outcome, Repair, ReplaceNode, ReplicationFactor, Throttle,
+    AcceptLoss, Done, ForceDeletion, Job, JobList, Loss, NewNode, Outcome, Repair, ReplaceNode, ReplicationFactor,
+    Throttle,
 };
 use miroir_core::error::ErrorBody;
 use miroir_sequencer::{AdminCommand, JobId, Refusal, Replacement};
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(repair))
         .routes(routes!(acknowledge))
         .routes(routes!(accept_loss))
+        .routes(routes!(force_deletion))
 }
 
 /// How a change is carried out.
@@ -305,6 +307,12 @@ async fn acknowledge(State(service): State<Arc<Service>>) -> Response {
     respond(only(ask(&service, AdminCommand::AcknowledgeFindings).await, |outcome| outcome.done))
 }
 
+/// What cannot be taken back is done only by those who say so.
+fn not_confirmed(what: &str) -> Response {
+    let message = format!("{what} Send `confirm: true` to do it.");
+    convert::refused(Refusal { code: "not_confirmed", message, shards: Vec::new() })
+}
+
 /// Accepts a loss.
 ///
 /// What only copies out of reach have is given up: the named node's copies of these shards count as in sync from now on.
@@ -318,11 +326,25 @@ async fn accept_loss(State(service): State<Arc<Service>>, asked: Asked<AcceptLos
         Err(error) => return reply::error(&error),
     };
     if !asked.confirm {
-        let message = "This gives up for good what newer copies out of reach have. Send `confirm: true` to do it.";
-        let refusal = Refusal { code: "not_confirmed", message: message.to_owned(), shards: Vec::new() };
-        return convert::refused(refusal);
+        return not_confirmed("This gives up for good what newer copies out of reach have.");
     }
     let AcceptLoss { node, placement, shards, .. } = asked;
     let command = AdminCommand::AcceptLoss { node, placement, shards };
     respond(only(ask(&service, command).await, |outcome| outcome.loss))
+}
+
+/// Deletes the copies that leave without waiting for silent filters.
+///
+/// A copy that leaves is kept until every filter is known to read by a later map; one that has been silent for a while
+/// keeps it for up to a day. To be used when the Envoys of such filters are gone for good. Refused without `confirm`.
+#[utoipa::path(post, path = "/_miroir/shards/force-deletion", tag = "shards", request_body = ForceDeletion,
+    responses((status = 200, body = Done), (status = 409, description = "It was not confirmed.")))]
+async fn force_deletion(State(service): State<Arc<Service>>, asked: Asked<ForceDeletion>) -> Response {
+    match body(asked) {
+        Ok(ForceDeletion { confirm: true }) => {
+            respond(only(ask(&service, AdminCommand::ForceDeletion).await, |outcome| outcome.done))
+        }
+        Ok(_) => not_confirmed("A filter that is only cut off would search without the documents of these copies."),
+        Err(error) => reply::error(&error),
+    }
 }

@@ -106,3 +106,21 @@ async fn bad_questions_are_told_apart() {
     let (status, error) = explain(json!({ "q": "a" })).await;
     assert_eq!((status, &error["code"]), (400, &json!("bad_request")));
 }
+
+#[tokio::test]
+async fn what_cannot_be_taken_back_has_to_be_confirmed() {
+    let all = closed_by_default().await;
+    let send = async |path: &str, body| ask(&all.internal, "POST", path, Some(ADMIN), body).await;
+    for (path, body) in [
+        ("/_miroir/shards/accept-loss", json!({ "node": "a", "shards": [0] })),
+        ("/_miroir/shards/force-deletion", json!({})),
+        ("/_miroir/shards/force-deletion", json!({ "confirm": false })),
+    ] {
+        let (status, error) = send(path, body).await;
+        assert_eq!((status, &error["code"]), (409, &json!("not_confirmed")), "{path} {error}");
+    }
+    let (status, error) = send("/_miroir/shards/force-deletion", json!({ "force": true })).await;
+    assert_eq!((status, &error["code"]), (400, &json!("bad_request")));
+    let (status, done) = send("/_miroir/shards/force-deletion", json!({ "confirm": true })).await;
+    assert_eq!((status, done), (200, json!({ "message": "no copy waits for filters before it is deleted" })));
+}

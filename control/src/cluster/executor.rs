@@ -175,6 +175,10 @@ impl Executor {
             Effect::DropPage(page) => self.client.drop_page(page),
             Effect::TaskChanged { status, .. } => self.metrics.task_changed(status),
             Effect::Alert(alert) => self.alert(&alert),
+            Effect::Breach(breach) => {
+                self.metrics.breach(breach.invariant);
+                error!(invariant = breach.invariant.name(), "{breach}");
+            }
             Effect::Persist(_) | Effect::MapChanged { .. } | Effect::WakeAt(_) => {}
         }
     }

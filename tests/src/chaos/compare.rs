@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use miroir_core::invariants::{self, CopyFact, Document};
 use miroir_core::{hash, tag};
-use miroir_sequencer::invariants::{Document, replicas_agree};
 use serde_json::json;
 
 use super::history::{Fault, judge};
@@ -38,10 +38,17 @@ pub async fn round(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow:
     let nodes: Vec<usize> = (0..cluster.nodes.len()).collect();
     cluster.drained(&nodes).await?;
     let histories = stage.ledger().histories();
-    let (judged, faults) = super::read::judged(&stage.seen(), &histories);
+    let refused = stage.ledger().refused();
+    let (judged, faults) = super::read::judged(&stage.seen(), &histories, &refused);
     stage.tally().judged += judged;
     for (fault, words, key) in faults {
         tell(stage, cluster, fault, &words, key).await;
+    }
+    let facts = copies.iter().filter_map(|copy| {
+        Some(CopyFact { placement: 0, shard: copy.shard.try_into().ok()?, in_sync: copy.state == "inSync" })
+    });
+    for breach in invariants::every_shard_has_a_copy((0..cluster.shards()).map(|shard| (0, shard)), facts) {
+        stage.tally().fault(Fault::Unhealed, breach.text);
     }
     let mut union = Held::new();
     for shard in 0..u64::from(cluster.shards()) {
@@ -49,17 +56,16 @@ pub async fn round(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow:
         for copy in copies.iter().filter(|copy| copy.shard == shard && copy.state == "inSync") {
             contents.insert(cluster.nodes[copy.node].part.id.clone(), held(cluster, copy.node, shard).await?);
         }
-        let Some(first) = contents.values().next().cloned() else {
-            stage.tally().fault(Fault::Unhealed, format!("shard {shard} has no copy in sync"));
-            continue;
-        };
+        let Some(first) = contents.values().next().cloned() else { continue };
         for (node, held) in &contents {
             let own = histories.iter().filter(|(key, _)| shard_of(**key, cluster.shards()) == shard);
             for (key, history) in own {
-                let last = history.last();
+                let (last, held) = (history.last(), held.get(key));
                 let allowed = last.iter().map(Option::as_ref).collect();
-                if let Some(fault) = judge(&allowed, held.get(key)) {
-                    let words = format!("{node} has {:?} of document {key}, allowed {last:?}", held.get(key));
+                let place = format!("document {key} on {node}");
+                let found = judge(invariants::copy_holds_successes, &allowed, held, &place);
+                let refused = invariants::refused_stays_away(&refused, held, &place);
+                for (fault, words) in found.into_iter().chain(refused.map(|breach| (Fault::Refused, breach.text))) {
                     tell(stage, cluster, fault, &words, *key).await;
                 }
             }
@@ -72,8 +78,8 @@ pub async fn round(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow:
         let texts: BTreeMap<&str, BTreeMap<String, Document>> =
             contents.iter().map(|(node, held)| (node.as_str(), by_text(held))).collect();
         let contents: Vec<_> = texts.iter().map(|(node, held)| (*node, held)).collect();
-        for words in replicas_agree(u32::try_from(shard)?, &contents) {
-            stage.tally().fault(Fault::Differing, words);
+        for breach in invariants::replicas_agree(u32::try_from(shard)?, &contents) {
+            stage.tally().fault(Fault::Differing, breach.text);
         }
         union.extend(first);
     }
@@ -97,14 +103,17 @@ fn shard_of(key: Key, shards: u32) -> u64 {
 /// Documents that no filter finds where they should be: on a node without that shard, or under a wrong tag.
 async fn astray(stage: &Stage, cluster: &Cluster, copies: &[Copy]) -> anyhow::Result<()> {
     for node in 0..cluster.nodes.len() {
-        for (shard, documents) in cluster.documents_on(node, INDEX).await? {
-            let own = copies.iter().any(|copy| copy.node == node && copy.shard == shard);
-            let wrong = documents
-                .keys()
-                .filter(|id| !own || id.parse().ok().is_none_or(|key: Key| shard_of(key, cluster.shards()) != shard));
-            for id in wrong {
-                stage.tally().fault(Fault::Astray, format!("node-{node} holds {id} of shard {shard}"));
-            }
+        let documents = cluster.documents_on(node, INDEX).await?;
+        let held = documents.iter().filter_map(|(shard, held)| Some((u32::try_from(*shard).ok()?, held)));
+        let held = held.flat_map(|(shard, held)| held.keys().map(move |id| (id.as_str(), shard)));
+        let owned = |shard: u32| copies.iter().any(|copy| copy.node == node && copy.shard == u64::from(shard));
+        let name = &cluster.nodes[node].part.id;
+        if let Some(breach) = invariants::nothing_is_orphaned(name, held.clone(), owned) {
+            stage.tally().fault(Fault::Astray, breach.text);
+        }
+        let shard_of = |id: &str| id.parse().ok().map(|key: Key| shard_of(key, cluster.shards()));
+        for (id, shard) in held.filter(|(id, shard)| shard_of(id) != Some(u64::from(*shard))) {
+            stage.tally().fault(Fault::Astray, format!("{name} holds {id} with the tag of shard {shard}"));
         }
     }
     Ok(())

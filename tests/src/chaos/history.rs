@@ -5,8 +5,9 @@
 //! which were known to have succeeded before it asked, and none that began after it was answered.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
-use miroir_sequencer::invariants::{Change, Document, Touch, possible_states};
+use miroir_core::invariants::{self, Breach, Change, Document, Invariant, Touch, possible_states};
 
 /// Microseconds since the run began.
 pub type Moment = u64;
@@ -86,6 +87,8 @@ pub enum Fault {
     Differing,
     /// A document lies on a node that is not to hold its shard.
     Astray,
+    /// Something of a write is there that was refused.
+    Refused,
     /// A task does not end, or contradicts what was answered before.
     Task,
     /// The comparison in the background tells of replicas that differ for no known reason, and nobody made any differ so.
@@ -94,17 +97,25 @@ pub enum Fault {
     Unhealed,
 }
 
-/// Judges one document as it was seen (none: it was not there).
+/// How a document is judged: [`invariants::copy_holds_successes`] where a copy holds it, and
+/// [`invariants::read_shows_successes`] where a reader saw it.
+pub type Shows = fn(&BTreeSet<Option<&Document>>, Option<&Document>, &dyn Display) -> Option<Breach>;
+
+/// Judges one document (none: it was not there): the fault, and what it is in words. `place`: which document, and where.
 #[must_use]
-pub fn judge(allowed: &BTreeSet<Option<&Document>>, seen: Option<&Document>) -> Option<Fault> {
-    if allowed.contains(&seen) {
-        return None;
-    }
-    Some(match seen {
-        None => Fault::Lost,
-        Some(_) if allowed.iter().all(Option::is_none) => Fault::Resurrected,
-        Some(_) => Fault::Wrong,
-    })
+pub fn judge(
+    shows: Shows,
+    allowed: &BTreeSet<Option<&Document>>,
+    seen: Option<&Document>,
+    place: &dyn Display,
+) -> Option<(Fault, String)> {
+    let breach = shows(allowed, seen, place).or_else(|| invariants::deleted_stays_away(allowed, seen, place))?;
+    let fault = match (breach.invariant, seen) {
+        (Invariant::DeletedAbsent, _) => Fault::Resurrected,
+        (_, None) => Fault::Lost,
+        (_, Some(_)) => Fault::Wrong,
+    };
+    Some((fault, breach.text))
 }
 
 #[cfg(test)]
@@ -132,7 +143,9 @@ mod tests {
     }
 
     fn verdict(history: &History, times: (Moment, Moment), seen: Option<&str>) -> Option<Fault> {
-        judge(&history.between(times.0, times.1), seen.map(document).as_ref())
+        let allowed = history.between(times.0, times.1);
+        let found = judge(invariants::read_shows_successes, &allowed, seen.map(document).as_ref(), &"it");
+        found.map(|(fault, _)| fault)
     }
 
     #[test]
@@ -172,6 +185,7 @@ mod tests {
         };
         let history = History::new(None, vec![set(1, "a", (10, None)), set(2, "b", (11, Some(20)))]);
         let only_the_later: Document = [("b".to_owned(), "x".to_owned())].into();
-        assert!(judge(&history.between(30, 40), Some(&only_the_later)).is_some());
+        let allowed = history.between(30, 40);
+        assert!(judge(invariants::read_shows_successes, &allowed, Some(&only_the_later), &"it").is_some());
     }
 }

@@ -1,9 +1,9 @@
 //! Every write that was sent, with what was answered and what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use miroir_sequencer::invariants::{Change, Document};
+use miroir_core::invariants::{self, Change, Document, TaskState};
 
 use super::history::{History, Moment, Step};
 
@@ -37,6 +37,18 @@ pub enum Fate {
     Failed,
     /// It has no task: it must never be seen.
     Absent,
+}
+
+impl Fate {
+    /// What it says of the task; none where there is none.
+    fn state(self) -> Option<TaskState> {
+        match self {
+            Self::Open => Some(TaskState::Enqueued),
+            Self::Succeeded => Some(TaskState::Succeeded),
+            Self::Failed => Some(TaskState::Failed),
+            Self::Absent => None,
+        }
+    }
 }
 
 /// One write.
@@ -108,7 +120,11 @@ impl Ledger {
         if entry.ticket.is_some() && entry.ticket != ticket {
             return Some(format!("{line}: its task is {ticket:?} now"));
         }
-        if entry.fate != Fate::Open && entry.fate != fate {
+        let goes = match (entry.fate.state(), fate.state()) {
+            (Some(before), Some(after)) => invariants::task_goes_forward(number, before, after).is_none(),
+            _ => matches!(entry.fate, Fate::Open) || entry.fate == fate,
+        };
+        if !goes {
             return Some(format!("{line}: it is {fate:?} now"));
         }
         entry.ticket = ticket;
@@ -149,6 +165,13 @@ impl Ledger {
         steps.into_iter().map(|(key, steps)| (key, History::new(self.before.get(&key), steps))).collect()
     }
 
+    /// Values of writes that have no task: they must never be seen.
+    #[must_use]
+    pub fn refused(&self) -> BTreeSet<String> {
+        let absent = self.entries.iter().filter(|entry| entry.fate == Fate::Absent);
+        absent.map(|entry| format!("w{}", entry.number)).collect()
+    }
+
     /// The lines that concern a document, in this round.
     #[must_use]
     pub fn lines(&self, key: Key) -> Vec<String> {
@@ -182,6 +205,7 @@ mod tests {
         ledger.answered(first, Answer::Refused(503, "x".into()));
         ledger.ended(first, None, Fate::Absent, 5);
         assert_eq!(ledger.histories()[&7].last(), [None].into());
+        assert_eq!(ledger.refused(), ["w0".to_owned()].into());
         let second = ledger.open(6, replace);
         ledger.answered(second, Answer::Taken { ticket: 4, degraded: false });
         assert_eq!(ledger.ended(second, Some(4), Fate::Succeeded, 9), None);

@@ -16,7 +16,7 @@ pub mod tally;
 mod write;
 
 pub use history::Fault;
-pub use miroir_sequencer::invariants::Document;
+pub use miroir_core::invariants::Document;
 pub use play::Play;
 pub use tally::Tally;
 

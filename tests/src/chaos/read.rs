@@ -1,8 +1,9 @@
 //! Readers: they ask in several ways, and note what they saw; it is judged once the fate of all writes is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use miroir_core::invariants;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -71,30 +72,36 @@ fn found(stage: &Stage, answer: &Answer, asked: Asked, by: &str) -> Result<Vec<(
         return Err(format!("{} {code}", answer.status));
     }
     let shards = answer.header("x-miroir-shards").unwrap_or("none");
-    if shards.split_once('/').is_none_or(|(answered, total)| answered != total) {
+    let counts = shards.split_once('/').and_then(|(some, all)| Some((some.parse().ok()?, all.parse().ok()?)));
+    let (answered, all): (u64, u64) = counts.unwrap_or((0, 1));
+    if answered != all {
         stage.tally().fault(Fault::Lost, format!("{by}: 200 with x-miroir-shards {shards}"));
     }
     let sorted = body["hits"].is_array();
     let hits = body[if sorted { "hits" } else { "results" }].as_array().cloned().unwrap_or_default();
     let found: Vec<_> = hits.iter().filter_map(|hit| stage.document(hit)).collect();
-    let mut keys: Vec<Key> = found.iter().map(|(key, _)| *key).collect();
+    let keys: Vec<Key> = found.iter().map(|(key, _)| *key).collect();
     if sorted && !keys.is_sorted() {
         stage.tally().fault(Fault::Misordered, format!("{by}: ids {keys:?}"));
     }
-    keys.sort_unstable();
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        stage.tally().fault(Fault::Doubled, format!("{by}: id {} is there twice", pair[0]));
+    if let Some(breach) = invariants::documents_once(all, answered, &keys) {
+        stage.tally().fault(Fault::Doubled, format!("{by}: {}", breach.text));
     }
-    let total = body[if sorted { "estimatedTotalHits" } else { "total" }].as_u64();
-    if total != u64::try_from(keys.len()).ok() || hits.len() != keys.len() {
-        stage.tally().fault(Fault::Miscounted, format!("{by}: total {total:?}, {} are there", keys.len()));
+    let total = body[if sorted { "estimatedTotalHits" } else { "total" }].as_u64().unwrap_or(u64::MAX);
+    let counted = invariants::total_fits(all, answered, keys.len(), total);
+    if let Some(breach) = counted.or_else(|| invariants::total_fits(all, answered, hits.len(), total)) {
+        stage.tally().fault(Fault::Miscounted, format!("{by}: {}", breach.text));
     }
     Ok(found)
 }
 
 /// What is wrong with what readers saw, by document: the fault, in words, and the document.
 #[must_use]
-pub fn judged(seen: &[Seen], histories: &BTreeMap<Key, History>) -> (usize, Vec<(Fault, String, Key)>) {
+pub fn judged(
+    seen: &[Seen],
+    histories: &BTreeMap<Key, History>,
+    refused: &BTreeSet<String>,
+) -> (usize, Vec<(Fault, String, Key)>) {
     let mut faults = Vec::new();
     let mut count = 0;
     for seen in seen {
@@ -104,13 +111,11 @@ pub fn judged(seen: &[Seen], histories: &BTreeMap<Key, History>) -> (usize, Vec<
             count += 1;
             let there = found.get(key).copied();
             let allowed = history.between(seen.since, seen.until);
-            if let Some(fault) = judge(&allowed, there) {
-                let words = format!(
-                    "{}, from {} to {} us: document {key} was {there:?}, allowed {allowed:?}",
-                    seen.by, seen.since, seen.until
-                );
-                faults.push((fault, words, *key));
-            }
+            let place = format!("document {key} of {}, from {} to {} us,", seen.by, seen.since, seen.until);
+            let wrong = judge(invariants::read_shows_successes, &allowed, there, &place);
+            faults.extend(wrong.map(|(fault, words)| (fault, words, *key)));
+            let breach = invariants::refused_stays_away(refused, there, &place);
+            faults.extend(breach.map(|breach| (Fault::Refused, breach.text, *key)));
         }
         let unknown = found.keys().filter(|key| !histories.contains_key(key) || !seen.asked.covers(**key));
         for key in unknown {
@@ -124,7 +129,7 @@ pub fn judged(seen: &[Seen], histories: &BTreeMap<Key, History>) -> (usize, Vec<
 mod tests {
     use super::*;
     use crate::chaos::history::Step;
-    use miroir_sequencer::invariants::Change;
+    use miroir_core::invariants::Change;
 
     #[test]
     fn what_is_missing_and_what_nobody_asked_for_is_found() {
@@ -135,8 +140,12 @@ mod tests {
             let found = found.into_iter().map(|key| (key, Arc::new(held.clone()))).collect();
             Seen { since: 5, until: 6, asked, found, by: String::new() }
         };
-        let faults =
-            |seen: Seen| judged(&[seen], &histories).1.into_iter().map(|(fault, ..)| fault).collect::<Vec<_>>();
+        let refused = BTreeSet::from(["w1".to_owned()]);
+        let found = judged(&[seen(Asked::All, vec![8])], &histories, &refused).1;
+        assert_eq!(found.first().map(|(fault, ..)| *fault), Some(Fault::Refused));
+        let faults = |seen: Seen| {
+            judged(&[seen], &histories, &BTreeSet::new()).1.into_iter().map(|(fault, ..)| fault).collect::<Vec<_>>()
+        };
         assert_eq!(faults(seen(Asked::All, vec![8])), []);
         assert_eq!(faults(seen(Asked::All, vec![])), [Fault::Lost]);
         assert_eq!(faults(seen(Asked::Group(0), vec![])), [Fault::Lost]);

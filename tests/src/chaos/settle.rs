@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use miroir_core::invariants;
 use serde_json::Value;
 
 use super::history::Fault;
@@ -39,7 +40,9 @@ pub async fn tasks(stage: &Stage, cluster: &mut Cluster) -> anyhow::Result<()> {
     .await;
     if let Err(error) = ended {
         let open = client.get("/tasks?statuses=enqueued,processing&limit=20").await?;
-        stage.tally().fault(Fault::Task, format!("{error:#}: {}", open.text));
+        let left = [format!("{error:#}"), open.text];
+        let breach = invariants::every_ticket_ends(&left, &[]);
+        breach.into_iter().for_each(|breach| stage.tally().fault(Fault::Task, breach.text));
     }
     let first = stage.ledger().round().first().map(|entry| entry.number);
     let listed = listed(&client, first.unwrap_or_default()).await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use miroir_sequencer::invariants::Document;
+use miroir_core::invariants::Document;
 use serde_json::Value;
 
 use super::history::Moment;

@@ -1,10 +1,10 @@
 //! What the nodes of a cluster hold, shard by shard, beside what control says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use miroir_core::tag;
+use miroir_core::{invariants, tag};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -138,38 +138,25 @@ impl Cluster {
 /// Holds in-sync copies against each other; the documents of one of each shard.
 fn compare(copies: &[Copy], held: &BTreeMap<usize, BTreeMap<u64, Documents>>) -> anyhow::Result<Documents> {
     for (node, shards) in held {
-        for shard in shards.keys() {
-            let own = copies.iter().any(|copy| copy.node == *node && copy.shard == *shard);
-            ensure!(own, "node {node} holds shard {shard}, which is not its own");
-        }
+        let documents = shards.iter().filter_map(|(shard, held)| Some((u32::try_from(*shard).ok()?, held)));
+        let documents = documents.flat_map(|(shard, held)| held.keys().map(move |id| (id.as_str(), shard)));
+        let owned = |shard: u32| copies.iter().any(|copy| copy.node == *node && copy.shard == u64::from(shard));
+        let orphaned = invariants::nothing_is_orphaned(&format!("node {node}"), documents, owned);
+        ensure!(orphaned.is_none(), "{orphaned:?}");
     }
-    let mut all = Documents::new();
-    let mut first: BTreeMap<u64, (usize, Documents)> = BTreeMap::new();
-    for copy in copies.iter().filter(|copy| copy.state == "inSync") {
-        let Some(shards) = held.get(&copy.node) else { continue };
-        let documents = shards.get(&copy.shard).cloned().unwrap_or_default();
-        match first.get(&copy.shard) {
-            None => {
-                all.extend(documents.clone());
-                first.insert(copy.shard, (copy.node, documents));
-            }
-            Some((other, expected)) => ensure!(
-                *expected == documents,
-                "shard {} differs between node {other} and node {}: {}",
-                copy.shard,
-                copy.node,
-                difference(expected, &documents)
-            ),
-        }
+    let (mut all, none) = (Documents::new(), Documents::new());
+    let shards: BTreeSet<u64> = copies.iter().map(|copy| copy.shard).collect();
+    for shard in shards {
+        let good = copies.iter().filter(|copy| copy.shard == shard && copy.state == "inSync");
+        let asked = good.filter_map(|copy| Some((format!("node {}", copy.node), held.get(&copy.node)?)));
+        let contents: Vec<(String, &Documents)> =
+            asked.map(|(node, shards)| (node, shards.get(&shard).unwrap_or(&none))).collect();
+        let named: Vec<(&str, &Documents)> = contents.iter().map(|(node, held)| (node.as_str(), *held)).collect();
+        let differing = invariants::replicas_agree(u32::try_from(shard)?, &named);
+        ensure!(differing.is_empty(), "{differing:?}");
+        all.extend(named.first().map(|(_, held)| (*held).clone()).unwrap_or_default());
     }
     Ok(all)
-}
-
-fn difference(left: &Documents, right: &Documents) -> String {
-    let ids = left.keys().chain(right.keys());
-    let differing = ids.filter(|id| left.get(*id) != right.get(*id)).take(3);
-    let lines = differing.map(|id| format!("{id}: {:?} and {:?}", left.get(id), right.get(id)));
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -190,7 +177,7 @@ mod tests {
     fn in_sync_copies_that_differ_are_told() {
         assert_eq!(compare(&copies(["inSync", "inSync"]), &held(["a", "a"])).unwrap().len(), 1);
         let told = compare(&copies(["inSync", "inSync"]), &held(["a", "b"])).unwrap_err().to_string();
-        assert!(told.starts_with("shard 3 differs between node 0 and node 1"), "{told}");
+        assert!(told.contains("shard 3: node 0 and node 1 differ"), "{told}");
         let mut lacks = held(["a", "a"]);
         lacks.get_mut(&1).unwrap().clear();
         assert!(compare(&copies(["inSync", "inSync"]), &lacks).is_err());

@@ -20,6 +20,7 @@ impl Sequencer {
             AdminCommand::Throttle(throttle) => self.set_throttle(throttle),
             AdminCommand::Repair { node } => self.repair(node.as_deref()),
             AdminCommand::AcknowledgeFindings => self.acknowledge_findings(),
+            AdminCommand::ForceDeletion => self.force_retirements(),
             AdminCommand::AcceptLoss { node, placement, shards } => self.accept_loss(&node, placement, &shards),
             command => match self.intend(&command) {
                 Ok(intent) => self.carry_on(intent),

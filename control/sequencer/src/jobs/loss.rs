@@ -115,15 +115,23 @@ impl Sequencer {
         copy.incarnation == node.incarnation && !node.rebuild
     }
 
-    /// A shard of which nothing is left begins anew, on the node in contact that holds least.
+    /// A shard of which nothing is left begins anew, on the node in contact that holds least: best on one without a copy of
+    /// it, and never where its documents are being deleted.
     fn start_empty(&mut self, placement: u16, shard: u32, gone: N) {
         let fit = |n: &N| {
             let node = &self.nodes[*n];
-            *n != gone && node.reach == Reach::Up && !node.row.rebuild && node.row.member == MemberState::Active
+            let deletes = self.syncs.retires.contains_key(&(placement, shard, *n));
+            let ready = node.reach == Reach::Up && !node.row.rebuild && !deletes;
+            *n != gone && ready && node.row.member == MemberState::Active
         };
-        let heir = (0..self.nodes.len()).filter(fit).min_by_key(|n| (self.owned(*n), *n));
+        let has_copy = |n: N| self.shard_copies(placement, shard).iter().any(|copy| copy.node == n);
+        let heir = (0..self.nodes.len()).filter(fit).min_by_key(|n| (has_copy(*n), self.owned(*n), *n));
         // Without any node in contact the job waits, and the copy stays where it was.
         let Some(heir) = heir else { return };
+        if has_copy(heir) {
+            self.promote(heir, placement, &[shard]);
+            return;
+        }
         let incarnation = self.nodes[heir].row.incarnation;
         let since = self.touch_map();
         let copies = self.copies.get_mut(usize::from(placement)).and_then(|all| all.get_mut(shard as usize));

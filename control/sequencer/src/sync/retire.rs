@@ -30,6 +30,7 @@ impl Sequencer {
             self.out.syncs.insert(place);
         }
         self.set_copy(place, CopyState::Retiring);
+        self.watched.plan(placement, shard);
         self.syncs.missed.remove(&place);
         let epoch = self.touch_map();
         // Who still reads it must not be told of writes that it may miss.
@@ -49,13 +50,22 @@ impl Sequencer {
         self.todo.insert(Todo::Retire(place));
     }
 
-    /// Does not wait for VMs that have not been heard for a while (an operator knows that they are gone).
-    pub(crate) fn force_retirements(&mut self) {
-        for (place, retire) in &mut self.syncs.retires {
+    /// [`AdminCommand::ForceDeletion`]: does not wait for VMs that have not been heard for a while (an operator knows
+    /// that they are gone).
+    pub(crate) fn force_retirements(&mut self) -> AdminAnswer {
+        let mut forced = 0;
+        for (place, retire) in self.syncs.retires.iter_mut().filter(|(_, retire)| !retire.row.deleting) {
             retire.row.forced = true;
             self.out.retires.insert(*place);
             self.todo.insert(Todo::Retire(*place));
+            forced += 1;
         }
+        let silent = self.syncs.vms.values().filter(|vm| vm.heard + self.config.timing.vm_silent <= self.now).count();
+        let message = match forced {
+            0 => "no copy waits for filters before it is deleted".to_owned(),
+            _ => format!("{forced} copies that leave wait no longer for {silent} silent filter workers"),
+        };
+        AdminAnswer::Done { message }
     }
 
     /// A VM told which maps it still reads by.
@@ -186,12 +196,11 @@ impl Sequencer {
         }
     }
 
-    /// Whether a write of an earlier time may still arrive at the node.
+    /// Whether a write, a page or a deletion of an earlier time may still arrive at the node.
     fn has_loose_parts(&self, (placement, shard, n): Place) -> bool {
         let node = &self.nodes[n];
         let loose = node.parts.iter().filter_map(|uid| self.tickets.get(uid)).filter(|ticket| {
             self.touches_shard(ticket, placement, shard)
-                && !matches!(ticket.row.work, TicketWork::Page(_))
                 && ticket.row.parts.iter().any(|part| part.is_open_on(&node.row))
         });
         loose.count() > 0

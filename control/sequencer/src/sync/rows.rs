@@ -112,8 +112,6 @@ pub enum SyncCommand {
     },
     /// How fast from now on.
     Limits(SyncLimits),
-    /// Delete retiring copies without waiting for VMs that are silent.
-    ForceRetirements,
 }
 
 /// A sync as operators see it.

@@ -30,7 +30,6 @@ impl Sequencer {
                 }
             }
             SyncCommand::Limits(limits) => self.set_sync_limits(limits),
-            SyncCommand::ForceRetirements => self.force_retirements(),
         }
     }
 

@@ -2,136 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::invariants::{self, Breach, Disorder, Document};
 use miroir_core::wire;
-use miroir_sequencer::invariants::{self, Change, Document, Touch};
+
 use miroir_sequencer::*;
 
 use crate::engine::Work;
-use crate::network::Party;
-use crate::world::{Enqueued, Event, World};
+use crate::world::{Enqueued, World};
 
 impl World {
-    /// Reads one document through some filter, as a client does that has waited for its tasks (invariants 7, 9).
-    pub fn read(&mut self) {
-        if self.net.now < self.faults_until {
-            let pause = self.net.random.between(50, 400);
-            self.net.after(pause, Event::Read);
-        }
-        let vm = self.net.random.below(self.vms.len() as u64) as usize;
-        if !self.vms[vm].up || self.vms[vm].stopped {
-            return;
-        }
-        let Some(map) = self.vms[vm].map.clone() else { return };
-        // A VM that has just started reads when control has told it that its map is the newest.
-        if !self.vms[vm].confirmed && !self.swarm.reads_at_once {
-            return;
-        }
-        // A VM that control has not heard for a while is promised nothing (F7).
-        let cut_off = self.vms[vm].heard.is_some_and(|at| at + 10_000 <= self.net.now);
-        if cut_off || map.map.epoch < self.disk_epoch {
-            return;
-        }
-        let index = if self.net.random.chance(800) { "a" } else { "b" };
-        let key = format!("k{}", self.net.random.below(6));
-        let shard = miroir_core::hash::shard_of(key.as_bytes(), self.shards);
-        let copies = self.readable(&map, index, shard);
-        if copies.is_empty() || map.map.indexes.get(index).is_some_and(|entry| entry.swapping) {
-            return;
-        }
-        let node = *self.net.random.pick(&copies);
-        let engine = &self.nodes[node];
-        if !engine.up
-            || engine.stopped
-            || self.net.is_cut(Party::Vm(vm), Party::Node(node))
-            || self.changed[node].is_some()
-        {
-            return;
-        }
-        self.stats.reads += 1;
-        let Some(found) = engine.disk.indexes.get(index) else { return };
-        let state = found.documents.get(&key).map(|(_, document)| document.clone());
-        self.explain(index, &key, state, &format!("a read of node {node} through vm {vm} at epoch {}", map.map.epoch));
-    }
-
-    /// Is this state one that the reported successes allow?
-    fn explain(&mut self, index: &str, key: &str, state: Option<Document>, who: &str) {
-        if self.swapped() || self.may_be_drifted(index, key) {
-            return;
-        }
-        let touches = self.touches(index, key);
-        if !invariants::possible_states(&touches).contains(&state) {
-            let listed: Vec<String> = touches.iter().map(|touch| format!("{touch:?}")).collect();
-            self.breaks(format!(
-                "invariants 1, 9, 11, 12: {who} shows {index}/{key} as {state:?}; writes: {listed:#?}"
-            ));
-        }
-    }
-
-    /// Swaps exchange histories; runs with one are judged by equality alone.
-    fn swapped(&self) -> bool {
-        self.control.tasks.values().any(|task| task.task_type == "indexSwap")
-    }
-
-    fn touches(&self, index: &str, key: &str) -> Vec<Touch> {
-        let mut touches: BTreeMap<u32, Touch> = BTreeMap::new();
-        let succeeded =
-            |ticket: u32| self.control.tasks.get(&ticket).is_some_and(|task| task.status == TaskStatus::Succeeded);
-        let denied = self.denied();
-        for entry in self.log.iter().filter(|entry| entry.index == index && !entry.page) {
-            let Some(ticket) = entry.ticket else { continue };
-            let change = match &entry.work {
-                Work::Add { replace, documents, .. } => {
-                    let mut change: Option<Document> = None;
-                    for (_, _, fields) in documents.iter().filter(|(id, ..)| id == key) {
-                        match (&mut change, replace) {
-                            (Some(before), false) => before.extend(fields.clone()),
-                            (change, _) => *change = Some(fields.clone()),
-                        }
-                    }
-                    let writes: BTreeSet<&String> =
-                        documents.iter().flat_map(|(_, _, fields)| fields.values()).collect();
-                    let reported = self.stats.late.contains(&ticket);
-                    if !reported && writes.iter().any(|write| denied.contains(write.as_str())) {
-                        continue;
-                    }
-                    match (change, replace) {
-                        (None, _) => continue,
-                        (Some(fields), true) => Change::Replace(fields),
-                        (Some(fields), false) => Change::Merge(fields),
-                    }
-                }
-                Work::Remove { ids, .. } if ids.iter().any(|id| id == key) => Change::Delete,
-                Work::RemoveShards { shards, .. } => {
-                    if !shards.contains(&miroir_core::hash::shard_of(key.as_bytes(), self.shards)) {
-                        continue;
-                    }
-                    Change::Delete
-                }
-                Work::Clear { .. } => Change::Delete,
-                _ => continue,
-            };
-            // A loss that was reported is no silent one: the disk that had the write is gone.
-            let must = succeeded(ticket) && !self.stats.lost.contains(&ticket);
-            touches.insert(ticket, Touch { ticket, change, must });
-        }
-        for task in self.control.tasks.values() {
-            if task.task_type == "indexDeletion" && task.index.as_deref() == Some(index) && task.error.is_none() {
-                let touch =
-                    Touch { ticket: task.uid, change: Change::Delete, must: task.status == TaskStatus::Succeeded };
-                touches.insert(task.uid, touch);
-            }
-        }
-        touches.into_values().collect()
-    }
-
-    /// Writes whose client was told that nothing was written (invariant 11).
-    fn denied(&self) -> BTreeSet<String> {
-        let denied = self.writes.iter().filter(|(_, write)| {
-            write.status == Some(503)
-                && write.text.to_lowercase().contains("nothing was written")
-                && write.idempotency.is_none()
-        });
-        denied.map(|(write, _)| write.to_string()).collect()
+    /// Notes what breaks an invariant.
+    pub fn judge(&mut self, breaches: impl IntoIterator<Item = Breach>) {
+        breaches.into_iter().for_each(|breach| self.breaks(breach.to_string()));
     }
 
     /// A write is acknowledged when, of every shard, a copy in sync has accepted it (protocol 1.1, step 5).
@@ -185,23 +67,13 @@ impl World {
     /// Everything has come to rest: what is in sync must be equal and explained, and nobody may wait.
     pub fn check_at_rest(&mut self) {
         let Some(sequencer) = &self.control.sequencer else { return self.breaks("control is not running".into()) };
-        let waiting: Vec<String> = sequencer
-            .tickets()
-            .filter(|ticket| !matches!(ticket.phase, "over"))
-            .map(|ticket| format!("{ticket:?}"))
-            .collect();
-        let down = self.shards_down();
-        if !waiting.is_empty() && down.is_empty() {
-            self.breaks(format!(
-                "invariant 5: tickets are still open: {waiting:?}; nodes {:?}",
-                self.control.sequencer.as_ref().map(|s| s.nodes())
-            ));
+        let tickets = sequencer.tickets().filter(|ticket| ticket.phase != "over").map(|ticket| format!("{ticket:?}"));
+        let tasks = self.control.tasks.values().filter(|task| !task.status.is_over());
+        let mut open: Vec<String> = tickets.chain(tasks.map(|task| format!("task {}", task.uid))).collect();
+        if !open.is_empty() {
+            open.push(format!("nodes {:?}", sequencer.nodes()));
         }
-        let open: Vec<u32> =
-            self.control.tasks.values().filter(|task| !task.status.is_over()).map(|task| task.uid).collect();
-        if !open.is_empty() && down.is_empty() {
-            self.breaks(format!("tasks never ended: {open:?}"));
-        }
+        self.judge(invariants::every_ticket_ends(&open, &self.shards_down()));
         self.check_repaired();
         self.check_jobs();
         self.check_copies();
@@ -209,6 +81,7 @@ impl World {
         self.check_idempotency();
         self.check_order();
         self.check_indexes();
+        self.check_lives();
     }
 
     pub fn good_copies(&self, shard: u32) -> Vec<usize> {
@@ -245,7 +118,7 @@ impl World {
         }
     }
 
-    fn shards_down(&self) -> Vec<u32> {
+    pub fn shards_down(&self) -> Vec<u32> {
         (0..self.shards).filter(|shard| self.good_copies(*shard).is_empty()).collect()
     }
 
@@ -264,14 +137,13 @@ impl World {
                     .zip(&contents)
                     .map(|(node, content)| (self.nodes[*node].id.as_str(), content))
                     .collect();
-                for broken in invariants::replicas_agree(shard, &named) {
-                    self.breaks(format!("invariant 2: index {}, {broken}", index.uid));
-                }
+                self.judge(invariants::replicas_agree(shard, &named));
                 for node in &nodes {
                     for key in (0..6).map(|at| format!("k{at}")) {
                         if miroir_core::hash::shard_of(key.as_bytes(), self.shards) == shard {
                             let state = self.contents(*node, &index.uid, shard).get(&key).cloned();
-                            self.explain(&index.uid, &key, state, &format!("at rest, node {node}"));
+                            let who = format!("node {node} at rest");
+                            self.explain(&index.uid, &key, state.as_ref(), &who, invariants::copy_holds_successes);
                         }
                     }
                 }
@@ -294,12 +166,6 @@ impl World {
         self.log.iter().filter(waiting).flat_map(touched).collect()
     }
 
-    fn contents(&self, node: usize, index: &str, shard: u32) -> BTreeMap<String, Document> {
-        let Some(found) = self.nodes[node].disk.indexes.get(index) else { return BTreeMap::new() };
-        let held = found.documents.iter().filter(|(_, (held, _))| *held == shard);
-        held.map(|(key, (_, document))| (key.clone(), document.clone())).collect()
-    }
-
     /// Invariant 15: one idempotency key, one ticket. One that was lost with its disk gives its key free: it was refused.
     fn check_idempotency(&mut self) {
         let mut tickets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
@@ -310,38 +176,75 @@ impl World {
                 tickets.entry(write.clone()).or_default().insert(ticket);
             }
         }
-        let twice = tickets.iter().find(|(write, tickets)| {
-            let keyed = write
-                .parse()
-                .ok()
-                .and_then(|write: u64| self.writes.get(&write))
-                .is_some_and(|w| w.idempotency.is_some());
-            keyed && tickets.len() > 1
-        });
-        if let Some((write, tickets)) = twice {
-            let text = format!("invariant 15: write {write} was enqueued as tickets {tickets:?}");
-            self.breaks(text);
-        }
+        let keyed = |write: &str| {
+            let number = write.parse::<u64>().ok();
+            number.and_then(|number| self.writes.get(&number)).is_some_and(|write| write.idempotency.is_some())
+        };
+        let twice: Vec<Breach> = tickets
+            .iter()
+            .filter(|(write, _)| keyed(write))
+            .filter_map(|(write, tickets)| invariants::one_ticket_a_key(write, tickets))
+            .collect();
+        self.judge(twice);
     }
 
     /// Invariant 3: a breach of order leaves the copy stale.
     fn check_order(&mut self) {
         for node in 0..self.nodes.len() {
             let history = self.nodes[node].disk.history;
-            let mut orders: BTreeMap<&str, Vec<(u32, Vec<u32>)>> = BTreeMap::new();
-            for entry in self.log.iter().filter(|entry| entry.node == node && entry.history == history) {
-                let Some(ticket) = entry.ticket else { continue };
-                let shards = entry.work.shards(self.shards);
-                orders.entry(&entry.index).or_default().push((ticket, shards.into_iter().collect()));
+            let mut orders: BTreeMap<&str, Vec<&Enqueued>> = BTreeMap::new();
+            let numbered = self.log.iter().filter(|entry| entry.ticket.is_some());
+            for entry in numbered.filter(|entry| entry.node == node && entry.history == history) {
+                orders.entry(&entry.index).or_default().push(entry);
             }
             let id = self.nodes[node].id.clone();
-            let breaches: Vec<(u32, String)> =
-                orders.values().flat_map(|enqueued| invariants::in_ticket_order(&id, enqueued)).collect();
-            for (shard, text) in breaches {
-                if self.good_copies(shard).contains(&node) && self.good_copies(shard).len() > 1 {
-                    self.breaks(format!("invariant 3: {text}"));
+            let mut broken = Vec::new();
+            for entries in orders.values() {
+                let shards = |entry: &Enqueued| entry.work.shards(self.shards).into_iter().collect();
+                let enqueued: Vec<(u32, Vec<u32>)> =
+                    entries.iter().filter_map(|entry| Some((entry.ticket?, shards(entry)))).collect();
+                let trusted = |disorder: &Disorder| {
+                    let good = self.good_copies(disorder.shard);
+                    let compared = self.notes.flipped.get(&(disorder.shard, id.clone()));
+                    let since = compared.is_some_and(|compared| *compared >= entries[disorder.position].at);
+                    good.contains(&node) && good.len() > 1 && !since
+                };
+                broken.extend(invariants::disorder_is_stale(invariants::in_ticket_order(&id, &enqueued), trusted));
+            }
+            self.judge(broken);
+        }
+    }
+
+    /// Invariant 18: what is in an index was written to it, and not to an earlier one of that name.
+    fn check_lives(&mut self) {
+        let Some(sequencer) = &self.control.sequencer else { return };
+        if self.swapped() {
+            return;
+        }
+        let mut written: BTreeMap<&str, u32> = BTreeMap::new();
+        for entry in self.log.iter().filter(|entry| !entry.page) {
+            let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
+            for value in documents.iter().flat_map(|(_, _, fields)| fields.values()) {
+                let newest = written.entry(value).or_default();
+                *newest = ticket.max(*newest);
+            }
+        }
+        let mut broken = Vec::new();
+        for index in sequencer.indexes() {
+            for node in self.nodes.iter() {
+                let held = node.disk.indexes.get(&index.uid).into_iter().flat_map(|found| &found.documents);
+                for (key, (shard, document)) in held {
+                    // The key itself is in every life.
+                    let values = document.iter().filter(|(name, _)| *name != "id").map(|(_, value)| value.as_str());
+                    let tickets = values.filter_map(|value| written.get(value));
+                    if self.good_copies(*shard).iter().any(|good| self.nodes[*good].id == node.id) {
+                        let lives =
+                            tickets.filter_map(|by| invariants::of_this_life(&index.uid, index.incarnation, key, *by));
+                        broken.extend(lives);
+                    }
                 }
             }
         }
+        self.judge(broken);
     }
 }

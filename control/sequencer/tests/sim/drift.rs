@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir_sequencer::invariants::Document;
+use miroir_core::invariants::Document;
 use miroir_sequencer::*;
 
 use crate::engine::Work;

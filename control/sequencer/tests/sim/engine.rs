@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::invariants::Document;
 use miroir_core::{hash, tag};
-use miroir_sequencer::invariants::Document;
+
 use miroir_sequencer::{NodeStep, NodeTask, TaskStatus};
 use serde_json::Value;
 

@@ -226,6 +226,7 @@ impl World {
 
     fn continue_control(&mut self) {
         self.control.stopped = false;
+        self.notes.running_since = self.net.now;
         for event in std::mem::take(&mut self.control.backlog) {
             let instance = self.control.instance;
             self.control_event(instance, event);

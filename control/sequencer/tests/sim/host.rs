@@ -25,6 +25,7 @@ impl World {
                         br#"{"message":"no","code":"invalid_api_key","type":"auth","link":""}"#.to_vec(),
                     );
                 }
+                self.check_taken(node, key.as_deref(), None);
                 let Some((work, task_type, index, metadata)) = self.nodes[node].parse_write(&method, &path, &body)
                 else {
                     return self.breaks(format!("unreadable write {method} {path}"));
@@ -36,6 +37,11 @@ impl World {
                     .after(gap, Event::Enqueue { node, boot, caller, work, task_type, index, metadata, generation });
             }
             NodeRequest::Action(action) => {
+                if let (Some(key), Caller::Control { instance, .. }) = (key_of(&action), &caller)
+                    && self.nodes[node].authorised(fencing, key)
+                {
+                    self.check_taken(node, key, Some(*instance));
+                }
                 let engine = &mut self.nodes[node];
                 let answer = match &action {
                     NodeAction::Inspect => {
@@ -56,6 +62,7 @@ impl World {
                     NodeAction::Fence { generation, term } => match engine.fence(*generation, *term) {
                         Ok(()) => {
                             let key = engine.key(*generation);
+                            self.note_fence(node, *generation, *term);
                             NodeAnswer::Fenced { data: key.clone(), admin: key }
                         }
                         Err((generation, term)) => NodeAnswer::Outdated { generation, term },
@@ -142,7 +149,8 @@ impl World {
 
     fn logged(&mut self, node: usize, ticket: Option<u32>, index: String, work: Work, page: bool) {
         let history = self.nodes[node].disk.history;
-        self.log.push(Enqueued { node, history, ticket, index, work, page });
+        let at = self.net.now;
+        self.log.push(Enqueued { node, history, at, ticket, index, work, page });
     }
 
     pub fn schedule_work(&mut self, node: usize) {
@@ -171,5 +179,18 @@ impl World {
 
     pub fn answer_action(&mut self, node: usize, caller: Caller, result: Result<NodeAnswer, NodeFault>) {
         self.net.send(Party::Node(node), Party::Control, Event::NodeAnswer { caller, result });
+    }
+}
+
+/// The key that a change of a node carries; none for what only looks, and for fences.
+fn key_of(action: &NodeAction) -> Option<Option<&str>> {
+    match action {
+        NodeAction::Request { key, .. }
+        | NodeAction::DeleteTasks { key, .. }
+        | NodeAction::Cancel { key, .. }
+        | NodeAction::PutPage { key, .. }
+        | NodeAction::DeleteKeys { key, .. }
+        | NodeAction::DeleteShard { key, .. } => Some(key.as_deref()),
+        _ => None,
     }
 }

@@ -5,16 +5,19 @@
 //! `SIM_SEEDS=5000` sets how many are tried, `SIM_FIRST` where they begin.
 
 mod checks;
+mod contents;
 mod drift;
 mod engine;
 mod faults;
 mod host;
 mod network;
+mod notes;
 mod operators;
 mod planted;
 mod random;
 mod repair;
 mod shell;
+mod successes;
 mod swarm;
 mod vm;
 mod world;

@@ -1,5 +1,6 @@
 //! Operators who let nodes come and go, change the replication factor, and stop, resume and cancel what they began.
 
+use miroir_core::invariants;
 use miroir_sequencer::*;
 
 use crate::engine::Disk;
@@ -92,10 +93,8 @@ impl World {
         if !jobs.is_empty() && !down && !blocked {
             self.breaks(format!("jobs never ended: {jobs:?}; {members:?}; {copies:?}"));
         }
-        let strangers: Vec<&CopyRow> =
-            copies.iter().filter(|copy| !members.iter().any(|member| member.id == copy.node)).collect();
-        if !strangers.is_empty() {
-            self.breaks(format!("copies on nodes that are no members: {strangers:?}"));
-        }
+        let placed = copies.iter().map(|copy| (copy.shard, copy.node.as_str()));
+        let broken = invariants::copies_have_members(placed, |node| members.iter().any(|member| member.id == node));
+        self.judge(broken);
     }
 }

@@ -60,6 +60,17 @@ fn a_stale_last_copy_is_found() {
     finds("last copy made stale", planted, |seed| rough(seed, &["kill-node", "stop-node", "wipe-node"]));
 }
 
+/// What the world finds in the leader's rows, the leader has seen as well, and says so.
+#[test]
+fn a_leader_reports_that_a_shard_has_lost_its_last_copy() {
+    let planted = Planted { last_copy_made_stale: true, ..Planted::default() };
+    let kinds = ["kill-node", "stop-node", "wipe-node"];
+    let lost = |world: &World| world.broken.iter().any(|text| text.contains(": invariant 6"));
+    let world = (1..500).map(|seed| run(seed, rough(seed, &kinds), planted)).find(lost).expect("a seed that loses one");
+    let reported = |text: &String| text.contains("control reports: invariant 6");
+    assert!(world.broken.iter().any(reported), "{:?}", world.broken);
+}
+
 #[test]
 fn owners_from_the_filters_map_are_found() {
     let planted = Planted { owners_from_map: true, ..Planted::default() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use miroir_sequencer::invariants::Document;
+use miroir_core::invariants::{self, Document, Reader};
 use miroir_sequencer::*;
 
 use crate::engine::Work;
@@ -86,17 +86,21 @@ impl World {
 
     /// Invariant 8: no VM that control has heard of reads what is deleted.
     fn check_deletion(&mut self, node: usize, index: &str, shard: u32) {
-        let reads = |vm: &&crate::vm::Vm| {
-            let map = vm.map.as_ref().filter(|_| vm.up && vm.heard.is_some());
-            map.is_some_and(|map| self.readable(map, index, shard).contains(&node))
-        };
         // A copy that has its row is not being retired: an index without a key is cleared of what has been aborted.
         if self.control.store.contains_key(&("copy", format!("0/{shard}/{}", self.nodes[node].id))) {
             return;
         }
-        if let Some(vm) = self.vms.iter().find(reads).map(|vm| (vm.at, vm.epoch())) {
-            self.breaks(format!("invariant 8: shard {shard} of {index} on node {node} is deleted; {vm:?} reads it"));
-        }
+        let known: Vec<(String, u64, bool)> = self
+            .vms
+            .iter()
+            .filter(|vm| vm.up && vm.heard.is_some())
+            .map(|vm| {
+                let reads = vm.map.as_ref().is_some_and(|map| self.readable(map, index, shard).contains(&node));
+                (vm.name(), vm.epoch(), reads)
+            })
+            .collect();
+        let readers = known.iter().map(|(vm, epoch, reads)| Reader { vm, epoch: *epoch, reads: *reads });
+        self.judge(invariants::deleted_unread(&format!("shard {shard} of {index} on node {node}"), readers));
     }
 
     /// Invariant 17: what is planned never takes copies in sync away.
@@ -120,9 +124,7 @@ impl World {
             let (before, after) = (before.count(), after.get(&(placement, shard)).copied().unwrap_or(0));
             // Unless that many are no longer wanted.
             let wanted = self.control.sequencer.as_ref().map_or(0, |sequencer| sequencer.replication_factor().into());
-            if after < before && after < wanted {
-                self.breaks(format!("invariant 17: shard {shard} has fewer copies in sync by a plan"));
-            }
+            self.judge(invariants::plan_keeps_copies(shard, before, after, wanted));
         }
     }
 
@@ -151,6 +153,22 @@ impl World {
         let event = miroir_sequencer::Event::Reconciled { op, steps };
         let delay = self.net.random.between(1, 50);
         self.net.after(delay, Event::Caller { instance, event: Box::new(event) });
+    }
+
+    /// What nodes have of an index, held against what they must have.
+    pub fn read_back(&self, expected: Option<&IndexRow>, index: &str, nodes: &[NodeId]) -> Vec<NodeId> {
+        let differs = |id: &&NodeId| {
+            let Some(engine) = self.nodes.iter().find(|engine| engine.id == **id) else { return false };
+            if !engine.up || engine.stopped {
+                return false;
+            }
+            match (expected, engine.disk.indexes.get(index)) {
+                (Some(row), Some(found)) => row.settings.as_str().unwrap_or_default() != found.settings,
+                (None, None) => false,
+                _ => true,
+            }
+        };
+        nodes.iter().filter(differs).cloned().collect()
     }
 
     pub fn sync_command(&mut self, command: SyncCommand) {
@@ -216,16 +234,11 @@ impl World {
         let owned = |node: &str, shard: u32| copies.iter().any(|copy| copy.node == node && copy.shard == shard);
         for node in (0..self.nodes.len()).filter(|node| self.is_member(*node)).collect::<Vec<_>>() {
             let id = self.nodes[node].id.clone();
-            let orphans: Vec<String> = self.nodes[node]
-                .disk
-                .indexes
-                .values()
-                .flat_map(|index| &index.documents)
-                .filter(|(_, (shard, _))| !owned(&id, *shard))
-                .map(|(key, (shard, _))| format!("{key} of shard {shard}"))
-                .collect();
-            if !orphans.is_empty() && !down && retirements.is_empty() {
-                self.breaks(format!("invariant 14: {id} holds {orphans:?}, of no copy"));
+            let held = self.nodes[node].disk.indexes.values().flat_map(|index| &index.documents);
+            let held = held.map(|(key, (shard, _))| (key.as_str(), *shard));
+            let orphaned = invariants::nothing_is_orphaned(&id, held, |shard| owned(&id, shard));
+            if !down && retirements.is_empty() {
+                self.judge(orphaned);
             }
         }
         if !self.control.pages.is_empty() && syncs.is_empty() {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use miroir_core::call::{CallId, CallResult, Unknown};
+use miroir_core::invariants::{self, Invariant};
 use miroir_core::shardmap::ShardMap;
 use miroir_core::wire;
-use miroir_sequencer::invariants;
 use miroir_sequencer::*;
 use serde::Serialize;
 use serde_json::json;
@@ -78,6 +78,7 @@ impl World {
         self.control.open_ops.clear();
         self.control.pages.clear();
         self.control.backlog.clear();
+        self.note_start();
         let (sequencer, effects) = Sequencer::with_planted(self.config(), snapshot, self.net.now, self.planted);
         self.control.sequencer = Some(sequencer);
         self.note(|| "control starts".to_owned());
@@ -106,10 +107,11 @@ impl World {
         if self.control.stopped {
             return self.control.backlog.push(event);
         }
-        if let miroir_sequencer::Event::Node { op, .. } = &event
-            && self.control.open_ops.remove(op).is_none()
-        {
-            return;
+        if let miroir_sequencer::Event::Node { op, result } = &event {
+            let Some(node) = self.control.open_ops.remove(op) else { return };
+            if let Ok(NodeAnswer::Fenced { data, .. }) = result {
+                self.note_key(node, data.clone());
+            }
         }
         if let miroir_sequencer::Event::Node { result: Ok(NodeAnswer::Page { page, .. }), .. } = &event {
             self.control.pages.insert(*page);
@@ -153,12 +155,25 @@ impl World {
         let instance = self.control.instance;
         match effect {
             Effect::Persist(records) => self.persist(records),
-            Effect::Begun { request, answer } => self.reply(request, &answer),
-            Effect::Committed { request, answer } => {
-                self.check_acceptance(&answer);
+            Effect::Begun { request, answer } => {
+                if let wire::BeginAnswer::Grant(grant) = &answer {
+                    self.check_grant(grant);
+                }
                 self.reply(request, &answer);
             }
-            Effect::Renewed { request, answer } => self.reply(request, &answer),
+            Effect::Committed { request, answer } => {
+                self.check_acceptance(&answer);
+                if let wire::CommitAnswer::Resend(grant) = &answer {
+                    self.check_grant(grant);
+                }
+                self.reply(request, &answer);
+            }
+            Effect::Renewed { request, answer } => {
+                if let wire::RenewAnswer::Grant(grant) = &answer {
+                    self.check_grant(grant);
+                }
+                self.reply(request, &answer);
+            }
             Effect::Admin { .. } => {}
             Effect::Measure { op, .. } => {
                 let event = miroir_sequencer::Event::Measured { op, nodes: Vec::new() };
@@ -195,7 +210,8 @@ impl World {
                 let event = miroir_sequencer::Event::Node { op, result: Err(NodeFault::Unknown) };
                 self.net.after(timeout_ms, Event::Caller { instance, event: Box::new(event) });
             }
-            Effect::MapChanged { .. } => {
+            Effect::MapChanged { epoch } => {
+                self.note_map(epoch);
                 let Some(map) = self.control.sequencer.as_ref().map(Sequencer::map) else { return };
                 self.push_map(&map);
             }
@@ -205,6 +221,9 @@ impl World {
             }
             Effect::Alert(alert) => {
                 self.stats.alert(&alert);
+                if let Some(uid) = alert.text.strip_prefix("ticket ").filter(|_| alert.kind == "shard_down") {
+                    self.notes.down.extend(uid.split(' ').next().and_then(|uid| uid.parse::<u32>().ok()));
+                }
                 let aged = alert.node.as_ref().is_some_and(|node| self.aged.contains(node));
                 if let Some(ticket) = alert.text.strip_prefix("ticket ").filter(|_| aged && alert.kind == "audit_late")
                 {
@@ -213,6 +232,11 @@ impl World {
                 self.check_alert(&alert);
                 self.note(|| format!("  !! {} {:?} {}", alert.kind, alert.node, alert.text));
             }
+            // Disorder is what happens to nodes here, and what comes of it is looked at when all is at rest.
+            Effect::Breach(breach) if breach.invariant == Invariant::TicketOrder => {
+                self.note(|| format!("  !! {breach}"));
+            }
+            Effect::Breach(breach) => self.breaks(format!("control reports: {breach}")),
         }
     }
 
@@ -225,28 +249,34 @@ impl World {
 
     fn persist(&mut self, records: Vec<Record>) {
         self.check_planned(&records);
+        let moved = records.iter().any(|record| matches!(record, Record::Copy(_) | Record::CopyGone(..)));
         for record in records {
             if let Record::Task(task) = &record {
                 self.see_task(task);
                 self.control.tasks.insert(task.uid, (**task).clone());
                 continue;
             }
-            if let Record::Copy(row) = &record {
-                self.see_copy(row);
-            }
-            if let Record::Node(row) = &record {
-                self.notice_disk(row);
+            let slot = record.slot();
+            match &record {
+                Record::Meta(row) => self.note_term(row),
+                Record::Node(row) => self.notice_disk(row),
+                Record::Copy(row) => {
+                    self.see_copy(row);
+                    self.note_copy(row, &slot);
+                }
+                Record::Ticket(row) => self.see_ticket(row),
+                Record::TicketGone(uid) => self.forget_ticket(*uid),
+                _ => {}
             }
             match record.value() {
-                Some(json) => drop(self.control.store.insert(record.slot(), json)),
-                None => drop(self.control.store.remove(&record.slot())),
+                Some(json) => drop(self.control.store.insert(slot, json)),
+                None => drop(self.control.store.remove(&slot)),
             }
         }
-        if let Some(sequencer) = &self.control.sequencer {
-            let broken = invariants::every_shard_has_a_copy(&sequencer.copies());
-            if let Some(first) = broken.first() {
-                self.breaks(format!("invariant 6: {first}"));
-            }
+        if let Some(sequencer) = self.control.sequencer.as_ref().filter(|_| moved) {
+            let shards = (0..self.shards).map(|shard| (0, shard));
+            let broken = invariants::every_shard_has_a_copy(shards, sequencer.copies().iter().map(Into::into));
+            self.judge(broken);
         }
     }
 
@@ -254,11 +284,12 @@ impl World {
         self.note(|| {
             format!("  == task {} {:?} {:?}", task.uid, task.status, task.details.as_ref().map(ToString::to_string))
         });
-        if let Some(before) = self.control.tasks.get(&task.uid)
-            && !invariants::may_follow(before.status, task.status)
-        {
-            let text = format!("invariant 10: task {} went from {:?} to {:?}", task.uid, before.status, task.status);
-            self.breaks(text);
+        let before = self.control.tasks.get(&task.uid).map(|before| before.status);
+        if let Some(before) = before {
+            self.judge(invariants::task_goes_forward(task.uid, before.into(), task.status.into()));
+        }
+        if before != Some(task.status) {
+            self.check_success(task);
         }
         if task.status.is_over() {
             self.stats.task(task);
@@ -320,21 +351,6 @@ impl World {
             Ok(event) => self.control_event(self.control.instance, event),
             Err(error) => self.breaks(format!("unreadable message to {path}: {error}")),
         }
-    }
-
-    fn read_back(&self, expected: Option<&IndexRow>, index: &str, nodes: &[NodeId]) -> Vec<NodeId> {
-        let differs = |id: &&NodeId| {
-            let Some(engine) = self.nodes.iter().find(|engine| engine.id == **id) else { return false };
-            if !engine.up || engine.stopped {
-                return false;
-            }
-            match (expected, engine.disk.indexes.get(index)) {
-                (Some(row), Some(found)) => row.settings.as_str().unwrap_or_default() != found.settings,
-                (None, None) => false,
-                _ => true,
-            }
-        };
-        nodes.iter().filter(differs).cloned().collect()
     }
 
     pub fn index_operation(&mut self, operation: IndexOperation) {

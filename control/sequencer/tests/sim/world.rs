@@ -11,6 +11,7 @@ use miroir_sequencer::*;
 use crate::engine::{Engine, Work};
 use crate::faults::Fault;
 use crate::network::{Network, Party};
+use crate::notes::Notes;
 use crate::random::Random;
 use crate::shell::Shell;
 use crate::swarm::{Stats, Swarm};
@@ -134,6 +135,7 @@ pub enum Event {
 pub struct Enqueued {
     pub node: usize,
     pub history: u64,
+    pub at: u64,
     pub ticket: Option<u32>,
     pub index: String,
     pub work: Work,
@@ -165,7 +167,7 @@ pub struct World {
     pub clients: Vec<crate::vm::Client>,
     pub log: Vec<Enqueued>,
     /// Documents as nodes showed them, by the page that control knows them by.
-    pub pages: BTreeMap<PageId, Vec<(String, u32, miroir_sequencer::invariants::Document)>>,
+    pub pages: BTreeMap<PageId, Vec<(String, u32, miroir_core::invariants::Document)>>,
     pub next_page: u64,
     pub writes: BTreeMap<u64, crate::vm::Write>,
     pub next_write: u64,
@@ -181,6 +183,7 @@ pub struct World {
     pub disk_epoch: u64,
     pub planted: Planted,
     pub drifting: crate::drift::Drifting,
+    pub notes: Notes,
 }
 
 impl World {
@@ -227,6 +230,7 @@ impl World {
             disk_epoch: 0,
             planted,
             drifting: Default::default(),
+            notes: Notes::default(),
             swarm,
         };
         world.start_control();

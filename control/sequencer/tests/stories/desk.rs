@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use miroir_core::invariants::{Breach, Invariant};
 use miroir_core::wire::*;
 use miroir_sequencer::*;
 
@@ -22,6 +23,8 @@ pub struct Desk {
     /// Copies can be made and repaired: nodes answer what syncs ask. Otherwise whatever is stale stays so.
     pub repairs: bool,
     pub alerts: Vec<&'static str>,
+    /// Writes that came late; no story sees anything else broken.
+    pub breaches: Vec<Breach>,
     /// Nodes whose indexes were to be compared with what they must be.
     pub looked_at: Vec<String>,
     /// What the next node that is looked at must be told.
@@ -84,6 +87,7 @@ impl Desk {
             admin: BTreeMap::new(),
             repairs: false,
             alerts: Vec::new(),
+            breaches: Vec::new(),
             looked_at: Vec::new(),
             tells: Vec::new(),
             findings_file: Some(Vec::new()),
@@ -154,6 +158,10 @@ impl Desk {
                 }
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
                 Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
+                Effect::Breach(breach) => {
+                    assert_eq!(breach.invariant, Invariant::TicketOrder, "{breach}");
+                    self.breaches.push(breach);
+                }
                 Effect::TaskChanged { .. } | Effect::MapChanged { .. } => {}
                 Effect::Reconcile { node, .. } if !self.repairs => self.looked_at.push(node),
                 Effect::Reconcile { op, node, .. } => {

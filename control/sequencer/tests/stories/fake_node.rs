@@ -27,6 +27,8 @@ pub struct FakeNode {
     pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
+    /// Pages are still on their way to it, and nobody answers.
+    pub awaits_pages: bool,
     /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
     pub lacks_index: bool,
 }
@@ -99,6 +101,16 @@ impl Desk {
     fn node_copies(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
         let node = self.nodes.get_mut(id).unwrap();
         node.copying.push(action.clone());
+        let looks = matches!(
+            action,
+            NodeAction::ListKeys { .. }
+                | NodeAction::Digests { .. }
+                | NodeAction::FetchPage { .. }
+                | NodeAction::CountShard { .. }
+        );
+        if node.awaits_pages && !looks {
+            return Err(NodeFault::Unknown);
+        }
         let (kind, count, metadata) = match action {
             NodeAction::ListKeys { .. } => return Ok(NodeAnswer::Keys(node.documents.keys().cloned().collect())),
             NodeAction::Digests { keys, .. } => {

@@ -1,5 +1,6 @@
 //! Nodes that fall silent, come back, and come back as somebody else; control's own restart.
 
+use miroir_core::invariants::Invariant;
 use miroir_core::wire::*;
 use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NewNode, NodeFault, TaskStatus};
 
@@ -212,6 +213,8 @@ fn two_writes(first: &[u32], second: &[u32]) -> Desk {
 fn writes_to_a_shard_that_a_node_lists_in_another_order_make_its_copy_stale() {
     let desk = two_writes(&[0], &[0]);
     assert!(desk.alerts.contains(&"audit_order"), "{:?}", desk.alerts);
+    let seen: Vec<Invariant> = desk.breaches.iter().map(|breach| breach.invariant).collect();
+    assert_eq!(seen, [Invariant::TicketOrder]);
     assert_eq!(unread(&desk), [(0, 1)]);
     let desk = two_writes(&[0], &[1]);
     assert!(!desk.alerts.contains(&"audit_order"), "writes to different shards have no order");
