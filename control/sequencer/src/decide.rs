@@ -73,6 +73,7 @@ impl Sequencer {
         } else {
             self.say_failed(uid, &lacking);
         }
+        self.touch_ticket(uid);
         self.release(uid);
         self.todo.insert(Todo::Judge(uid));
         self.todo.insert(Todo::Settle(uid));

@@ -234,8 +234,10 @@ impl World {
             for node in self.nodes.iter() {
                 let held = node.disk.indexes.get(&index.uid).into_iter().flat_map(|found| &found.documents);
                 for (key, (shard, document)) in held {
-                    // The key itself is in every life.
-                    let values = document.iter().filter(|(name, _)| *name != "id").map(|(_, value)| value.as_str());
+                    // The key itself is in every life, and no ticket wrote what drifted there.
+                    let drifted = document.contains_key(crate::drift::MARK);
+                    let values =
+                        document.iter().filter(|(name, _)| !drifted && *name != "id").map(|(_, value)| value.as_str());
                     let tickets = values.filter_map(|value| written.get(value));
                     if self.good_copies(*shard).iter().any(|good| self.nodes[*good].id == node.id) {
                         let lives =

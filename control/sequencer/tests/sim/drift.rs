@@ -11,7 +11,7 @@ use crate::swarm::Swarm;
 use crate::world::{Event, World};
 
 /// The field by which a drifted document is told from what clients write.
-const MARK: &str = "drift";
+pub const MARK: &str = "drift";
 
 /// A document, on a node or in the findings file.
 type Version = (usize, String, String, Option<String>);

@@ -177,7 +177,11 @@ impl World {
             ) else {
                 return Certainty::Fenced;
             };
-            let fenced = self.notes.fences.get(&(at, self.nodes[at].disk.history));
+            // A disk that has just taken the place of a fenced one is nobody's yet: the next read of its tasks shows it.
+            let unnoticed = self.changed[at].is_some();
+            let present = self.nodes[at].disk.history;
+            let meant = |node: usize, history: u64| node == at && (unnoticed || history == present);
+            let mut fences = self.notes.fences.iter().filter(|((node, history), _)| meant(*node, *history));
             match part.said {
                 _ if known => Certainty::Answered,
                 Some(PartOutcome::Accepted { .. } | PartOutcome::Refused { status: 400..500, .. }) => {
@@ -185,7 +189,7 @@ impl World {
                 }
                 Some(PartOutcome::NotSent) => Certainty::NotSent,
                 _ if status.incarnation != part.incarnation => Certainty::Fenced,
-                _ if fenced.is_some_and(|(generation, _)| *generation > part.generation) => Certainty::Fenced,
+                _ if fences.any(|(_, (generation, _))| *generation > part.generation) => Certainty::Fenced,
                 _ if !part.shards.iter().any(|shard| self.good_copies(*shard).contains(&at)) => Certainty::Stale,
                 _ if !matches!(status.phase, "ready" | "catching_up") => Certainty::Unfenced,
                 _ => Certainty::Open,

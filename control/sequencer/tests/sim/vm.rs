@@ -281,6 +281,7 @@ impl World {
         let setup = WriteSetup {
             head,
             body: body.clone().into_bytes(),
+            node_body_bytes: u64::MAX,
             path: format!("/indexes/{index}/documents"),
             content_type: content_type.map(str::to_owned),
             authorization: None,
@@ -324,6 +325,7 @@ impl World {
         let setup = WriteSetup {
             head: WriteHead::read(kind, index, id.as_deref(), query, content_type).expect("a fair request"),
             body: body.into_bytes(),
+            node_body_bytes: u64::MAX,
             path: format!("/indexes/{index}/documents"),
             content_type: content_type.map(str::to_owned),
             authorization: None,
