@@ -117,6 +117,7 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
         shard_count: map.shards,
         index,
         geo,
+        node_body_bytes: map.limits.node_body_bytes,
         control_cluster: map.control_internal_cluster.clone(),
         trace: ["x-request-id", "traceparent", "tracestate"]
             .iter()

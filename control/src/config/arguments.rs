@@ -22,6 +22,9 @@ pub struct ServeArguments {
     /// Number of shards; constant after the first start.
     #[arg(long, env = "MIROIR_SHARDS", value_name = "N")]
     pub shards: Option<u32>,
+    /// Largest body that the nodes take (their `--http-payload-size-limit`), in bytes.
+    #[arg(long, env = "MIROIR_NODE_BODY_BYTES", value_name = "BYTES")]
+    pub node_body_bytes: Option<u64>,
     /// In-sync replicas of each shard that must accept a write.
     #[arg(long, env = "MIROIR_MIN_ACCEPT", value_name = "N")]
     pub min_accept: Option<u32>,
@@ -101,6 +104,7 @@ impl ServeArguments {
     pub fn apply(&self, file: &mut File) -> Result<(), ConfigError> {
         set(&mut file.cluster.replication_factor, &self.replication_factor);
         set(&mut file.cluster.shards, &self.shards);
+        set(&mut file.limits.node_body_bytes, &self.node_body_bytes);
         set(&mut file.cluster.min_accept, &self.min_accept);
         if self.master_key.is_some() || self.master_key_file.is_some() {
             file.cluster.master_key.clone_from(&self.master_key);

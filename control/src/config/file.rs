@@ -129,6 +129,7 @@ pub struct EnvoySection {
 #[allow(missing_docs)] // the names are those of `Limits`, which documents them
 pub struct LimitsSection {
     pub max_body_bytes: Option<u64>,
+    pub node_body_bytes: Option<u64>,
     pub split_in_filter_bytes: Option<u64>,
     pub worker_budget_bytes: Option<u64>,
     pub request_timeout_ms: Option<u64>,
@@ -269,6 +270,7 @@ fn limits(section: &LimitsSection) -> Limits {
     let usual = Limits::default();
     Limits {
         max_body_bytes: section.max_body_bytes.unwrap_or(usual.max_body_bytes),
+        node_body_bytes: section.node_body_bytes.unwrap_or(usual.node_body_bytes),
         split_in_filter_bytes: section.split_in_filter_bytes.unwrap_or(usual.split_in_filter_bytes),
         worker_budget_bytes: section.worker_budget_bytes.unwrap_or(usual.worker_budget_bytes),
         request_timeout_ms: section.request_timeout_ms.unwrap_or(usual.request_timeout_ms),
@@ -346,7 +348,7 @@ mod tests {
             ("store", 2),
             ("listen", 3),
             ("envoy", 4),
-            ("limits", 6),
+            ("limits", 7),
             ("policies", 1),
             ("scrub", 4),
             ("timing", 20),

@@ -68,6 +68,18 @@ impl ErrorBody {
         Self::new("payload_too_large", message)
     }
 
+    /// A node's part of a payload that is beyond what nodes take, though the payload itself is not too large.
+    #[must_use]
+    pub fn part_too_large(part: u64, limit: u64) -> Self {
+        let (part, limit) = (size(part), size(limit));
+        let message = format!(
+            "With the tag of each document, the part of one node is {part}, and nodes take {limit} at once. Nothing was \
+             written. Send smaller payloads, or raise the nodes' `--http-payload-size-limit` and control's \
+             `limits.node_body_bytes`."
+        );
+        Self::new("payload_too_large", message)
+    }
+
     /// HTTP status that the engine gives this code.
     #[must_use]
     pub fn status(&self) -> u16 {

@@ -152,6 +152,10 @@ pub enum FacetOrder {
 pub struct Limits {
     /// Largest request body, decoded (413 above it). The engine's default is 100 MB.
     pub max_body_bytes: u64,
+    /// Largest body that the nodes take (their `http-payload-size-limit`): a node's part of a payload, with the tag of
+    /// each document. A filter of an earlier version knows only the default, which is left out.
+    #[serde(default = "usual_node_body", skip_serializing_if = "is_usual_node_body")]
+    pub node_body_bytes: u64,
     /// Largest document payload that the filter splits itself; larger ones, and ones of unknown length, go to
     /// control's bulk entry.
     pub split_in_filter_bytes: u64,
@@ -165,10 +169,20 @@ pub struct Limits {
     pub heartbeat_ms: u64,
 }
 
+/// The engine's default.
+const fn usual_node_body() -> u64 {
+    100_000_000
+}
+
+fn is_usual_node_body(bytes: &u64) -> bool {
+    *bytes == usual_node_body()
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body_bytes: 100_000_000,
+            node_body_bytes: usual_node_body(),
             split_in_filter_bytes: 8 << 20,
             worker_budget_bytes: 192 << 20,
             request_timeout_ms: 30_000,

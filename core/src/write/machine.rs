@@ -57,6 +57,8 @@ pub struct WriteSetup {
     pub index: Option<(u64, Option<String>)>,
     /// Whether the index's settings make the engine look into `_geo` ([`crate::shardmap::SearchView::geo`]).
     pub geo: bool,
+    /// Largest body that a node takes ([`crate::shardmap::Limits::node_body_bytes`]).
+    pub node_body_bytes: u64,
     /// Envoy cluster of control's internal listener.
     pub control_cluster: String,
     /// Headers that go with every call: `x-request-id`, `traceparent`, `tracestate`.
@@ -195,8 +197,13 @@ impl WriteMachine {
 
     /// Ends a write of which nothing was sent; control forgets the attempt.
     fn end_unsent(&mut self, why: &str) -> Vec<Action> {
+        self.abandon_unsent(reply::unavailable(why))
+    }
+
+    /// Ends such a write with this answer.
+    fn abandon_unsent(&mut self, answer: Reply) -> Vec<Action> {
         let mut actions = vec![Action::Notify(self.abort())];
-        actions.extend(self.end(reply::unavailable(why)));
+        actions.extend(self.end(answer));
         actions
     }
 }

@@ -58,6 +58,11 @@ impl Parts {
         }
     }
 
+    /// True when no part has been sent or withheld yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// True when every part has an outcome.
     pub fn settled(&self) -> bool {
         self.0.iter().all(|part| part.outcome.is_some())

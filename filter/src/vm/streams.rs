@@ -286,6 +286,7 @@ impl<H: Host> Vm<H> {
         let setup = WriteSetup {
             head: write,
             body,
+            node_body_bytes: map.map.limits.node_body_bytes,
             content_type: head.owned("content-type"),
             authorization: head.owned("authorization"),
             idempotency_key: head.owned("idempotency-key"),

@@ -302,6 +302,9 @@ pub(super) fn part(dir: &Path, id: String, url: String, command: Vec<String>) ->
     Part { id, url, pid: None, log, command }
 }
 
+/// What nodes take at once: their documents have tags.
+const NODE_BODY_BYTES: u64 = 500_000_000;
+
 pub(super) fn node(dir: &Path, at: usize, port: u16, engine: &Engine, options: &Options) -> anyhow::Result<Part> {
     let id = format!("node-{at}");
     let data = dir.join(&id);
@@ -313,6 +316,7 @@ pub(super) fn node(dir: &Path, at: usize, port: u16, engine: &Engine, options: &
         command.extend([flag.to_owned(), text(&data.join(place))]);
     }
     command.extend(["--experimental-allowed-ip-networks", "any"].map(str::to_owned));
+    command.extend(["--http-payload-size-limit".to_owned(), NODE_BODY_BYTES.to_string()]);
     if let Some(key) = &options.master_key {
         command.extend(["--master-key".to_owned(), key.clone()]);
     }
@@ -337,7 +341,8 @@ fn control_config(store: &str, urls: &[String], ports: (u16, u16, u16), options:
 fn control(dir: &Path, id: &str, api: u16, config: &str) -> anyhow::Result<Part> {
     let file = dir.join(format!("{id}.toml"));
     std::fs::write(&file, config)?;
-    let command = vec![text(&parts::control()?), "serve".to_owned(), "--config".to_owned(), text(&file)];
+    let mut command = vec![text(&parts::control()?), "serve".to_owned(), "--config".to_owned(), text(&file)];
+    command.extend(["--node-body-bytes".to_owned(), NODE_BODY_BYTES.to_string()]);
     Ok(part(dir, id.to_owned(), format!("http://127.0.0.1:{api}"), command))
 }
 

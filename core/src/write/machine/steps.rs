@@ -127,9 +127,17 @@ impl WriteMachine {
         ticket.min_accept = grant.min_accept;
         ticket.soft_at = now_ms.saturating_add(grant.soft_ms);
         ticket.deadline = now_ms.saturating_add(grant.deadline_ms);
-        let mut actions = Vec::with_capacity(grant.parts.len().saturating_add(2));
-        for part in &grant.parts {
-            let Some(call) = self.part_call(grant, part) else { continue };
+        let calls: Vec<_> =
+            grant.parts.iter().filter_map(|part| self.part_call(grant, part).map(|call| (part, call))).collect();
+        let largest = calls.iter().map(|(_, call)| call.body.len()).max().unwrap_or_default();
+        let largest = u64::try_from(largest).unwrap_or(u64::MAX);
+        if largest > self.setup.node_body_bytes && ticket.parts.is_empty() {
+            // Some nodes would take their parts and others not: better none does.
+            let error = ErrorBody::part_too_large(largest, self.setup.node_body_bytes);
+            return self.abandon_unsent(error.reply());
+        }
+        let mut actions = Vec::with_capacity(calls.len().saturating_add(2));
+        for (part, call) in calls {
             ticket.parts.sent(part, call.id);
             actions.push(Action::Call(call));
         }

@@ -79,6 +79,21 @@ fn every_kind_has_its_request() {
 }
 
 #[test]
+fn a_part_beyond_what_nodes_take_is_sent_to_none() {
+    let body = r#"[{"id":1},{"id":2},{"id":3}]"#;
+    let mut run = Run::new(WriteSetup { node_body_bytes: 40, ..setup(WriteKind::Replace, None, body) });
+    run.answer(BEGIN_PATH, &BeginAnswer::Grant(run.grant()));
+    let answer = run.reply.as_ref().unwrap();
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(
+        answer.status == 413 && text.contains("payload_too_large") && text.contains("Nothing was written"),
+        "{text}"
+    );
+    assert!(run.open.is_empty(), "no node got anything");
+    assert_eq!(run.notices.iter().map(|call| call.path.as_str()).collect::<Vec<_>>(), [ABORT_PATH]);
+}
+
+#[test]
 fn control_may_answer_at_once() {
     let mut run = Run::replace();
     run.answer(BEGIN_PATH, &BeginAnswer::Reply(reply(403)));

@@ -34,6 +34,7 @@ fn setup(kind: WriteKind, query: Option<&str>, body: &str) -> WriteSetup {
         shard_count: 4,
         index: Some((1, Some("id".into()))),
         geo: false,
+        node_body_bytes: 100_000_000,
         control_cluster: "internal".into(),
         trace: vec![("x-request-id".into(), "r".into())],
     }
