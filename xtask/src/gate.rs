@@ -1,6 +1,9 @@
 //! The gate: everything that must hold before a change is taken.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use anyhow::Context;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
@@ -76,10 +79,11 @@ fn end_to_end() -> anyhow::Result<()> {
     step("end-to-end tests on a real Envoy", test.envs(parts(&[], "debug")?))
 }
 
-/// Builds everything in release mode and runs a binary of the end-to-end crate, whose processes end with it.
+/// Builds everything in release mode and becomes a binary of the end-to-end crate, so that signals reach it and its
+/// exit code is the command's.
 ///
 /// # Errors
-/// When a part cannot be built or had, or the binary fails.
+/// When a part cannot be built or had, or the binary cannot be started.
 pub fn run_binary(name: &str, arguments: &[String]) -> anyhow::Result<()> {
     if arguments.iter().any(|argument| argument == "--help") {
         let mut help = cargo();
@@ -101,5 +105,6 @@ pub fn run_binary(name: &str, arguments: &[String]) -> anyhow::Result<()> {
     build.args(["build", "--release", "--locked", "--package", "miroir-e2e", "--bin", name]);
     step(&format!("building {name}"), &mut build)?;
     let mut command = Command::new(root().join("target/release").join(name));
-    step(name, command.args(arguments).envs(parts))
+    let fault = command.args(arguments).envs(parts).exec();
+    Err(fault).with_context(|| format!("cannot start {name}"))
 }

@@ -272,8 +272,31 @@ pub(crate) fn index_not_found(uid: &str) -> ErrorBody {
     ErrorBody::new("index_not_found", format!("Index `{uid}` not found."))
 }
 
+/// Shards named in an error, so that a large cluster does not make a large message.
+const NAMED_SHARDS: usize = 16;
+
 /// 503 for shards without a copy that could take the write.
 pub(crate) fn shards_down(shards: &[u32]) -> miroir_core::wire::ControlReply {
-    let listed: Vec<String> = shards.iter().take(16).map(u32::to_string).collect();
-    unavailable(&format!("no replica in sync can take writes for shards {}", listed.join(", ")))
+    let listed: Vec<String> = shards.iter().take(NAMED_SHARDS).map(u32::to_string).collect();
+    let more = match shards.len().saturating_sub(NAMED_SHARDS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    unavailable(&format!("no replica in sync can take writes for shards {}{more}", listed.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_that_are_not_named_are_counted() {
+        let ends = |count: u32, end: &str| {
+            let body = shards_down(&(0..count).collect::<Vec<_>>()).body.unwrap();
+            assert!(body["message"].as_str().unwrap().ends_with(end), "{body}");
+        };
+        ends(2, "for shards 0, 1");
+        ends(16, "14, 15");
+        ends(43, "14, 15 and 27 more");
+    }
 }

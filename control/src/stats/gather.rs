@@ -92,7 +92,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The documents of an index: of each shard, those of one copy that may be read.
 ///
 /// # Errors
-/// 502 `remote_could_not_send_request` with the shards that have no such copy, or whose copies did not answer.
+/// `remote_could_not_send_request` with the shards that have no such copy, or whose copies did not answer.
 pub async fn count(handle: &Handle, uid: &str) -> Result<u64, ErrorBody> {
     let began = Instant::now();
     loop {

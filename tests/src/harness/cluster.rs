@@ -72,6 +72,10 @@ pub struct Description {
     pub url: String,
     /// The master key.
     pub master_key: Option<String>,
+    /// Copies of each shard that the cluster was made with.
+    pub replication_factor: u8,
+    /// Shards.
+    pub shards: u32,
     /// Nodes, in order.
     pub nodes: Vec<Part>,
     /// The control service.
@@ -207,6 +211,8 @@ impl Cluster {
         let description = Description {
             url: self.envoys.first().map(|envoy| envoy.part.url.clone()).unwrap_or_default(),
             master_key: self.options.master_key.clone(),
+            replication_factor: self.options.replication_factor,
+            shards: self.options.shards,
             nodes: self.nodes.iter().map(part).collect(),
             control: self.control.part.clone(),
             envoys: self.envoys.iter().map(part).collect(),
