@@ -99,7 +99,7 @@ pub const PATHS: &[PathRule] = &[
                 "GET",
                 "documents.get",
                 Serve::Read(ReadOp::Documents),
-                "One page over all shards, in a stable order.",
+                "One page over all shards, in an order that stays while the same replicas serve.",
             ),
             rule(
                 "POST",
@@ -122,7 +122,7 @@ pub const PATHS: &[PathRule] = &[
             "POST",
             "documents.get",
             Serve::Read(ReadOp::Documents),
-            "One page over all shards, in a stable order.",
+            "One page over all shards, in an order that stays while the same replicas serve.",
         )],
     ),
     path(
