@@ -158,6 +158,8 @@ pub enum NodeAnswer {
         more: bool,
         /// Those of `open` that the node still knows.
         open: Vec<NodeTask>,
+        /// Size of what the node answered: tasks carry their settings.
+        bytes: u64,
     },
     /// To [`NodeAction::Inspect`].
     State {

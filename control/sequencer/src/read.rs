@@ -21,6 +21,17 @@ fn next_pause(pause: u64, open: usize, (least, most): (u64, u64)) -> u64 {
     (pause + pause.div_ceil(16)).min(most).max(least)
 }
 
+/// Bytes of task lists that a node is asked for a millisecond, at most.
+const BYTES_PER_MS: u64 = 4_000;
+/// Longest pause on account of that, in milliseconds.
+const LONGEST_REST: u64 = 2_000;
+
+/// How long a node is left alone after so much of its list. A task carries its settings, which may be megabytes, and is
+/// read again until it has ended.
+fn rest_after(bytes: u64) -> u64 {
+    (bytes / BYTES_PER_MS).min(LONGEST_REST)
+}
+
 impl Sequencer {
     /// Wants a read that starts from now on; returns its stamp: it has ended when `read_done` is no lower.
     pub(crate) fn want_read(&mut self, n: N) -> u64 {
@@ -52,8 +63,8 @@ impl Sequencer {
 
     pub(crate) fn read_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {
         let Some(reading) = self.nodes[n].reading.filter(|reading| reading.op == op) else { return };
-        let (tasks, more, open) = match result {
-            Ok(NodeAnswer::Tasks { tasks, more, open }) => (tasks, more, open),
+        let (tasks, more, open, bytes) = match result {
+            Ok(NodeAnswer::Tasks { tasks, more, open, bytes }) => (tasks, more, open, bytes),
             Err(NodeFault::NotSent) => return self.lose(n, "its tasks cannot be read: not reachable"),
             _ => {
                 self.nodes[n].fails += 1;
@@ -101,7 +112,7 @@ impl Sequencer {
         }
         self.nodes[n].row.seen = true;
         self.nodes[n].read_done = reading.stamp;
-        self.pace(n, news || ended);
+        self.pace(n, news || ended, bytes);
         self.todo.insert(Todo::Node(n));
         self.todo_waiting_for_reads(n);
         self.sources_read(n);
@@ -124,12 +135,13 @@ impl Sequencer {
     }
 
     /// Reads soon after something happened, then ever less often, and as a witness check when nothing is open.
-    fn pace(&mut self, n: N, busy: bool) {
+    fn pace(&mut self, n: N, busy: bool, bytes: u64) {
         let timing = &self.config.timing;
         let node = &mut self.nodes[n];
+        node.no_read_before = self.now + rest_after(bytes);
         node.pause = next_pause(if busy { 0 } else { node.pause }, node.open.len(), timing.poll);
         let idle = node.open.is_empty() && node.journal.is_empty();
-        node.next_read = self.now + if idle { timing.witness } else { node.pause };
+        node.next_read = (self.now + if idle { timing.witness } else { node.pause }).max(node.no_read_before);
         let at = node.next_read;
         self.at(at, Timer::Node(n));
     }
@@ -139,7 +151,7 @@ impl Sequencer {
         let soon = self.config.timing.poll.0;
         let node = &mut self.nodes[n];
         node.pause = soon;
-        node.next_read = node.next_read.min(self.now + soon);
+        node.next_read = node.next_read.min((self.now + soon).max(node.no_read_before));
         let at = node.next_read;
         self.at(at, Timer::Node(n));
     }
@@ -169,6 +181,11 @@ mod tests {
     #[test]
     fn a_queue_is_read_ever_less_often() {
         assert_eq!((after(1, FEW + 1), after(1_000, FEW + 1)), (10, 500));
+    }
+
+    #[test]
+    fn large_lists_are_read_less_often() {
+        assert_eq!((rest_after(3_000), rest_after(900_000), rest_after(1 << 30)), (0, 225, LONGEST_REST));
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         backoff: timing.reconnect.0,
         open: BTreeMap::new(),
         accepted: BTreeMap::new(),
+        no_read_before: 0,
         parts: Default::default(),
         journal: Default::default(),
         journal_op: None,

@@ -31,6 +31,8 @@ pub(crate) struct Node {
     /// A read that starts at this stamp or later is wanted.
     pub(crate) read_wanted: u64,
     pub(crate) next_read: u64,
+    /// No read that nobody waits for begins before this.
+    pub(crate) no_read_before: u64,
     pub(crate) pause: u64,
     pub(crate) fails: u32,
     pub(crate) backoff: u64,

@@ -73,7 +73,9 @@ impl Client {
         timeout: Duration,
     ) -> Result<Answer, Fault> {
         let path = format!("/tasks?reverse=true&from={from}&limit={limit}");
-        let page: Page = read(&self.get(node, path, timeout).await?)?;
+        let body = self.get(node, path, timeout).await?;
+        let mut bytes = body.len();
+        let page: Page = read(&body)?;
         let tasks: Vec<NodeTask> = page.results.into_iter().map(NodeTask::from).collect();
         let rest: Vec<u32> =
             open.iter().copied().filter(|uid| tasks.binary_search_by_key(uid, |task| task.uid).is_err()).collect();
@@ -81,9 +83,12 @@ impl Client {
             Vec::new()
         } else {
             let path = format!("/tasks?reverse=true&limit={}&uids={}", rest.len(), joined(&rest));
-            let page: Page = read(&self.get(node, path, timeout).await?)?;
+            let body = self.get(node, path, timeout).await?;
+            bytes += body.len();
+            let page: Page = read(&body)?;
             page.results.into_iter().map(NodeTask::from).collect()
         };
-        Ok(Answer::Tasks { tasks, more: page.next.is_some(), open })
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Ok(Answer::Tasks { tasks, more: page.next.is_some(), open, bytes })
     }
 }

@@ -57,7 +57,7 @@ impl World {
                         let more = newer.next().is_some();
                         let known = open.iter().filter_map(|uid| tasks.get(*uid as usize)).filter(|task| !task.gone);
                         let open = known.map(|task| task.view.clone()).collect();
-                        NodeAnswer::Tasks { open, tasks: page, more }
+                        NodeAnswer::Tasks { open, tasks: page, more, bytes: 0 }
                     }
                     NodeAction::Fence { generation, term } => match engine.fence(*generation, *term) {
                         Ok(()) => {

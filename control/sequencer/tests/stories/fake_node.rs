@@ -27,6 +27,9 @@ pub struct FakeNode {
     pub objection: Option<ErrorBody>,
     /// Pages reach it, and their answers are lost.
     pub swallows_pages: bool,
+    /// Size of what it answers when it is asked for its tasks, and how often it was.
+    pub list_bytes: u64,
+    pub reads: u32,
     /// Pages are still on their way to it, and nobody answers.
     pub awaits_pages: bool,
     /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
@@ -42,11 +45,15 @@ impl Desk {
         }
         Ok(match action {
             NodeAction::Inspect => NodeAnswer::State { version: "1.50.0".into(), indexes: node.indexes.clone() },
-            NodeAction::ReadTasks { from, open, .. } => NodeAnswer::Tasks {
-                tasks: node.tasks.iter().filter(|task| task.uid >= from).cloned().collect(),
-                more: false,
-                open: node.tasks.iter().filter(|task| open.contains(&task.uid)).cloned().collect(),
-            },
+            NodeAction::ReadTasks { from, open, .. } => {
+                node.reads += 1;
+                NodeAnswer::Tasks {
+                    tasks: node.tasks.iter().filter(|task| task.uid >= from).cloned().collect(),
+                    more: false,
+                    open: node.tasks.iter().filter(|task| open.contains(&task.uid)).cloned().collect(),
+                    bytes: node.list_bytes,
+                }
+            }
             NodeAction::Fence { generation, term } => {
                 let newest = node.fences.last().copied().unwrap_or(0);
                 if newest > generation || node.term > term {

@@ -62,6 +62,19 @@ fn on_an_idle_cluster_a_task_is_seen_done_within_50_ms_however_long_it_took() {
 }
 
 #[test]
+fn a_node_whose_tasks_carry_megabytes_is_read_less_often() {
+    let mut desk = pair();
+    desk.nodes.get_mut("n0").unwrap().list_bytes = 2_000_000;
+    open(&mut desk, write("t1", &[0]), ADD);
+    desk.wait(500);
+    let reads = |desk: &Desk| ["n0", "n1"].map(|node| desk.nodes[node].reads);
+    let before = reads(&desk);
+    desk.wait(2_000);
+    let [heavy, light] = [0, 1].map(|at| reads(&desk)[at] - before[at]);
+    assert!((1..=5).contains(&heavy) && light > 50, "{heavy} and {light} reads in two seconds");
+}
+
+#[test]
 fn a_task_that_a_node_works_on_is_processing_from_then_on() {
     let mut desk = pair();
     let (grant, uids) = open(&mut desk, write("t1", &[0]), ADD);
