@@ -116,14 +116,16 @@ pub(super) async fn end_restarted(cluster: &Cluster) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::process::Process;
 
-    #[test]
-    fn a_directory_is_one_demos_at_a_time() {
+    #[tokio::test]
+    async fn a_directory_is_one_demos_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let first = alone(dir.path()).unwrap();
         assert!(alone(dir.path()).unwrap_err().to_string().contains("a demo runs on"));
         drop(first);
-        alone(dir.path()).unwrap();
+        // A process that another test is just starting has the file open until it runs its program.
+        until("the directory to be free", END_LIMIT, || async { alone(dir.path()).ok() }).await.unwrap();
     }
 
     /// A process that takes connections at the address it prints, with more threads than one.
@@ -136,38 +138,39 @@ mod tests {
 
     #[tokio::test]
     async fn what_an_earlier_run_left_has_closed_its_port_when_it_is_ended() {
-        use std::io::{BufRead, BufReader};
-        use std::process::{Command, Stdio};
-
         let dir = tempfile::tempdir().unwrap();
-        let mut child =
-            Command::new("python3").args(["-c", LISTENER]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = format!("127.0.0.1:{}", line.trim());
-        assert!(std::net::TcpListener::bind(&address).is_err());
-        let part = |id: &str, pid: Option<u32>| Part {
+        let part = |id: &str, command: &[&str]| Part {
             id: id.to_owned(),
-            url: format!("http://{address}"),
-            pid,
-            log: dir.path().join("log"),
-            command: vec!["python3".to_owned()],
+            url: String::new(),
+            pid: None,
+            log: dir.path().join(format!("{id}.log")),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
         };
+        let mut left = Process::start(part("envoy-0", &["python3", "-c", LISTENER])).unwrap();
+        let port = until("its port", END_LIMIT, || async {
+            let log = std::fs::read_to_string(&left.part.log).unwrap_or_default();
+            log.strip_suffix('\n')?.parse::<u16>().ok()
+        });
+        let address = ("127.0.0.1", port.await.unwrap());
+        std::net::TcpListener::bind(address).unwrap_err();
+        // It may have been found by another name, and is known by its own.
+        let command = std::fs::read_to_string(format!("/proc/{}/cmdline", left.part.pid.unwrap())).unwrap();
+        left.part.command = command.split('\0').map(str::to_owned).collect();
         let description = Description {
             url: String::new(),
             master_key: None,
             replication_factor: 1,
             shards: 1,
             nodes: vec![],
-            control: part("control", None),
-            envoys: vec![part("envoy-0", Some(child.id()))],
+            control: part("control", &[]),
+            envoys: vec![left.part.clone()],
         };
         std::fs::write(dir.path().join("cluster.json"), serde_json::to_vec(&description).unwrap()).unwrap();
 
         end_leftovers(dir.path()).await.unwrap();
-        std::net::TcpListener::bind(&address).unwrap();
-        assert!(!child.wait().unwrap().success());
-        assert!(ended(&description.envoys[0]));
+        std::net::TcpListener::bind(address).unwrap();
+        assert!(!left.runs());
+        assert!(ended(&left.part));
         end_leftovers(dir.path()).await.unwrap();
     }
 }
