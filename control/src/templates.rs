@@ -28,7 +28,7 @@ async fn render(State(handle): State<Handle>, headers: HeaderMap, Payload(body):
         let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         authorise(handle.as_ref(), authorization, "settings.get", None)?;
         authorise(handle.as_ref(), authorization, "documents.get", None)?;
-        if !is_on(&handle, "renderRoute") {
+        if !is_on(&*handle, "renderRoute") {
             let message = "calling the /render-template route requires enabling the `render_route` experimental feature. See https://github.com/orgs/meilisearch/discussions/888";
             return Err(ErrorBody::new("feature_not_enabled", message));
         }

@@ -46,6 +46,25 @@ pub enum WriteKind {
     DeleteByFilter,
     /// `DELETE /documents`: touches all shards.
     DeleteAll,
+    /// `POST /documents/edit`: touches all shards.
+    Edit,
+}
+
+impl WriteKind {
+    /// Whether it names no documents, and so concerns all shards.
+    #[must_use]
+    pub fn is_whole_index(self) -> bool {
+        matches!(self, Self::DeleteByFilter | Self::DeleteAll | Self::Edit)
+    }
+}
+
+/// What an edit does to each document, as the client wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The function.
+    pub function: String,
+    /// What the function is given beside the document.
+    pub context: Option<serde_json::Value>,
 }
 
 /// Most keys in a [`Begin`].
@@ -104,8 +123,11 @@ pub struct Begin {
     pub custom_metadata: Option<String>,
     /// `skipCreation=true`.
     pub skip_creation: bool,
-    /// JSON text of the client's filter, for the details of [`WriteKind::DeleteByFilter`].
+    /// JSON text of the client's filter, for the details of [`WriteKind::DeleteByFilter`] and [`WriteKind::Edit`].
     pub original_filter: Option<String>,
+    /// What [`WriteKind::Edit`] does, for its details.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Box<Edit>>,
     /// A fault in the payload that the engine reports as a failed task: nothing will be dispatched, control records
     /// a failed task (after it has authorised the request and created the index as the engine would).
     pub fault: Option<crate::error::ErrorBody>,

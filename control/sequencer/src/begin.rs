@@ -75,6 +75,7 @@ impl Sequencer {
             bytes: begin.bytes,
             custom_metadata: begin.custom_metadata.clone(),
             original_filter: begin.original_filter.clone(),
+            edit: begin.edit.clone(),
             idempotency: scope.clone(),
         };
         if let Some(scope) = scope {
@@ -105,7 +106,7 @@ impl Sequencer {
 
     /// Shards that a begin writes to, ascending and once each; all of them for a kind that names none.
     fn touched(&self, begin: &wire::Begin) -> Vec<ShardCount> {
-        if matches!(begin.kind, WriteKind::DeleteByFilter | WriteKind::DeleteAll) && begin.fault.is_none() {
+        if begin.kind.is_whole_index() && begin.fault.is_none() {
             return (0..self.config.shards).map(|shard| ShardCount { shard, keys: 0 }).collect();
         }
         let mut shards = begin.shards.clone();

@@ -13,15 +13,19 @@ impl Sequencer {
     pub(crate) fn new_write_task(&self, uid: u32) -> Option<TaskRow> {
         let ticket = self.tickets.get(&uid)?;
         let TicketWork::Write(work) = &ticket.row.work else { return None };
-        let adds = matches!(work.kind, WriteKind::Replace | WriteKind::Update);
+        let task_type = match work.kind {
+            WriteKind::Replace | WriteKind::Update => "documentAdditionOrUpdate",
+            WriteKind::Edit => "documentEdition",
+            _ => "documentDeletion",
+        };
         Some(TaskRow {
             uid,
             index: Some(work.index.clone()),
             indexes: vec![work.index.clone()],
-            task_type: if adds { "documentAdditionOrUpdate" } else { "documentDeletion" }.to_owned(),
+            task_type: task_type.to_owned(),
             status: TaskStatus::Enqueued,
             canceled_by: None,
-            details: Some(write_details(work, None)),
+            details: Some(write_details(work, TaskStatus::Enqueued, None)),
             error: None,
             custom_metadata: work.custom_metadata.clone(),
             enqueued_ms: self.now,
@@ -54,8 +58,8 @@ impl Sequencer {
     }
 }
 
-/// `details` of a write; `counted`: what it did (documents indexed or deleted), none while it runs.
-pub(crate) fn write_details(work: &WriteWork, counted: Option<u64>) -> Value {
+/// `details` of a write; `counted`: what it did (documents indexed, deleted or edited), none while it runs.
+pub(crate) fn write_details(work: &WriteWork, status: TaskStatus, counted: Option<u64>) -> Value {
     match work.kind {
         WriteKind::Replace | WriteKind::Update => {
             json!({ "receivedDocuments": work.received, "indexedDocuments": counted })
@@ -67,6 +71,14 @@ pub(crate) fn write_details(work: &WriteWork, counted: Option<u64>) -> Value {
             json!({ "providedIds": 0, "deletedDocuments": counted, "originalFilter": work.original_filter })
         }
         WriteKind::DeleteAll => json!({ "deletedDocuments": counted }),
+        // The engine reports the documents that it looked at; under both names, unless the task failed.
+        WriteKind::Edit => json!({
+            "editedDocuments": counted,
+            "deletedDocuments": counted.filter(|_| status == TaskStatus::Succeeded),
+            "originalFilter": work.original_filter,
+            "context": work.edit.as_ref().and_then(|edit| edit.context.as_ref()),
+            "function": work.edit.as_ref().map(|edit| &edit.function),
+        }),
     }
 }
 

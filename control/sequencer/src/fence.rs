@@ -25,7 +25,7 @@ impl Sequencer {
         self.out.nodes.insert(n);
         if !self.config.fencing {
             // Without a master key there are no keys: generations only count how often the node was waited for.
-            self.keys_replaced(n, generation, None);
+            self.keys_replaced(n, generation, Keys::default());
             return;
         }
         let op = self.op(Op::Keys(n));
@@ -39,12 +39,11 @@ impl Sequencer {
         });
     }
 
-    pub(crate) fn keys_replaced(&mut self, n: N, generation: u64, keys: Option<(String, String)>) {
+    pub(crate) fn keys_replaced(&mut self, n: N, generation: u64, keys: Keys) {
         let quiet = if self.planted.no_quiet { 0 } else { self.config.timing.quiet };
         let until = self.now + quiet;
         let node = &mut self.nodes[n];
-        let (data, admin) = keys.unzip();
-        node.keys = Some(Keys { data, admin });
+        node.keys = Some(keys);
         node.live = generation;
         node.fence = Some(Fence { generation, stage: FenceStage::Quiet(until) });
         self.at(until, Timer::Node(n));

@@ -99,7 +99,7 @@ impl Sequencer {
                 _ => Verdict::FailedTask(fault.clone()),
             };
         }
-        if begin.shards.is_empty() && !matches!(begin.kind, WriteKind::DeleteByFilter | WriteKind::DeleteAll) {
+        if begin.shards.is_empty() && !begin.kind.is_whole_index() {
             return Verdict::EmptyTask;
         }
         if !adds {
@@ -239,7 +239,10 @@ impl Sequencer {
             Some(GrantPart {
                 node: part.node.clone(),
                 cluster: write_cluster(&node.row.id),
-                key: node.keys.as_ref().and_then(|keys| keys.data.clone()),
+                key: node.keys.as_ref().and_then(|keys| match work.kind {
+                    WriteKind::Edit => keys.edit.clone(),
+                    _ => keys.data.clone(),
+                }),
                 shards: part.shards.iter().map(|shard| PartShard { shard: *shard, counts: counts(*shard) }).collect(),
             })
         });

@@ -3,7 +3,7 @@
 use crate::Sequencer;
 use crate::api::*;
 use crate::fence;
-use crate::state::{FenceStage, Join, N, Op, Reach, Timer, Todo};
+use crate::state::{FenceStage, Join, Keys, N, Op, Reach, Timer, Todo};
 
 impl Sequencer {
     /// Answers of node operations.
@@ -198,7 +198,10 @@ impl Sequencer {
     fn keys_answered(&mut self, n: N, op: OpId, result: Result<NodeAnswer, NodeFault>) {
         let Some(fence) = self.nodes[n].fence.filter(|fence| fence.stage == FenceStage::Keys(op)) else { return };
         match result {
-            Ok(NodeAnswer::Fenced { data, admin }) => self.keys_replaced(n, fence.generation, Some((data, admin))),
+            Ok(NodeAnswer::Fenced { data, admin, edit }) => {
+                let keys = Keys { data: Some(data), admin: Some(admin), edit: Some(edit) };
+                self.keys_replaced(n, fence.generation, keys);
+            }
             Ok(NodeAnswer::Outdated { generation, term }) => self.keys_outdated(n, generation, term),
             _ => self.lose(n, fence::FAILED),
         }

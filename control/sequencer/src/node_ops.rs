@@ -174,6 +174,8 @@ pub enum NodeAnswer {
         data: String,
         /// For the leader.
         admin: String,
+        /// For edits by function.
+        edit: String,
     },
     /// To [`NodeAction::Fence`]: the node has keys of a later leader.
     Outdated {

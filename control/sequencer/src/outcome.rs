@@ -1,6 +1,8 @@
 //! OUTCOME: replicas are judged by comparing them (F10, F11, F12), and the global task by what the replicas in sync
 //! did (invariant 10).
 
+use std::collections::BTreeSet;
+
 use miroir_core::error::ErrorBody;
 use miroir_core::wire::WriteKind;
 
@@ -264,7 +266,7 @@ impl Sequencer {
             (false, true) => TaskStatus::Canceled,
             (false, false) => TaskStatus::Failed,
         };
-        let details = write_details(work, self.counted(uid, all));
+        let details = write_details(work, status, self.counted(uid, all));
         let error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row, LOST));
         let canceled_by = if canceled { self.canceler(uid) } else { None };
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
@@ -305,7 +307,9 @@ impl Sequencer {
                         Some((self.node_at(&part.node)?, part.shards.as_slice(), deleted.unwrap_or(0)))
                     })
                     .collect();
-                Some(Self::deleted_once(&parts, work.shards.len()))
+                // Where it failed in some shards, the others are what is counted.
+                let covered: BTreeSet<u32> = parts.iter().flat_map(|(_, shards, _)| shards.iter().copied()).collect();
+                Some(Self::deleted_once(&parts, covered.len()))
             }
         }
     }
@@ -356,7 +360,7 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return };
         let TicketWork::Write(work) = &ticket.row.work else { return };
         task.status = if error.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
-        task.details = Some(write_details(work, Some(0)));
+        task.details = Some(write_details(work, task.status, Some(0)));
         (task.error, task.started_ms, task.finished_ms) = (error, Some(now), Some(now));
         let reply = miroir_core::wire::ControlReply {
             status: 202,

@@ -99,10 +99,11 @@ pub(crate) enum Join {
     Replay,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) data: Option<String>,
     pub(crate) admin: Option<String>,
+    pub(crate) edit: Option<String>,
 }
 
 /// A fence under way.

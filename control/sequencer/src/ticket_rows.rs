@@ -1,7 +1,7 @@
 //! The durable form of tickets and their parts.
 
 use miroir_core::error::ErrorBody;
-use miroir_core::wire::{PartOutcome, ShardCount, WriteKind};
+use miroir_core::wire::{Edit, PartOutcome, ShardCount, WriteKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -73,8 +73,11 @@ pub struct WriteWork {
     pub bytes: u64,
     /// `customMetadata` of the client.
     pub custom_metadata: Option<String>,
-    /// Filter text of a deletion by filter.
+    /// Filter text of a deletion by filter or an edit.
     pub original_filter: Option<String>,
+    /// What an edit does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Box<Edit>>,
     /// Key of the idempotency row.
     pub idempotency: Option<String>,
 }

@@ -24,6 +24,7 @@ use crate::auth::{authorise, key_value};
 use crate::bulk;
 use crate::cluster::{Cluster, Runtime};
 use crate::keys;
+use crate::stats::is_on;
 use crate::telemetry::Message;
 
 /// Largest message about a ticket: a begin that touches 65,536 shards takes about 2 MB.
@@ -60,12 +61,18 @@ pub(crate) fn action(kind: WriteKind) -> &'static str {
         WriteKind::DeleteOne | WriteKind::DeleteBatch | WriteKind::DeleteByFilter | WriteKind::DeleteAll => {
             "documents.delete"
         }
+        WriteKind::Edit => "documents.*",
     }
 }
 
 /// Begins a write as its client may: the one place where writes are authorised.
 pub(crate) async fn authorised_begin(cluster: &Cluster, begin: Begin) -> Result<BeginAnswer, ErrorBody> {
     let caller = authorise(cluster, begin.authorization.as_deref(), action(begin.kind), Some(&begin.index))?;
+    if begin.kind == WriteKind::Edit && !is_on(cluster, "editDocumentsByFunction") {
+        let message = "Using the documents edit route requires enabling the `edit documents by function` experimental \
+                       feature. See https://github.com/orgs/meilisearch/discussions/762";
+        return Err(ErrorBody::new("feature_not_enabled", message));
+    }
     let may_create = caller.may_create(&begin.index);
     cluster.begin(begin, caller.key_uid.map(|uid| uid.to_string()), may_create).await
 }

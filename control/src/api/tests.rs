@@ -91,6 +91,7 @@ fn begin() -> Begin {
         custom_metadata: None,
         skip_creation: false,
         original_filter: None,
+        edit: None,
         fault: None,
     }
 }

@@ -44,7 +44,7 @@ pub fn router(handle: Handle) -> Router {
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str) -> Result<(), ErrorBody> {
     let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     authorise(handle.as_ref(), authorization, action, None)?;
-    if is_on(handle, "network") {
+    if is_on(&**handle, "network") {
         return Ok(());
     }
     let message = "Using the /network route requires enabling the `network` experimental feature. See https://github.com/orgs/meilisearch/discussions/805";

@@ -17,6 +17,9 @@ const WRITE_KEY: &str = "miroir-write";
 
 /// What filters may do with a grant. Not `indexes.create`: a late write must not bring an index back.
 const DATA: [&str; 3] = ["documents.add", "documents.delete", "documents.get"];
+/// What filters may do with the grant of an edit by function, which brings no index back. The engine takes no less for it
+/// (its `documents.*` is the sum of the three above).
+const EDIT: [&str; 1] = ["*"];
 /// What the leader may do.
 const ADMIN: [&str; 4] = ["indexes.*", "settings.*", "tasks.*", "documents.*"];
 
@@ -62,7 +65,7 @@ impl Client {
         }
         let mut fresh = Vec::new();
         let mut values = Vec::new();
-        for (which, actions) in [("data", &DATA[..]), ("admin", &ADMIN[..])] {
+        for (which, actions) in [("data", &DATA[..]), ("admin", &ADMIN[..]), ("edit", &EDIT[..])] {
             let uid = write_key_uid(&self.cluster, node, newest, which);
             let body = json!({
                 "uid": uid,
@@ -89,9 +92,10 @@ impl Client {
         let mut left: Vec<Uuid> = ours.filter_map(uid).collect();
         left.sort_unstable();
         fresh.sort_unstable();
+        let edit = values.pop().unwrap_or_default();
         let admin = values.pop().unwrap_or_default();
         let data = values.pop().unwrap_or_default();
-        if left == fresh { Ok(Answer::Fenced { data, admin }) } else { Err(Fault::Unknown) }
+        if left == fresh { Ok(Answer::Fenced { data, admin, edit }) } else { Err(Fault::Unknown) }
     }
 
     /// Creates a key; one that exists already is as good.

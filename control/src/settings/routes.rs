@@ -96,7 +96,7 @@ async fn change(
     let body = json(headers, body)?;
     let update = parse(body)?;
     crate::indexes::valid_uid(&uid)?;
-    update.judge(|feature| is_on(&handle, feature))?;
+    update.judge(|feature| is_on(&*handle, feature))?;
     judge_embedders(&handle, &update).await?;
     let may_create = caller.may_create(&uid);
     enqueue(handle, uid, update, may_create).await

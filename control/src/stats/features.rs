@@ -27,9 +27,9 @@ pub(super) fn view(stored: Option<&Value>) -> Value {
     Value::Object(NAMES.iter().map(|name| ((*name).to_owned(), on(name).into())).collect::<Map<_, _>>())
 }
 
-/// Features that nodes serve by themselves, search by search. The others need something of the cluster as a whole
+/// Features that nodes serve by themselves, search by search and edit by edit. The others need something of the cluster as a whole
 /// that its nodes cannot give alone.
-const SERVED: &[&str] = &["containsFilter", "multimodal", "renderRoute"];
+const SERVED: &[&str] = &["editDocumentsByFunction", "containsFilter", "multimodal", "renderRoute"];
 
 /// Features that control serves; nodes keep them off.
 const OWN: &[&str] = &["network"];
@@ -67,9 +67,10 @@ mod tests {
         assert_eq!(change(None, json!({"metrics":null,"network":false})), Ok(off));
         assert_eq!(change(None, json!({"foreignKeys":true})).unwrap_err().code, "feature_not_enabled");
         let on = change(None, json!({"containsFilter":true,"network":true})).unwrap();
-        assert_eq!(on_nodes(Some(&on)), json!({"containsFilter":true,"multimodal":false,"renderRoute":false}));
+        let nodes = |contains: bool| json!({"editDocumentsByFunction":false,"containsFilter":contains,"multimodal":false,"renderRoute":false});
+        assert_eq!(on_nodes(Some(&on)), nodes(true));
         assert_eq!((&view(Some(&on))["containsFilter"], &view(Some(&on))["network"]), (&json!(true), &json!(true)));
-        assert_eq!(on_nodes(None), json!({"containsFilter":false,"multimodal":false,"renderRoute":false}));
+        assert_eq!(on_nodes(None), nodes(false));
         assert_eq!(
             change(None, json!({"metrics":1})).unwrap_err().message,
             "Invalid value type at `.metrics`: expected a boolean, but found a positive integer: `1`"

@@ -10,7 +10,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::cluster::{Handle, NodeRequest};
+use crate::cluster::{NodeRequest, Runtime};
 
 pub(crate) use features::{STORED as FEATURES, on_nodes as features_on_nodes};
 pub use gather::count;
@@ -18,8 +18,8 @@ pub(crate) use gather::count_over;
 pub use routes::router;
 
 /// Whether the client has switched an experimental feature on.
-pub(crate) fn is_on(handle: &Handle, feature: &str) -> bool {
-    features::view(handle.value(FEATURES).as_ref())[feature] == true
+pub(crate) fn is_on(runtime: &dyn Runtime, feature: &str) -> bool {
+    features::view(runtime.value(FEATURES).as_ref())[feature] == true
 }
 
 /// Switches nodes' experimental features to what the cluster's client set.

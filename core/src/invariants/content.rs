@@ -17,6 +17,8 @@ pub enum Change {
     Merge(Document),
     /// These fields are set, if the document is there.
     Amend(Document),
+    /// This is put behind the text of a field, if the document is there (so that it shows how often it was done).
+    Append(String, String),
     /// The document goes (also by the deletion of all, or of the index).
     Delete,
 }
@@ -62,6 +64,11 @@ fn apply(state: Option<&Document>, change: &Change) -> Option<Document> {
         Change::Amend(fields) => {
             let mut document = state.cloned()?;
             document.extend(fields.clone());
+            Some(document)
+        }
+        Change::Append(field, text) => {
+            let mut document = state.cloned()?;
+            document.entry(field.clone()).or_default().push_str(text);
             Some(document)
         }
         Change::Delete => None,
@@ -154,6 +161,16 @@ mod tests {
         let base = Touch { ticket: 1, change: Change::Replace(document("v", "1")), must: true };
         let both: Document = [("u".to_owned(), "2".to_owned()), ("v".to_owned(), "1".to_owned())].into();
         assert_eq!(possible_states(&[amend(2), base]), BTreeSet::from([Some(both)]));
+    }
+
+    #[test]
+    fn an_edit_that_was_done_twice_is_no_possible_state() {
+        let touches = [
+            Touch { ticket: 1, change: Change::Replace(document("v", "1")), must: true },
+            Touch { ticket: 2, change: Change::Append("v".into(), "2".into()), must: false },
+        ];
+        let (once, none) = (Some(document("v", "12")), Some(document("v", "1")));
+        assert_eq!(possible_states(&touches), BTreeSet::from([once, none]));
     }
 
     #[test]

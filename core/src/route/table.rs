@@ -143,8 +143,9 @@ pub const PATHS: &[PathRule] = &[
         &[rule(
             "POST",
             "documents.*",
-            experimental("editDocumentsByFunction"),
-            "A function may compute differently on each replica.",
+            Serve::Write(WriteKind::Edit),
+            "One task over all shards. Functions must be deterministic: each replica runs them. One that fails on a \
+             document fails the task, and may have been applied in other shards.",
         )],
     ),
     path(

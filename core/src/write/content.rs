@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::edit::EditRequest;
 use super::query::{Parameters, encode_into};
 use super::{WriteHead, filter};
 use crate::error::ErrorBody;
 use crate::split::{self, Format, SplitError, SplitPlan, Target};
 use crate::wire::{
-    Grant, GrantPart, KeySource, MAX_BEGIN_KEY_BYTES, MAX_BEGIN_KEYS, ShardCount, TICKET_PARAMETER, WriteKind,
+    Edit, Grant, GrantPart, KeySource, MAX_BEGIN_KEY_BYTES, MAX_BEGIN_KEYS, ShardCount, TICKET_PARAMETER, WriteKind,
 };
 use crate::{hash, tag};
 
@@ -27,6 +28,8 @@ pub(super) enum Content {
     One(String),
     /// JSON text of a filter.
     Filter(String),
+    /// An edit by function.
+    Edit(EditRequest),
     /// Every document.
     All,
 }
@@ -60,6 +63,7 @@ impl Content {
         let len = match self {
             Self::Documents { body, .. } | Self::Ids(body) => body.len(),
             Self::One(text) | Self::Filter(text) => text.len(),
+            Self::Edit(request) => request.len(),
             Self::All => 0,
         };
         u64::try_from(len).unwrap_or(u64::MAX)
@@ -89,7 +93,7 @@ impl Content {
                 let shard = hash::shard_of(id.as_bytes(), shard_count);
                 Ok(whole(1, vec![ShardCount { shard, keys: 1 }]))
             }
-            Self::Filter(_) | Self::All => Ok(whole(0, Vec::new())),
+            Self::Filter(_) | Self::Edit(_) | Self::All => Ok(whole(0, Vec::new())),
         }
     }
 
@@ -119,6 +123,15 @@ impl Content {
     pub fn original_filter(&self) -> Option<String> {
         match self {
             Self::Filter(filter) => Some(filter.clone()),
+            Self::Edit(request) => request.filter.clone(),
+            _ => None,
+        }
+    }
+
+    /// The client's function, for the task's details.
+    pub fn edit(&self) -> Option<Box<Edit>> {
+        match self {
+            Self::Edit(request) => Some(Box::new(request.edit.clone())),
             _ => None,
         }
     }
@@ -133,6 +146,10 @@ impl Content {
         shard_count: u32,
     ) -> NodeWrite {
         let wanted = |shard: u32| part.shards.iter().any(|given| given.shard == shard);
+        let clause = || {
+            let shards: Vec<u32> = part.shards.iter().map(|given| given.shard).collect();
+            tag::filter_clause(&shards, shard_count)
+        };
         let mut path = format!("/indexes/{}/documents", head.index);
         let (method, content_type, body) = match (self, &split.plan) {
             (Self::Documents { format, body }, Some(plan)) => {
@@ -145,9 +162,11 @@ impl Content {
             }
             (Self::Filter(filter), _) => {
                 path.push_str("/delete");
-                let shards: Vec<u32> = part.shards.iter().map(|given| given.shard).collect();
-                let body = filter::narrow(filter, &tag::filter_clause(&shards, shard_count));
-                ("POST", Some("application/json"), body)
+                ("POST", Some("application/json"), filter::narrow(filter, &clause()))
+            }
+            (Self::Edit(request), _) => {
+                path.push_str("/edit");
+                ("POST", Some("application/json"), request.narrow(&clause()))
             }
             (Self::One(id), _) => {
                 path.push('/');

@@ -11,19 +11,7 @@ use crate::search::hide_in_filter;
 /// refused here is what would change its meaning once a clause is added: an empty filter, which the engine forbids,
 /// would otherwise match everything.
 pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
-    let malformed = |error: &serde_json::Error| {
-        ErrorBody::new("malformed_payload", format!("The json payload provided is malformed. `{error}`."))
-    };
-    if body.is_empty() {
-        return Err(ErrorBody::new("missing_payload", "A json payload is missing."));
-    }
-    let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
-    let serde_json::Value::Object(fields) = value else {
-        return Err(ErrorBody::new(
-            "bad_request",
-            format!("Invalid value type: expected an object, but found {}", describe(&value)),
-        ));
-    };
+    let fields = object(body)?;
     if let Some(unknown) = fields.keys().find(|name| *name != "filter") {
         let expected = expected_one_of(unknown, ["filter"].into_iter());
         return Err(ErrorBody::new("bad_request", format!("Unknown field `{unknown}`: {expected}")));
@@ -31,7 +19,7 @@ pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
     let Some(filter) = fields.get("filter") else {
         return Err(ErrorBody::new("missing_document_filter", "Missing field `filter`"));
     };
-    check(filter)?;
+    check_syntax(filter)?;
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow)]
@@ -47,14 +35,37 @@ pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
 /// The client's filter within the shards of `clause`: an array is a conjunction. The reserved field is no attribute of
 /// the client's.
 pub(super) fn narrow(filter: &str, clause: &str) -> Vec<u8> {
+    format!(r#"{{"filter":{}}}"#, conjunction(filter, clause)).into_bytes()
+}
+
+/// JSON text of the filter that asks for both.
+pub(super) fn conjunction(filter: &str, clause: &str) -> String {
     let clause = serde_json::Value::from(clause).to_string();
     let filter = hide_in_filter(filter);
     let inner = filter.trim();
     let elements = inner.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(inner);
-    format!(r#"{{"filter":[{elements},{clause}]}}"#).into_bytes()
+    format!("[{elements},{clause}]")
 }
 
-fn check(filter: &serde_json::Value) -> Result<(), ErrorBody> {
+/// Reads a body that must be a JSON object.
+pub(super) fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, ErrorBody> {
+    if body.is_empty() {
+        return Err(ErrorBody::new("missing_payload", "A json payload is missing."));
+    }
+    match serde_json::from_slice(body) {
+        Ok(serde_json::Value::Object(fields)) => Ok(fields),
+        Ok(other) => Err(ErrorBody::new(
+            "bad_request",
+            format!("Invalid value type: expected an object, but found {}", describe(&other)),
+        )),
+        Err(error) => {
+            Err(ErrorBody::new("malformed_payload", format!("The json payload provided is malformed. `{error}`.")))
+        }
+    }
+}
+
+/// Refuses a filter whose meaning a clause more would change.
+pub(super) fn check_syntax(filter: &serde_json::Value) -> Result<(), ErrorBody> {
     let mismatch = |expected: &str, found: &serde_json::Value| {
         ErrorBody::new(
             "invalid_document_filter",
@@ -90,7 +101,8 @@ fn check(filter: &serde_json::Value) -> Result<(), ErrorBody> {
     }
 }
 
-fn describe(value: &serde_json::Value) -> String {
+/// A value in the words of the engine's messages.
+pub(super) fn describe(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => "null".to_owned(),
         serde_json::Value::Bool(flag) => format!("a boolean: `{flag}`"),

@@ -282,7 +282,7 @@ fn read_answer<T: DeserializeOwned>(result: CallResult) -> Option<T> {
 
 fn method_of(kind: WriteKind) -> &'static str {
     match kind {
-        WriteKind::Replace | WriteKind::DeleteBatch | WriteKind::DeleteByFilter => "POST",
+        WriteKind::Replace | WriteKind::DeleteBatch | WriteKind::DeleteByFilter | WriteKind::Edit => "POST",
         WriteKind::Update => "PUT",
         WriteKind::DeleteOne | WriteKind::DeleteAll => "DELETE",
     }

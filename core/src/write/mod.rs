@@ -4,12 +4,14 @@
 //! but that nobody reads the answer (F4).
 
 mod content;
+mod edit;
 mod filter;
 mod machine;
 mod parts;
 mod query;
 mod reply;
 mod request;
+mod script;
 
 pub use machine::{WriteMachine, WriteSetup};
 pub use query::{Parameters, decode_segment};

@@ -1,7 +1,7 @@
 //! A client's write, read as the engine reads it: parameters, index uid, content type, then the body.
 
 use super::query::{self, Parameters};
-use super::{content::Content, filter};
+use super::{content::Content, edit, filter};
 use crate::error::ErrorBody;
 use crate::split::Format;
 use crate::wire::WriteKind;
@@ -45,7 +45,7 @@ impl WriteHead {
                 check_index_uid(index)?;
                 Some(document_format(content_type, parameters.csv_delimiter)?)
             }
-            WriteKind::DeleteBatch | WriteKind::DeleteByFilter => {
+            WriteKind::DeleteBatch | WriteKind::DeleteByFilter | WriteKind::Edit => {
                 require_json(content_type)?;
                 check_index_uid(index)?;
                 None
@@ -76,6 +76,7 @@ impl WriteHead {
             (WriteKind::DeleteOne, _) => Ok(Content::One(self.id.clone().unwrap_or_default())),
             (WriteKind::DeleteAll, _) => Ok(Content::All),
             (WriteKind::DeleteByFilter, _) => filter::read(&body).map(Content::Filter),
+            (WriteKind::Edit, _) => edit::read(&self.index, &body).map(Content::Edit),
             (WriteKind::Replace | WriteKind::Update, Some(format)) => Ok(Content::Documents { format, body }),
             (WriteKind::DeleteBatch | WriteKind::Replace | WriteKind::Update, _) => Ok(Content::Ids(body)),
         }

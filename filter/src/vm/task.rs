@@ -31,6 +31,7 @@ impl Task {
                 WriteKind::DeleteBatch => "delete_batch",
                 WriteKind::DeleteByFilter => "delete_by_filter",
                 WriteKind::DeleteAll => "delete_all",
+                WriteKind::Edit => "edit",
             },
         }
     }

@@ -1,12 +1,14 @@
 //! Doing a batch of tasks. The outcome depends on the state and the batch alone, so that it can be done again.
 
+mod edit;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use miroir_core::error::ErrorBody;
 use serde_json::{Map, Value, json};
 
-use crate::filter::{self, Scope};
+use crate::filter::{self, Filter, Scope};
 use crate::index::Index;
 use crate::index::words::Analysis;
 use crate::index::{geo, key, vectors};
@@ -43,6 +45,14 @@ pub(crate) fn batch(state: &mut State, uids: &[u32], at: Timestamp, planted: &[(
         _ if matches!(tasks.last().map(|task| &task.work), Some(Work::Drop)) => drop_index(state, &index, &tasks),
         Work::Add { .. } | Work::Delete { .. } | Work::DeleteByFilter { .. } | Work::Clear => {
             documents(state, &index, &tasks, at);
+        }
+        Work::Edit { filter, context, function } => {
+            let contains = state.feature("containsFilter");
+            let outcome = match state.indexes.get_mut(&index) {
+                Some(index) => edit::edit(index, filter.as_ref(), context.as_ref(), function, contains),
+                None => Err(missing(&index)),
+            };
+            finish(state, first.uid, outcome);
         }
         Work::Settings { .. } => settings(state, &index, &tasks, at),
         Work::Create { primary_key } => {
@@ -101,10 +111,10 @@ fn finish(state: &mut State, uid: u32, outcome: Outcome) {
         Err(error) => {
             task.status = Status::Failed;
             task.error = Some(error);
-            for name in ["indexedDocuments", "deletedDocuments"] {
-                if let Some(slot) = task.details.get_mut(name) {
-                    *slot = json!(0);
-                }
+            // A failed edit says nothing of deletions.
+            let counted = ["editedDocuments", "indexedDocuments", "deletedDocuments"];
+            if let Some(name) = counted.into_iter().find(|name| task.details.get(name).is_some()) {
+                task.details[name] = json!(0);
             }
         }
     }
@@ -255,17 +265,23 @@ fn delete_by_filter(index: &mut Index, text: &Value, contains: bool) -> Outcome 
     let fault = |message: String| ErrorBody::new("invalid_document_filter", message);
     let parsed = filter::from_json(text).map_err(|error| fault(error.message))?;
     let Some(parsed) = parsed else { return Ok(details(json!({"deletedDocuments": 0}))) };
-    filter::validate(&parsed, &index.settings, contains, Scope::Documents, text)
+    let ids = found(index, &parsed, text, contains)?;
+    let removed = ids.iter().filter(|id| index.remove(id)).count();
+    Ok(details(json!({"deletedDocuments": removed})))
+}
+
+/// Ids of the documents that a filter finds; `text`: the filter as it came.
+fn found(index: &Index, parsed: &Filter, text: &Value, contains: bool) -> Result<Vec<String>, ErrorBody> {
+    let fault = |message: String| ErrorBody::new("invalid_document_filter", message);
+    filter::validate(parsed, &index.settings, contains, Scope::Documents, text)
         .map_err(|error| fault(format!("Index `{}`: {}", index.uid, error.message)))?;
     let found: Vec<u32> = index
         .documents
         .iter()
-        .filter(|(_, document)| filter::matches(&parsed, document))
+        .filter(|(_, document)| filter::matches(parsed, document))
         .map(|(internal, _)| *internal)
         .collect();
-    let ids: Vec<String> = found.iter().filter_map(|internal| index.id_of(*internal)).collect();
-    let removed = ids.iter().filter(|id| index.remove(id)).count();
-    Ok(details(json!({"deletedDocuments": removed})))
+    Ok(found.iter().filter_map(|internal| index.id_of(*internal)).collect())
 }
 
 fn add(

@@ -68,6 +68,15 @@ pub(crate) enum Work {
         /// The filter, as it came.
         filter: Value,
     },
+    /// Runs a function on the documents that a filter finds.
+    Edit {
+        /// The filter, as it came.
+        filter: Option<Value>,
+        /// What the function is given beside the document.
+        context: Option<Value>,
+        /// The function.
+        function: String,
+    },
     /// Deletes all documents.
     Clear,
     /// Changes settings.
@@ -125,6 +134,7 @@ impl Work {
         match self {
             Self::Add { .. } => "documentAdditionOrUpdate",
             Self::Delete { .. } | Self::DeleteByFilter { .. } | Self::Clear => "documentDeletion",
+            Self::Edit { .. } => "documentEdition",
             Self::Settings { .. } => "settingsUpdate",
             Self::Create { .. } => "indexCreation",
             Self::Update { .. } => "indexUpdate",
@@ -144,6 +154,13 @@ impl Work {
             Self::DeleteByFilter { filter } => {
                 json!({"providedIds": 0, "deletedDocuments": null, "originalFilter": filter.to_string()})
             }
+            Self::Edit { filter, context, function } => json!({
+                "editedDocuments": null,
+                "deletedDocuments": null,
+                "originalFilter": filter.as_ref().map(Value::to_string),
+                "context": context,
+                "function": function,
+            }),
             Self::Clear | Self::Drop => json!({"deletedDocuments": null}),
             Self::Settings { changes, .. } => Value::Object(changes.clone()),
             Self::Create { primary_key } => json!({"primaryKey": primary_key}),
@@ -171,7 +188,10 @@ impl Work {
 
     /// Whether tasks of this type keep `customMetadata`; all others ignore it.
     pub(crate) fn keeps_metadata(&self) -> bool {
-        matches!(self, Self::Add { .. } | Self::Delete { .. } | Self::DeleteByFilter { .. } | Self::Clear)
+        matches!(
+            self,
+            Self::Add { .. } | Self::Delete { .. } | Self::DeleteByFilter { .. } | Self::Edit { .. } | Self::Clear
+        )
     }
 }
 

@@ -167,7 +167,7 @@ impl Sequencer {
             WriteKind::Replace => !ticket.skips_creation,
             WriteKind::DeleteOne | WriteKind::DeleteBatch => true,
             WriteKind::Update if self.planted.update_makes_clean => true,
-            WriteKind::Update | WriteKind::DeleteByFilter | WriteKind::DeleteAll => false,
+            WriteKind::Update | WriteKind::DeleteByFilter | WriteKind::DeleteAll | WriteKind::Edit => false,
         };
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         run.open.remove(&uid);

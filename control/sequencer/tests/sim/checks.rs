@@ -160,7 +160,7 @@ impl World {
         };
         let touched = |entry: &Enqueued| match &entry.work {
             Work::Clear { .. } => (0..self.shards).collect(),
-            Work::RemoveShards { shards, .. } => shards.clone(),
+            Work::RemoveShards { shards, .. } | Work::Edit { shards, .. } => shards.clone(),
             work => work.shards(self.shards),
         };
         self.log.iter().filter(waiting).flat_map(touched).collect()
@@ -171,9 +171,16 @@ impl World {
         let mut tickets: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         let there = |entry: &&Enqueued| entry.history == self.nodes[entry.node].disk.history;
         for entry in self.log.iter().filter(|entry| !entry.page).filter(there) {
-            let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
-            for write in documents.iter().flat_map(|(_, _, fields)| fields.values()) {
-                tickets.entry(write.clone()).or_default().insert(ticket);
+            let Some(ticket) = entry.ticket else { continue };
+            let writes: Vec<String> = match &entry.work {
+                Work::Add { documents, .. } => {
+                    documents.iter().flat_map(|(_, _, fields)| fields.values()).cloned().collect()
+                }
+                Work::Edit { text, .. } => vec![text.trim_end_matches(';').to_owned()],
+                _ => continue,
+            };
+            for write in writes {
+                tickets.entry(write).or_default().insert(ticket);
             }
         }
         let keyed = |write: &str| {

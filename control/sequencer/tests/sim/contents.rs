@@ -9,7 +9,7 @@ use miroir_core::invariants::{self, Breach, Change, Document, Touch};
 use miroir_core::shardmap::{CompiledMap, NodeIndex};
 use miroir_sequencer::*;
 
-use crate::engine::Work;
+use crate::engine::{EDITED, Work};
 use crate::network::Party;
 use crate::world::{Event, World};
 
@@ -168,6 +168,14 @@ impl World {
                     Change::Delete
                 }
                 Work::Clear { .. } => Change::Delete,
+                Work::Edit { shards, text, .. } => {
+                    let elsewhere = !shards.contains(&miroir_core::hash::shard_of(key.as_bytes(), self.shards));
+                    let reported = self.stats.late.contains(&ticket);
+                    if elsewhere || !reported && denied.contains(text.trim_end_matches(';')) {
+                        continue;
+                    }
+                    Change::Append(EDITED.to_owned(), text.clone())
+                }
                 _ => continue,
             };
             // A loss that was reported is no silent one: the disk that had the write is gone.

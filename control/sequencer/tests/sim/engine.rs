@@ -10,27 +10,59 @@ use miroir_sequencer::{NodeStep, NodeTask, TaskStatus};
 use serde_json::Value;
 
 pub const FIELD: &str = tag::TAG_FIELD;
+/// The field that edits change.
+pub const EDITED: &str = "e";
 
 /// What a task does.
 #[derive(Clone, Debug)]
 pub enum Work {
-    Add { index: String, replace: bool, documents: Vec<(String, u32, Document)> },
-    Remove { index: String, ids: Vec<String> },
-    RemoveShards { index: String, shards: BTreeSet<u32> },
-    Clear { index: String },
-    Create { index: String },
-    Drop { index: String },
-    Settings { index: String, value: String },
-    Swap { left: String, right: String },
+    Add {
+        index: String,
+        replace: bool,
+        documents: Vec<(String, u32, Document)>,
+    },
+    Remove {
+        index: String,
+        ids: Vec<String>,
+    },
+    RemoveShards {
+        index: String,
+        shards: BTreeSet<u32>,
+    },
+    Clear {
+        index: String,
+    },
+    /// Puts `text` behind the field `e` of every document of these shards; fails where it finds the document `fatal`.
+    Edit {
+        index: String,
+        shards: BTreeSet<u32>,
+        text: String,
+        fatal: Option<String>,
+    },
+    Create {
+        index: String,
+    },
+    Drop {
+        index: String,
+    },
+    Settings {
+        index: String,
+        value: String,
+    },
+    Swap {
+        left: String,
+        right: String,
+    },
     Nothing,
 }
 
 impl Work {
-    /// Shards of the documents that it names; none where it names none.
+    /// Shards of the documents that it names or edits; none where it names none.
     pub fn shards(&self, count: u32) -> BTreeSet<u32> {
         match self {
             Self::Add { documents, .. } => documents.iter().map(|(_, shard, _)| *shard).collect(),
             Self::Remove { ids, .. } => ids.iter().map(|id| hash::shard_of(id.as_bytes(), count)).collect(),
+            Self::Edit { shards, .. } => shards.clone(),
             _ => BTreeSet::new(),
         }
     }
@@ -159,15 +191,18 @@ impl Engine {
         (view.started_ms, view.finished_ms) = (Some(now), Some(now));
     }
 
-    /// The clear or the deletion of its index that waits behind an addition.
+    /// The clear or the deletion of its index that waits behind an addition, and no edit before it.
     fn absorbing(&self, at: usize) -> Option<(usize, String)> {
         let Work::Add { index, .. } = &self.disk.tasks[at].work else { return None };
         let behind = self.disk.tasks.iter().enumerate().skip(at + 1);
         let mut open = behind.filter(|(_, task)| !task.view.status.is_over() && task.fault.is_none());
         let found = open.find(|(_, task)| match &task.work {
-            Work::Clear { index: other } | Work::Drop { index: other } => other == index,
+            Work::Clear { index: other } | Work::Drop { index: other } | Work::Edit { index: other, .. } => {
+                other == index
+            }
             _ => false,
         });
+        let found = found.filter(|(_, task)| !matches!(task.work, Work::Edit { .. }));
         found.map(|(clear, _)| (clear, index.clone()))
     }
 
@@ -210,6 +245,22 @@ impl Engine {
                 let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
                 let gone = std::mem::take(&mut found.documents).len();
                 done(None, Some(gone as u64))
+            }
+            Work::Edit { index, shards, text, fatal } => {
+                let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
+                let mut edited: Vec<(&String, &mut Document)> = found
+                    .documents
+                    .iter_mut()
+                    .filter(|(_, (shard, _))| shards.contains(shard))
+                    .map(|(key, (_, document))| (key, document))
+                    .collect();
+                if edited.iter().any(|(key, _)| fatal.as_ref() == Some(*key)) {
+                    return failed("bad_request");
+                }
+                for (_, document) in &mut edited {
+                    document.entry(EDITED.to_owned()).or_default().push_str(text);
+                }
+                done(None, Some(edited.len() as u64))
             }
             Work::Create { index } => {
                 if self.disk.indexes.contains_key(index) {
@@ -269,6 +320,18 @@ impl Engine {
             ("POST", Some("delete")) => {
                 let filter: Value = serde_json::from_slice(body).ok()?;
                 Work::RemoveShards { index: index.clone(), shards: self.shards_in(&filter.to_string()) }
+            }
+            ("POST", Some("edit")) => {
+                let request: Value = serde_json::from_slice(body).ok()?;
+                let function = request["function"].as_str()?;
+                let between = |before: &str| Some(function.split_once(before)?.1.split_once('"')?.0.to_owned());
+                let work = Work::Edit {
+                    index: index.clone(),
+                    shards: self.shards_in(&request["filter"].to_string()),
+                    text: between("doc.e += \"")?,
+                    fatal: between("doc.id == \""),
+                };
+                return Some((work, "documentEdition", index, metadata));
             }
             ("DELETE", Some(id)) => Work::Remove { index: index.clone(), ids: vec![id.to_owned()] },
             ("DELETE", None) => Work::Clear { index: index.clone() },

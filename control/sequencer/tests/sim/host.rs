@@ -63,7 +63,7 @@ impl World {
                         Ok(()) => {
                             let key = engine.key(*generation);
                             self.note_fence(node, *generation, *term);
-                            NodeAnswer::Fenced { data: key.clone(), admin: key }
+                            NodeAnswer::Fenced { data: key.clone(), admin: key.clone(), edit: key }
                         }
                         Err((generation, term)) => NodeAnswer::Outdated { generation, term },
                     },

@@ -258,7 +258,8 @@ impl World {
             drawn if drawn < 15 - self.swarm.updates => (WriteKind::Replace, None, self.documents(write, "v")),
             0..=14 => (WriteKind::Update, None, self.documents(write, "u")),
             15 => (WriteKind::DeleteOne, Some(key(self)), String::new()),
-            16..=17 => {
+            16 => (WriteKind::Edit, None, self.edit(write)),
+            17 => {
                 let ids = [key(self), key(self)];
                 (WriteKind::DeleteBatch, None, serde_json::to_string(&ids).expect("ids"))
             }
@@ -354,6 +355,13 @@ impl World {
             let (boot, delay) = (self.vms[vm].boot, self.net.random.between(1, 3_000));
             self.net.after(delay, Event::ClientLeaves { vm, boot, machine: id });
         }
+    }
+
+    /// An edit of every document, that may fail where it finds a certain one.
+    fn edit(&mut self, write: u64) -> String {
+        let fatal = self.net.random.chance(300).then(|| self.net.random.below(6));
+        let throw = fatal.map(|key| format!("if doc.id == \"k{key}\" {{ throw }} ")).unwrap_or_default();
+        serde_json::json!({ "function": format!("{throw}doc.e += \"{write};\"") }).to_string()
     }
 
     fn documents(&mut self, write: u64, field: &str) -> String {

@@ -311,6 +311,7 @@ pub fn write(attempt: &str, shards: &[u32]) -> Begin {
         custom_metadata: None,
         skip_creation: false,
         original_filter: None,
+        edit: None,
         fault: None,
     }
 }

@@ -61,7 +61,8 @@ impl Desk {
                 }
                 node.fences.push(generation);
                 node.term = term;
-                NodeAnswer::Fenced { data: format!("{id}-{generation}"), admin: format!("{id}-{generation}-admin") }
+                let key = format!("{id}-{generation}");
+                NodeAnswer::Fenced { admin: format!("{key}-admin"), edit: format!("{key}-edit"), data: key }
             }
             NodeAction::Request { step, .. } => {
                 node.told.push(step.clone());

@@ -57,6 +57,7 @@ impl WriteMachine {
             custom_metadata: setup.head.parameters.custom_metadata.clone(),
             skip_creation: setup.head.parameters.skip_creation,
             original_filter: self.content.original_filter(),
+            edit: self.content.edit(),
             fault,
         };
         let call = self.control_call(BEGIN_PATH, &message, BEGIN_TIMEOUT_MS);

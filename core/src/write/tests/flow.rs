@@ -76,6 +76,18 @@ fn every_kind_has_its_request() {
     let (method, path, body) = sent(WriteKind::DeleteByFilter, None, r#"{"filter":"a = 1"}"#);
     assert_eq!((method, path), ("POST", format!("/indexes/m/documents/delete?{ticket}")));
     assert!(body.starts_with(r#"{"filter":["a = 1","_miroir_shard IN ["#), "{body}");
+    let (method, path, body) = sent(WriteKind::Edit, None, r#"{"function":"doc.a = 1"}"#);
+    assert_eq!((method, path), ("POST", format!("/indexes/m/documents/edit?{ticket}")));
+    assert!(body.starts_with(r#"{"filter":"_miroir_shard IN ["#), "{body}");
+}
+
+#[test]
+fn begin_tells_what_an_edit_does() {
+    let run = Run::new(setup(WriteKind::Edit, None, r#"{"function":"doc.a = 1","filter":"a = 2","context":{"b":1}}"#));
+    let begin: Begin = run.message(BEGIN_PATH);
+    assert_eq!((begin.shards, begin.keys, begin.original_filter.as_deref()), (vec![], None, Some("\"a = 2\"")));
+    let context = Some(serde_json::json!({"b": 1}));
+    assert_eq!(begin.edit, Some(Box::new(Edit { function: "doc.a = 1".into(), context })));
 }
 
 #[test]
@@ -103,7 +115,9 @@ fn control_may_answer_at_once() {
 
 #[test]
 fn a_payload_that_the_engine_refuses_is_refused_once_the_key_is_accepted() {
-    for (kind, body) in [(WriteKind::Replace, r#"[{"id":1}"#), (WriteKind::DeleteByFilter, "{}")] {
+    for (kind, body) in
+        [(WriteKind::Replace, r#"[{"id":1}"#), (WriteKind::DeleteByFilter, "{}"), (WriteKind::Edit, "{}")]
+    {
         let denied = ErrorBody::new("invalid_api_key", "The provided API key is invalid.");
         let denied = CallResult::Answer { status: 403, headers: vec![], body: serde_json::to_vec(&denied).unwrap() };
         let accepted = CallResult::Answer { status: 204, headers: vec![], body: vec![] };

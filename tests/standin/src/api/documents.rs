@@ -25,6 +25,14 @@ const WRITE: &[Field] = &[
 
 const METADATA: &[Field] = &[("customMetadata", Is::Text, "invalid_index_custom_metadata")];
 
+const FUNCTION: &str = "invalid_document_edition_function_filter";
+
+const EDIT: &[Field] = &[
+    ("filter", Is::Any, "invalid_document_filter"),
+    ("context", Is::Any, "invalid_document_edition_context"),
+    ("function", Is::Text, FUNCTION),
+];
+
 const LIST: &[Field] = &[
     ("offset", Is::Count, "invalid_document_offset"),
     ("limit", Is::Count, "invalid_document_limit"),
@@ -156,6 +164,56 @@ pub(super) async fn delete_by_filter(
         }
         Ok(Work::DeleteByFilter { filter: filter.clone() })
     })
+}
+
+/// `POST /indexes/{index}/documents/edit`
+pub(super) async fn edit(
+    State(node): State<Shared>,
+    Path(index): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Answer {
+    check(&node, &headers, "documents.*", Some(&index))?;
+    let parameters = shape::query(query.as_deref(), METADATA)?;
+    let request = body(&headers, &bytes)?;
+    let fields = shape::object(&request)?;
+    shape::check(fields, EDIT, "")?;
+    let function = match fields.get("function") {
+        Some(Value::String(function)) => function.clone(),
+        Some(other) => return Err(shape::wrong_type(FUNCTION, ".function", "a string", other)),
+        None => return Err(refuse("missing_document_edition_function", "Missing field `function`")),
+    };
+    if !node.state().feature("editDocumentsByFunction") {
+        return Err(refuse(
+            "feature_not_enabled",
+            "Using the documents edit route requires enabling the `edit documents by function` experimental feature. \
+             See https://github.com/orgs/meilisearch/discussions/762",
+        ));
+    }
+    check_uid(&index)?;
+    if let Err(error) = rhai::Engine::new().compile(&function) {
+        return Err(refuse("bad_request", error.to_string()));
+    }
+    let given = |name: &str| fields.get(name).filter(|value| !value.is_null()).cloned();
+    let filter = given("filter");
+    if let Some(filter) = &filter {
+        let parsed = filter::from_json(filter).map_err(|fault| {
+            // Of what stands within an array, only the types are told with the name of the index.
+            let named = !filter.is_array() || fault.message.starts_with("Invalid syntax");
+            let place = if named { format!("Index `{index}`: ") } else { String::new() };
+            refuse("invalid_document_filter", format!("{place}{}", fault.message))
+        })?;
+        if parsed.is_none() {
+            return Err(refuse("invalid_document_filter", "Sending an empty filter is forbidden."));
+        }
+    }
+    let context = given("context");
+    if context.as_ref().is_some_and(|context| !context.is_object()) {
+        return Err(refuse("invalid_document_edition_context", "The context must be an object"));
+    }
+    let work = Work::Edit { filter, context, function };
+    enqueue(&node, 202, Some(&index), work, text(&parameters, "customMetadata"))
 }
 
 fn delete_with(

@@ -54,6 +54,7 @@ pub(crate) fn router(node: Shared) -> Router {
         .route("/indexes/{index}/documents/fetch", post(documents::fetch))
         .route("/indexes/{index}/documents/delete", post(documents::delete_by_filter))
         .route("/indexes/{index}/documents/delete-batch", post(documents::delete_batch))
+        .route("/indexes/{index}/documents/edit", post(documents::edit))
         .route("/indexes/{index}/documents/{id}", get(documents::one).delete(documents::delete))
         .route("/indexes/{index}/settings", get(settings::all).patch(settings::patch_all).delete(settings::reset_all))
         .route("/_standin/drift", post(fault::drift))
