@@ -29,8 +29,10 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Simulate(arguments) => return simulate::run(arguments, form).map(|()| Exit::Fine),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "miroirctl", &mut std::io::stdout());
-            return Ok(Exit::Fine);
+            // Whoever reads them may have had enough: that is not this command's fault.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "miroirctl", &mut script);
+            return output::line(String::from_utf8_lossy(&script).trim_end()).map(|()| Exit::Fine);
         }
         Command::Reference => return output::line(reference::page().trim_end()).map(|()| Exit::Fine),
         _ => {}
@@ -216,7 +218,7 @@ impl Session {
         }
         let answer = watch::verification(&self.client, self.connection.timeout).await?;
         self.print(&answer, show::verification)?;
-        Ok(if answer.read.findings_total > 0 { Exit::Findings } else { Exit::Fine })
+        Ok(verified(&answer.read))
     }
 
     async fn findings(&self, acknowledge: bool) -> Result<Exit, Failure> {
@@ -252,4 +254,29 @@ fn outcome(outcome: &Outcome) -> String {
     let loss = outcome.loss.as_ref().map(show::loss);
     let job = outcome.job.as_ref().map(show::job_line);
     [plan, done, loss, job].into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// A shard whose nodes did not answer, or whose documents were written all the time, is not known to be equal.
+fn verified(found: &Verification) -> Exit {
+    if found.findings_total > 0 {
+        Exit::Findings
+    } else if found.unanswered > 0 || found.undecided > 0 {
+        Exit::Degraded
+    } else {
+        Exit::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_that_could_not_be_compared_do_not_count_as_equal() {
+        let code = |findings_total, unanswered, undecided| {
+            verified(&Verification { findings_total, unanswered, undecided, ..Verification::default() })
+        };
+        assert_eq!((code(0, 0, 0), code(0, 1, 0), code(0, 0, 2)), (Exit::Fine, Exit::Degraded, Exit::Degraded));
+        assert_eq!(code(1, 1, 1), Exit::Findings);
+    }
 }

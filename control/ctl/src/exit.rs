@@ -30,7 +30,11 @@ pub enum Exit {
 /// Every code with what it means.
 pub const TABLE: [(Exit, u8, &str); 10] = [
     (Exit::Fine, 0, "done; for `status`: every shard has all its copies"),
-    (Exit::Degraded, 1, "`status`: every shard is served, but redundancy is lost or a part needs a look"),
+    (
+        Exit::Degraded,
+        1,
+        "`status`: every shard is served, but redundancy is lost or a part needs a look; `verify`: some could not be compared",
+    ),
     (Exit::Down, 2, "`status`: some shards are not served"),
     (Exit::Failed, 3, "control, or this command, failed"),
     (Exit::NotFound, 4, "no such node, job, shard or index"),

@@ -290,6 +290,20 @@ fn copying_keeps_to_its_pace_and_stops_when_told() {
     assert_eq!(desk.nodes["n2"].documents.len(), 500);
 }
 
+#[test]
+fn copying_keeps_to_its_bytes_a_second() {
+    // A document has 100 bytes here; a page is read whole, and then paid for.
+    let copied = |bytes_per_s| {
+        let mut desk = cluster(3, 20_000);
+        desk.send(Event::Sync(SyncCommand::Limits(SyncLimits { bytes_per_s, ..SyncLimits::default() })));
+        begin_move(&mut desk);
+        desk.wait(4_000);
+        desk.nodes["n2"].documents.len()
+    };
+    let (free, bound) = (copied(0), copied(100_000));
+    assert!(free == 20_000 && (1..=10_000).contains(&bound), "{free} documents, and {bound} at 100 KB a second");
+}
+
 /// A client that deletes by filter without end: the next deletion is on its way before the nodes have carried out the
 /// one before, so that no copy ever shows all that has been granted.
 struct Storm {
