@@ -140,12 +140,23 @@ async fn alarms(stage: &Stage, cluster: &Cluster) -> anyhow::Result<()> {
     for finding in findings["findings"].as_array().context("no findings")? {
         stage.tally().fault(Fault::FalseAlarm, finding.to_string());
     }
+    let metrics = client.get("/metrics").await?.text;
+    for reported in metrics.lines().filter(|line| is_breach(line)) {
+        stage.tally().fault(Fault::Reported, reported.to_owned());
+    }
     let scrub = client.get("/_miroir/status").await?.json()["scrub"].clone();
     let shards = |tally: &serde_json::Value| tally["compared"].as_u64().unwrap_or(0);
     let compared = shards(&scrub["tally"]).max(shards(&scrub["last"]["tally"]));
     let mut tally = stage.tally();
     tally.scrubbed = tally.scrubbed.max(compared);
     Ok(())
+}
+
+/// A line of the metrics by which control says that an invariant is broken. Nodes that are stopped and go on take requests
+/// late, and control tells of their order so that these replicas are repaired.
+fn is_breach(line: &str) -> bool {
+    let counted = line.strip_prefix("miroir_invariant_breaches_total{invariant=");
+    counted.is_some_and(|rest| !rest.starts_with("\"ticket_order\"") && !rest.ends_with(" 0"))
 }
 
 /// Notes a fault with the ledger's lines of the document and what every node has of it.
@@ -162,4 +173,17 @@ async fn tell(stage: &Stage, cluster: &Cluster, fault: Fault, words: &str, key: 
         lines.push(format!("node-{node} has {has}"));
     }
     stage.tally().fault(fault, lines.join("\n    "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_breach;
+
+    #[test]
+    fn only_broken_invariants_are_taken_for_faults() {
+        let line = |name: &str, count: u32| format!("miroir_invariant_breaches_total{{invariant=\"{name}\"}} {count}");
+        assert!(is_breach(&line("copy_in_sync", 1)) && is_breach(&line("plans_keep_copies", 20)));
+        assert!(!is_breach(&line("copy_in_sync", 0)) && !is_breach(&line("ticket_order", 3)));
+        assert!(!is_breach("# TYPE miroir_invariant_breaches_total counter"));
+    }
 }

@@ -93,6 +93,8 @@ pub enum Fault {
     Task,
     /// The comparison in the background tells of replicas that differ for no known reason, and nobody made any differ so.
     FalseAlarm,
+    /// Control itself reports that an invariant is broken.
+    Reported,
     /// A part of the cluster does not become whole again.
     Unhealed,
 }
