@@ -133,9 +133,7 @@ async fn rf_2_survives_any_one_and_rf_3_any_two() {
     let _turn = turn().await;
     let engine = Some(Engine::standin().unwrap());
     let control_settings = scene::QUICK.to_owned();
-    // What one worker has seen of a node, the other knows.
-    let options =
-        Options { replication_factor: 2, envoys: 2, workers: 2, engine, control_settings, ..Options::default() };
+    let options = Options { replication_factor: 2, envoys: 2, engine, control_settings, ..Options::default() };
     let mut cluster = Cluster::start(options).await.unwrap();
     let client = cluster.client(0);
     scene::fill(&client, DOCUMENTS).await.unwrap();
