@@ -124,7 +124,7 @@ fn map(nodes: u16) -> ShardMap {
     };
     ShardMap {
         cluster: "benchmap".into(),
-        epoch: 1,
+        epoch: upstream::EPOCH,
         shards: SHARDS,
         replication_factor: 1,
         nodes: (0..nodes)

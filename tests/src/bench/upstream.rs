@@ -1,11 +1,16 @@
-//! A fixed upstream: answers every request at once with the same page, as a node would.
+//! A fixed upstream: answers every request at once with the same page, as a node would; and heartbeats as control would,
+//! without whose word a worker does not read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use miroir_core::wire::{HEARTBEAT_PATH, HeartbeatAnswer};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Epoch of the map that the filter has.
+pub const EPOCH: u64 = 1;
 
 /// A node's answer with this many hits of about one kilobyte.
 pub fn page(hits: usize) -> String {
@@ -47,17 +52,20 @@ pub async fn serve(page: &str) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", page.len());
     let answer: Arc<[u8]> = [head.as_bytes(), page.as_bytes()].concat().into();
+    let word = serde_json::to_string(&HeartbeatAnswer { epoch: EPOCH, reader_key: None, unreachable: Vec::new() })?;
+    let word: Arc<[u8]> =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{word}", word.len()).into_bytes().into();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = Arc::clone(&answer);
-            tokio::spawn(async move { converse(stream, &answer).await });
+            let (answer, word) = (Arc::clone(&answer), Arc::clone(&word));
+            tokio::spawn(async move { converse(stream, &answer, &word).await });
         }
     });
     Ok(address)
 }
 
 /// Reads requests (head, then `content-length` bytes) and answers each.
-async fn converse(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, answer: &[u8], word: &[u8]) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     loop {
@@ -77,6 +85,6 @@ async fn converse(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
             }
         }
         buffer.drain(..whole);
-        stream.write_all(answer).await?;
+        stream.write_all(if head.contains(HEARTBEAT_PATH) { word } else { answer }).await?;
     }
 }

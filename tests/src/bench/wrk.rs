@@ -35,6 +35,7 @@ pub async fn post(url: &str, body: &str, connections: u32, seconds: u32, dir: &P
         .context("wrk is needed (Debian package wrk)")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(!text.contains("\n  0 requests in"), "{url} answered nothing:\n{text}");
     ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{url} failed under load:\n{text}");
     read(&text).with_context(|| format!("wrk printed:\n{text}"))
 }
