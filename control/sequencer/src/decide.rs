@@ -156,7 +156,6 @@ impl Sequencer {
         ticket.row.reply = Some((202, body.clone()));
         let asking = std::mem::take(&mut ticket.asking);
         let followers = std::mem::take(&mut ticket.followers);
-        self.touch_ticket(uid);
         self.out.extra.push(Record::Task(Box::new(task)));
         self.settle_key(uid);
         let mut headers = Vec::new();

@@ -84,18 +84,12 @@ impl Desk {
             | NodeAction::PutPage { .. }
             | NodeAction::DeleteKeys { .. }
             | NodeAction::DeleteShard { .. }
-            | NodeAction::CountShard { .. }
-                if !repairs =>
-            {
+            | NodeAction::CountShard { .. } => {
+                if repairs {
+                    return self.node_copies(id, action);
+                }
                 NodeAnswer::Refused { status: 400, error: None }
             }
-            NodeAction::ListKeys { .. }
-            | NodeAction::Digests { .. }
-            | NodeAction::FetchPage { .. }
-            | NodeAction::PutPage { .. }
-            | NodeAction::DeleteKeys { .. }
-            | NodeAction::DeleteShard { .. }
-            | NodeAction::CountShard { .. } => return self.node_copies(id, action),
             NodeAction::Cancel { uids, .. } => {
                 for task in node.tasks.iter_mut().filter(|task| uids.contains(&task.uid) && !task.status.is_over()) {
                     task.status = TaskStatus::Canceled;
