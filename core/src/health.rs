@@ -18,6 +18,8 @@ pub const LONGEST_SUSPICION_MS: u64 = 16_000;
 pub const TRIAL_LEASE_MS: u64 = 10_000;
 /// Longest wait for the answer to a trial: a node that still hangs must not cost every trial the whole timeout.
 pub const TRIAL_TIMEOUT_MS: u64 = 1_000;
+/// Time for which a node that the proxy holds back is not tried past its checks, after that was in vain.
+pub const PAST_CHECKS_PAUSE_MS: u64 = 1_000;
 /// [`Failure::Faulty`] answers in a row that make a node suspect.
 pub const FAULTS_TO_SUSPECT: u32 = 3;
 /// Extra calls that may be saved up for fail-over from slow nodes.
@@ -57,6 +59,7 @@ struct State {
     suspicions: u32,
     suspect_until: u64,
     trial_until: u64,
+    past_checks_after: u64,
 }
 
 impl State {
@@ -172,6 +175,18 @@ impl NodeHealth {
                 }
             }
         }
+    }
+
+    /// Whether a node that the proxy's own checks hold for bad may be tried past them, where no other copy is left: they
+    /// take seconds to see that it is well, and until then it may be the only one.
+    #[must_use]
+    pub fn may_go_past_checks(&self, node: &str, now_ms: u64) -> bool {
+        self.nodes.get(node).is_none_or(|state| now_ms >= state.past_checks_after)
+    }
+
+    /// Such a try was in vain: not every request shall make one.
+    pub fn checks_were_right(&mut self, node: &str, now_ms: u64) {
+        self.nodes.entry_ref(node).or_default().past_checks_after = now_ms.saturating_add(PAST_CHECKS_PAUSE_MS);
     }
 
     /// A trial ended without a verdict (the node shed load, or the client left): another request may try at once.

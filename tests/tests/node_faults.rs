@@ -133,7 +133,8 @@ async fn rf_2_survives_any_one_and_rf_3_any_two() {
     let _turn = turn().await;
     let engine = Some(Engine::standin().unwrap());
     let control_settings = scene::QUICK.to_owned();
-    let options = Options { replication_factor: 2, envoys: 2, engine, control_settings, ..Options::default() };
+    let options =
+        Options { replication_factor: 2, envoys: 2, workers: 2, engine, control_settings, ..Options::default() };
     let mut cluster = Cluster::start(options).await.unwrap();
     let client = cluster.client(0);
     scene::fill(&client, DOCUMENTS).await.unwrap();
@@ -171,6 +172,8 @@ async fn rf_2_survives_any_one_and_rf_3_any_two() {
         ([0, 1], [Fault::Killed, Fault::Killed]),
         ([1, 2], [Fault::Killed, Fault::Hung]),
         ([0, 2], [Fault::Unreachable, Fault::Slow]),
+        ([0, 1], [Fault::Hung, Fault::Hung]),
+        ([1, 2], [Fault::Full, Fault::Killed]),
     ] {
         let traffic = Traffic::start(&cluster, pair[1], next);
         traffic.goes_on().await;

@@ -1,6 +1,6 @@
 //! What a node's answer means.
 
-use crate::call::{CallResult, Unknown, header};
+use crate::call::{CallResult, NotSent, Unknown, header};
 use crate::error::ErrorBody;
 use crate::tag::lacks_rule;
 
@@ -28,6 +28,9 @@ pub(super) enum Trouble {
     Unprepared,
     /// Nothing was sent.
     NotSent,
+    /// Nothing was sent, since the proxy's own checks hold the node for bad. It may be well again: they take seconds to
+    /// see that.
+    HeldBack,
     /// No answer in time.
     Timeout,
     /// The connection broke.
@@ -50,6 +53,7 @@ pub(super) struct Refusal {
 /// stands where a node should be must not decide what the client is told.
 pub(super) fn classify(result: CallResult) -> Verdict {
     let (status, headers, body) = match result {
+        CallResult::NotSent(NotSent::NoHealthyHost) => return Verdict::Trouble(Trouble::HeldBack),
         CallResult::NotSent(_) => return Verdict::Trouble(Trouble::NotSent),
         CallResult::Unknown(Unknown::Timeout) => return Verdict::Trouble(Trouble::Timeout),
         CallResult::Unknown(Unknown::Broken) => return Verdict::Trouble(Trouble::Broken),
@@ -81,7 +85,7 @@ impl Trouble {
                 format!("answered {} ({})", refusal.status, refusal.error.code)
             }
             Self::Unprepared => "has not taken the settings of the index yet".to_owned(),
-            Self::NotSent => "cannot be reached".to_owned(),
+            Self::NotSent | Self::HeldBack => "cannot be reached".to_owned(),
             Self::Timeout => "did not answer in time".to_owned(),
             Self::Broken => "broke the connection off".to_owned(),
             Self::Garbage => "gave an unusable answer".to_owned(),
@@ -106,7 +110,6 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::NotSent;
 
     fn answer(status: u16, body: &str) -> Verdict {
         let headers = vec![("retry-after".to_owned(), "10".to_owned())];
@@ -153,7 +156,8 @@ mod tests {
 
     #[test]
     fn what_was_not_answered_is_trouble() {
-        assert_eq!(classify(CallResult::NotSent(NotSent::NoHealthyHost)), Verdict::Trouble(Trouble::NotSent));
+        assert_eq!(classify(CallResult::NotSent(NotSent::ConnectFailed)), Verdict::Trouble(Trouble::NotSent));
+        assert_eq!(classify(CallResult::NotSent(NotSent::NoHealthyHost)), Verdict::Trouble(Trouble::HeldBack));
         assert_eq!(classify(CallResult::Unknown(Unknown::Timeout)), Verdict::Trouble(Trouble::Timeout));
         assert_eq!(classify(CallResult::Unknown(Unknown::Broken)), Verdict::Trouble(Trouble::Broken));
     }

@@ -1,6 +1,7 @@
 //! Who is asked for which shards: first by the cover that the query's hash picks, then, for shards whose node failed
-//! or is suspect, on other copies. The order of preference: healthy nodes, suspect ones, and at last nodes whose
-//! connection broke once, since that may have been a race with a closing connection.
+//! or is suspect, on other copies. The order of preference: healthy nodes, suspect ones, and at last, once more, nodes
+//! whose connection broke once, since that may have been a race with a closing connection, and nodes that the proxy
+//! holds back, since the last copy is worth a try past its checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Wanted<'_> {
             return cover;
         }
         let missing = std::mem::take(&mut cover.missing);
-        let twice = |node: NodeIndex| self.unreadable.contains(&node) || !self.may_be_asked_twice(node);
+        let twice = |node: NodeIndex| self.unreadable.contains(&node) || !self.may_be_asked_twice(dispatch, node);
         join(cover, map.repair(self.placement, &missing, &twice), map.map.shards)
     }
 
@@ -96,9 +97,15 @@ impl Wanted<'_> {
         self.troubles.iter().any(|(failed, _)| *failed == node)
     }
 
-    fn may_be_asked_twice(&self, node: NodeIndex) -> bool {
+    fn may_be_asked_twice(&self, dispatch: &Dispatch<'_>, node: NodeIndex) -> bool {
         let mut troubles = self.troubles.iter().filter(|(failed, _)| *failed == node).map(|(_, trouble)| trouble);
-        matches!((troubles.next(), troubles.next()), (Some(Trouble::Broken), None))
+        match troubles.next() {
+            Some(Trouble::Broken) => troubles.next().is_none(),
+            Some(Trouble::HeldBack) => {
+                troubles.all(|trouble| *trouble == Trouble::HeldBack) && dispatch.may_go_past_checks(node)
+            }
+            _ => false,
+        }
     }
 }
 

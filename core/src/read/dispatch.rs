@@ -30,6 +30,15 @@ pub(super) fn passed(headers: &Headers) -> Headers {
     headers.iter().filter(|(name, _)| PASSED.contains(&name.as_str())).cloned().collect()
 }
 
+/// How a node is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the cluster whose node the proxy checks, and does not call while it holds it for bad.
+    Checked,
+    /// By the cluster without checks.
+    PastChecks,
+}
+
 /// What sending needs during one step of a machine.
 pub(super) struct Dispatch<'a> {
     pub(super) map: &'a CompiledMap,
@@ -103,6 +112,7 @@ impl Dispatch<'_> {
     pub(super) fn send(
         &mut self,
         node: NodeIndex,
+        way: Way,
         request: NodeRequest,
         authority: Authority,
         content_type: &ContentType,
@@ -121,10 +131,13 @@ impl Dispatch<'_> {
             ContentType::AsSent(value) => value.as_deref(),
         };
         headers.extend(media.map(|media| ("content-type".to_owned(), media.to_owned())));
-        let cluster = self.map.map.nodes.get(usize::from(node)).map(|node| node.cluster.clone()).unwrap_or_default();
+        let cluster = self.map.map.nodes.get(usize::from(node)).map(|node| match way {
+            Way::Checked => node.cluster.clone(),
+            Way::PastChecks => node.write_cluster.clone(),
+        });
         self.actions.push(Action::Call(Call {
             id,
-            cluster,
+            cluster: cluster.unwrap_or_default(),
             method: request.method,
             path: request.path,
             headers,
@@ -153,12 +166,24 @@ impl Dispatch<'_> {
         }
     }
 
+    /// Whether a node that the proxy holds back may be tried all the same.
+    pub(super) fn may_go_past_checks(&self, node: NodeIndex) -> bool {
+        self.health.try_borrow().is_ok_and(|health| health.may_go_past_checks(self.node_id(node), self.now_ms))
+    }
+
+    /// A node that the proxy held back gave no answer past its checks either.
+    pub(super) fn learn_checks_were_right(&self, node: NodeIndex) {
+        if let Ok(mut health) = self.health.try_borrow_mut() {
+            health.checks_were_right(self.node_id(node), self.now_ms);
+        }
+    }
+
     /// Tells health of a trouble. A refused key is no sign of ill health by itself, nor is shed load, nor are settings
     /// that are still in the node's queue.
     pub(super) fn learn_trouble(&self, node: NodeIndex, trouble: &Trouble) {
         let Ok(mut health) = self.health.try_borrow_mut() else { return };
         let failure = match trouble {
-            Trouble::NotSent | Trouble::Timeout => Failure::Dead,
+            Trouble::NotSent | Trouble::HeldBack | Trouble::Timeout => Failure::Dead,
             Trouble::Broken | Trouble::Garbage | Trouble::Status(_) | Trouble::NoIndex(_) => Failure::Faulty,
             Trouble::Forbidden(_) | Trouble::Overloaded(_) | Trouble::Unprepared => {
                 health.undecided(self.node_id(node));

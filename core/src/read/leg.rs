@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::classify::{Refusal, Trouble, Verdict};
 use super::cover::Wanted;
-use super::dispatch::{ContentType, Dispatch};
+use super::dispatch::{ContentType, Dispatch, Way};
 use super::reply;
 use crate::call::{CallId, Reply};
+use crate::health::TRIAL_TIMEOUT_MS;
 use crate::search::{Authority, Gather};
 use crate::shardmap::{Cover, CoverPart, MapIndex, NodeIndex};
 
@@ -70,6 +71,7 @@ struct Flight {
     again: bool,
     /// In whose name it was asked.
     authority: Authority,
+    way: Way,
 }
 
 /// Where a leg stands.
@@ -218,9 +220,14 @@ impl Leg {
                 }
                 Err(_) => Trouble::Garbage,
             },
+            Verdict::Trouble(Trouble::HeldBack) if flight.way == Way::PastChecks => Trouble::NotSent,
             Verdict::Trouble(trouble) => trouble,
         };
         dispatch.learn_trouble(part.node, &trouble);
+        let unanswered = matches!(trouble, Trouble::NotSent | Trouble::Timeout | Trouble::Broken);
+        if unanswered && flight.way == Way::PastChecks {
+            dispatch.learn_checks_were_right(part.node);
+        }
         // A node that is slow under its load must not hand all of it to the others (F19).
         let cost = if trouble.may_be_load() { Cost::Reserve } else { Cost::Free };
         let forbidden = matches!(trouble, Trouble::Forbidden(_));
@@ -319,17 +326,13 @@ impl Leg {
     /// Sends what the gather wants to ask once more, now that all parts are in.
     fn ask_again(&mut self, dispatch: &mut Dispatch<'_>) {
         for number in self.gather.again() {
-            let Some(part) = self.parts.get(number) else { continue };
+            let Some(part) = self.parts.get(number).cloned() else { continue };
             let timeout_ms = dispatch.timeout_ms(part.node, || true);
             if timeout_ms == 0 || self.phase != Phase::Asking {
                 self.phase = Phase::Torn;
                 return;
             }
-            let request = self.gather.request(&part.clause, number);
-            let authority = self.gather.authority();
-            let call = dispatch.send(part.node, request, authority, &self.content_type, timeout_ms);
-            let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
-            self.flying.push(Flight { call, part: number, due_ms, again: true, authority });
+            self.ask(dispatch, &part, number, timeout_ms, true);
         }
     }
 
@@ -344,13 +347,25 @@ impl Leg {
                 continue;
             }
             let number = self.parts.len();
-            let request = self.gather.request(&part.clause, number);
-            let authority = self.gather.authority();
-            let call = dispatch.send(part.node, request, authority, &self.content_type, timeout_ms);
-            let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
-            self.flying.push(Flight { call, part: number, due_ms, again: false, authority });
+            self.ask(dispatch, &part, number, timeout_ms, false);
             self.parts.push(part);
         }
+    }
+
+    fn ask(&mut self, dispatch: &mut Dispatch<'_>, part: &CoverPart, number: usize, timeout_ms: u64, again: bool) {
+        let way = self.way(part.node);
+        let timeout_ms = if way == Way::PastChecks { timeout_ms.min(TRIAL_TIMEOUT_MS) } else { timeout_ms };
+        let request = self.gather.request(&part.clause, number);
+        let authority = self.gather.authority();
+        let call = dispatch.send(part.node, way, request, authority, &self.content_type, timeout_ms);
+        let due_ms = dispatch.now_ms.saturating_add(timeout_ms);
+        self.flying.push(Flight { call, part: number, due_ms, again, authority, way });
+    }
+
+    /// How to reach a node: once the proxy has held it back, past its checks.
+    fn way(&self, node: NodeIndex) -> Way {
+        let held_back = |(failed, trouble): &(NodeIndex, Trouble)| *failed == node && *trouble == Trouble::HeldBack;
+        if self.troubles.iter().any(held_back) { Way::PastChecks } else { Way::Checked }
     }
 
     fn wanted<'a>(&'a self, shards: &'a [u32]) -> Wanted<'a> {

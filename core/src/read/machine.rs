@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::classify::{Refusal, Trouble, Verdict, classify};
-use super::dispatch::{ContentType, Dispatch, SLACK_MS, passed};
+use super::dispatch::{ContentType, Dispatch, SLACK_MS, Way, passed};
 use super::leg::{Leg, Standing};
 use super::plan::Planned;
 use super::{Decision, ReadRequest, reply};
@@ -194,7 +194,7 @@ impl ReadMachine {
             let node = *nodes.first()?;
             let timeout_ms = dispatch.timeout_ms(node, || keys_only);
             let request = request.filter(|_| timeout_ms > 0)?;
-            Some(dispatch.send(node, request, Authority::Client, &ContentType::Json, timeout_ms))
+            Some(dispatch.send(node, Way::Checked, request, Authority::Client, &ContentType::Json, timeout_ms))
         });
         let Some(call) = call else { return self.end(fallback) };
         self.legs.iter_mut().for_each(Leg::close);

@@ -4,6 +4,7 @@ mod asleep;
 mod denials;
 mod entry;
 mod failover;
+mod held_back;
 mod random;
 mod rounds;
 mod similar;
@@ -303,7 +304,17 @@ pub(super) fn engine_error(status: u16, code: &str, message: &str) -> CallResult
 }
 
 pub(super) fn dead(_: &Call) -> CallResult {
-    CallResult::NotSent(NotSent::NoHealthyHost)
+    CallResult::NotSent(NotSent::ConnectFailed)
+}
+
+/// A node of which the proxy thinks ill; it is well.
+pub(super) fn held_back(call: &Call) -> CallResult {
+    if call.cluster.ends_with("-write") { ok(call) } else { CallResult::NotSent(NotSent::NoHealthyHost) }
+}
+
+/// The node that a call goes to, by whatever cluster.
+pub(super) fn node_of(call: &Call) -> u16 {
+    call.cluster.trim_end_matches("-write")[1..].parse().unwrap()
 }
 
 pub(super) fn hung(_: &Call) -> CallResult {

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conduct {
     Proper,
+    /// Proper, but the proxy's checks hold it for bad.
+    HeldBack,
     Dead,
     Hung,
     Broken,
@@ -21,6 +23,7 @@ enum Conduct {
 fn result(conduct: Conduct, call: &Call) -> CallResult {
     match conduct {
         Conduct::Proper => ok(call),
+        Conduct::HeldBack => held_back(call),
         Conduct::Dead => dead(call),
         Conduct::Hung => hung(call),
         Conduct::Broken => broken(call),
@@ -35,6 +38,7 @@ fn result(conduct: Conduct, call: &Call) -> CallResult {
 fn conduct() -> impl Strategy<Value = Conduct> {
     prop_oneof![
         6 => Just(Conduct::Proper),
+        1 => Just(Conduct::HeldBack),
         1 => Just(Conduct::Dead),
         1 => Just(Conduct::Hung),
         1 => Just(Conduct::Broken),
@@ -62,7 +66,7 @@ fn play(drive: &mut Drive, conducts: &[Conduct], picks: &[usize]) {
     while !drive.calls.is_empty() && !drive.done {
         let at = picks.next().unwrap() % drive.calls.len();
         drive.now_ms += 7;
-        let node: usize = drive.calls[at].cluster[1..].parse().unwrap();
+        let node = usize::from(node_of(&drive.calls[at]));
         drive.end_at(at, |call| result(conducts[node], call));
     }
 }
@@ -84,7 +88,7 @@ proptest! {
     ) {
         let map = map_of(nodes, replicas, shards, &stale);
         let compiled = CompiledMap::new(map.clone());
-        let proper = |node: &NodeIndex| conducts[usize::from(*node)] == Conduct::Proper;
+        let proper = |node: &NodeIndex| matches!(conducts[usize::from(*node)], Conduct::Proper | Conduct::HeldBack);
         let whole = (0..u32::from(shards)).all(|shard| compiled.readable(0, shard).iter().any(proper));
         let forbidding = conducts[..usize::from(nodes)].iter().filter(|conduct| **conduct == Conduct::Forbidden).count();
         let health = healthy();
@@ -97,7 +101,7 @@ proptest! {
             prop_assert_eq!(drive.replies.len(), 1);
             prop_assert!(drive.asked.len() <= 4 * usize::from(nodes) * (1 + usize::from(nodes)), "{} calls", drive.asked.len());
             for call in &drive.asked {
-                let node: u16 = call.cluster[1..].parse().unwrap();
+                let node = node_of(call);
                 for shard in shards_of_count(call, u32::from(shards)) {
                     prop_assert!(compiled.readable(0, shard).contains(&node), "a stale copy was asked");
                 }
