@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 const DOCUMENTS: u64 = 60;
 /// Lives that an index must have while something moves.
 const LIVES: u64 = 2;
+/// Every form of write that must be taken in that time.
+const FORMS: [&str; 7] =
+    ["replace", "update", "update, skipCreation", "delete one", "delete batch", "delete by filter", "edit by function"];
 const SLOW: &[&str] = &["rebalance", "throttle", "--documents-per-second", "20"];
 const FAST: &[&str] = &["rebalance", "throttle"];
 
@@ -126,6 +129,9 @@ async fn nothing_is_lost_and_nothing_comes_back() {
     assert!(tally.faults.is_empty(), "{:?}\n{}", tally.faults, tally.findings.join("\n"));
     assert!(tally.errors.is_empty(), "a move is no reason to refuse: {:?}", tally.errors);
     assert_eq!(tally.writes.keys().collect::<Vec<_>>(), ["acknowledged"], "{:?}", tally.writes);
+    for form in FORMS {
+        assert!(tally.forms.contains_key(form), "no {form} was written while something moved: {:?}", tally.forms);
+    }
     let held = cluster.agreed(&[0, 1, 2, 3], "phoenix").await.unwrap();
     assert_is(life, held.values());
     assert!(cluster.copies().await.unwrap().iter().all(|copy| copy.node != 0), "node-0 is drained");

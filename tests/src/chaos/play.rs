@@ -99,5 +99,8 @@ async fn prepare(client: &Client) -> anyhow::Result<()> {
     let settings = json!({"filterableAttributes": ["g"], "sortableAttributes": ["id"]});
     let path = format!("/indexes/{INDEX}/settings");
     client.succeeded(&client.json(reqwest::Method::PATCH, &path, &settings).await?).await?;
+    let features = json!({"editDocumentsByFunction": true});
+    let answer = client.json(reqwest::Method::PATCH, "/experimental-features", &features).await?;
+    anyhow::ensure!(answer.status == 200, "edits by function: {} {}", answer.status, answer.text);
     Ok(())
 }

@@ -18,6 +18,8 @@ pub struct Tally {
     pub jobs: BTreeMap<String, usize>,
     /// Writes by answer.
     pub writes: BTreeMap<String, usize>,
+    /// Acknowledged writes by form.
+    pub forms: BTreeMap<String, usize>,
     /// Reads by kind.
     pub reads: BTreeMap<String, usize>,
     /// Requests without a good answer, by kind.
@@ -62,6 +64,7 @@ impl Tally {
             ("operator: ", &self.moves),
             ("job: ", &self.jobs),
             ("write: ", &self.writes),
+            ("acknowledged: ", &self.forms),
             ("read: ", &self.reads),
             ("error: ", &self.errors),
         ] {

@@ -18,6 +18,9 @@ use crate::Client;
 /// Tasks that a writer leaves open while it goes on.
 const OPEN: usize = 3;
 
+/// Field to which edits by function add.
+const EDITED: &str = "e";
+
 /// How long a client rests that was refused or found nobody, as clients do.
 pub const REST: Duration = Duration::from_millis(50);
 
@@ -31,6 +34,8 @@ enum Plan {
     DeleteOne(Key),
     DeleteBatch(Vec<Key>),
     DeleteGroup(Key),
+    /// An edit by function: what was done twice shows.
+    EditGroup(Key),
 }
 
 impl Plan {
@@ -46,8 +51,22 @@ impl Plan {
             45..70 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
             70..80 => Self::Amend(keys, ["a", "b", "c"][random.random_range(0..3)]),
             80..88 => Self::DeleteOne(one),
-            88..98 => Self::DeleteBatch(keys),
+            88..93 => Self::DeleteBatch(keys),
+            93..97 => Self::EditGroup(one % GROUPS),
             _ => Self::DeleteGroup(one % GROUPS),
+        }
+    }
+
+    /// What kind of write this is, in a word.
+    fn form(&self) -> &'static str {
+        match self {
+            Self::Replace(_) => "replace",
+            Self::Update(..) => "update",
+            Self::Amend(..) => "update, skipCreation",
+            Self::DeleteOne(_) => "delete one",
+            Self::DeleteBatch(_) => "delete batch",
+            Self::DeleteGroup(_) => "delete by filter",
+            Self::EditGroup(_) => "edit by function",
         }
     }
 
@@ -61,8 +80,9 @@ impl Plan {
             Self::Amend(keys, field) => keys.iter().map(|key| (*key, Change::Amend(with(*key, field)))).collect(),
             Self::DeleteOne(key) => vec![(*key, Change::Delete)],
             Self::DeleteBatch(keys) => keys.iter().map(|key| (*key, Change::Delete)).collect(),
-            Self::DeleteGroup(group) => {
-                (0..KEYS).filter(|key| key % GROUPS == *group).map(|key| (key, Change::Delete)).collect()
+            Self::DeleteGroup(group) => members(*group).map(|key| (key, Change::Delete)).collect(),
+            Self::EditGroup(group) => {
+                members(*group).map(|key| (key, Change::Append(EDITED.to_owned(), value.clone()))).collect()
             }
         }
     }
@@ -87,10 +107,22 @@ impl Plan {
             Self::DeleteGroup(group) => {
                 (Method::POST, "/delete".to_owned(), Some(json!({"filter": format!("g = g{group}")})))
             }
+            Self::EditGroup(group) => {
+                let function = format!("if doc.{EDITED} == () {{ doc.{EDITED} = \"\" }} doc.{EDITED} += context.value");
+                let edit = json!({
+                    "filter": format!("g = g{group}"), "function": function, "context": {"value": format!("w{number}")},
+                });
+                (Method::POST, "/edit".to_owned(), Some(edit))
+            }
         };
         let skips = if matches!(self, Self::Amend(..)) { "&skipCreation=true" } else { "" };
         (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}{skips}"), body)
     }
+}
+
+/// Documents of a group.
+fn members(group: Key) -> impl Iterator<Item = Key> {
+    (0..KEYS).filter(move |key| key % GROUPS == group)
 }
 
 /// Writes through these clients, one of each Envoy, until the curtain falls.
@@ -146,6 +178,9 @@ async fn send(stage: &Stage, client: &Client, plan: &Plan) -> Option<(u32, u32)>
         Answer::Refused(status, code) => (format!("{status} {code}"), None),
     };
     tally::count(&mut stage.tally().writes, kind);
+    if ticket.is_some() {
+        tally::count(&mut stage.tally().forms, plan.form());
+    }
     stage.ledger().answered(number, answer);
     Some((number, ticket?))
 }
