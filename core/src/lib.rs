@@ -21,6 +21,7 @@ pub mod health;
 pub mod invariants;
 pub mod key;
 mod marks;
+pub mod media;
 pub mod placement;
 pub mod read;
 pub mod route;

@@ -5,6 +5,7 @@ use axum::extract::FromRequest;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
 use miroir_core::error::ErrorBody;
+use miroir_core::media;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,17 +37,7 @@ pub(crate) async fn whole(handle: &Handle, body: Body) -> Result<Bytes, ErrorBod
 /// # Errors
 /// 415 for another or no content type, 400 for no body or one that is not JSON.
 pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Value, ErrorBody> {
-    const ACCEPTED: &str = "Accepted values for the Content-Type header are: `application/json`";
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() {
-        let message = format!("A Content-Type header is missing. {ACCEPTED}");
-        return Err(ErrorBody::new("missing_content_type", message));
-    }
-    if !essence.eq_ignore_ascii_case("application/json") {
-        let message = format!("The Content-Type `{essence}` is invalid. {ACCEPTED}");
-        return Err(ErrorBody::new("invalid_content_type", message));
-    }
+    media::require_json(headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default()))?;
     if body.is_empty() {
         return Err(ErrorBody::new("missing_payload", "A json payload is missing."));
     }

@@ -8,6 +8,7 @@ use crate::call::{Reply, header};
 use crate::error::ErrorBody;
 use crate::hash;
 use crate::key;
+use crate::media;
 use crate::route::{Matched, ReadOp, Serve};
 use crate::search::{self, BadAnswer, Gather, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
 use crate::shardmap::{CompiledMap, MapIndex};
@@ -157,15 +158,7 @@ impl Planner<'_> {
         if self.matched.rule.method == "GET" {
             return None;
         }
-        let accepted = "Accepted values for the Content-Type header are: `application/json`";
-        let Some(value) = header(&self.request.headers, "content-type") else {
-            let message = format!("A Content-Type header is missing. {accepted}");
-            return Some(ErrorBody::new("missing_content_type", message));
-        };
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        (!essence.eq_ignore_ascii_case("application/json")).then(|| {
-            ErrorBody::new("invalid_content_type", format!("The Content-Type `{essence}` is invalid. {accepted}"))
-        })
+        media::require_json(header(&self.request.headers, "content-type")).err()
     }
 
     fn all_shards(&self) -> Vec<u32> {

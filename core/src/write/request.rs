@@ -3,6 +3,7 @@
 use super::query::{self, Parameters};
 use super::{content::Content, edit, filter};
 use crate::error::ErrorBody;
+use crate::media::{self, DocumentType};
 use crate::split::Format;
 use crate::wire::WriteKind;
 
@@ -46,7 +47,7 @@ impl WriteHead {
                 Some(document_format(content_type, parameters.csv_delimiter)?)
             }
             WriteKind::DeleteBatch | WriteKind::DeleteByFilter | WriteKind::Edit => {
-                require_json(content_type)?;
+                media::require_json(content_type)?;
                 check_index_uid(index)?;
                 None
             }
@@ -98,55 +99,24 @@ fn check_index_uid(uid: &str) -> Result<(), ErrorBody> {
     ))
 }
 
-const DOCUMENT_TYPES: &str = "`application/json`, `application/x-ndjson`, `text/csv`";
-const JSON_TYPE: &str = "`application/json`";
-
-/// The media type itself, in lower case, without parameters.
-fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
 fn document_format(content_type: Option<&str>, delimiter: Option<u8>) -> Result<Format, ErrorBody> {
-    let sent = content_type.ok_or_else(|| missing_type(DOCUMENT_TYPES))?;
-    let format = match essence(sent).as_str() {
-        "application/json" => Format::Json,
-        "application/x-ndjson" => Format::Ndjson,
-        "text/csv" => Format::Csv { delimiter: delimiter.unwrap_or(b',') },
-        _ => return Err(invalid_type(sent, DOCUMENT_TYPES)),
+    let sent = media::document_type(content_type)?;
+    let format = match sent {
+        DocumentType::Json => Format::Json,
+        DocumentType::Ndjson => Format::Ndjson,
+        DocumentType::Csv => Format::Csv { delimiter: delimiter.unwrap_or(b',') },
     };
-    if delimiter.is_some() && !matches!(format, Format::Csv { .. }) {
+    if delimiter.is_some() && sent != DocumentType::Csv {
         return Err(ErrorBody::new(
             "invalid_content_type",
             format!(
                 "The Content-Type `{}` does not support the use of a csv delimiter. The csv delimiter can only be used \
                  with the Content-Type `text/csv`.",
-                essence(sent)
+                sent.name()
             ),
         ));
     }
     Ok(format)
-}
-
-fn require_json(content_type: Option<&str>) -> Result<(), ErrorBody> {
-    match content_type {
-        None => Err(missing_type(JSON_TYPE)),
-        Some(sent) if essence(sent) == "application/json" => Ok(()),
-        Some(sent) => Err(invalid_type(sent, JSON_TYPE)),
-    }
-}
-
-fn missing_type(accepted: &str) -> ErrorBody {
-    ErrorBody::new(
-        "missing_content_type",
-        format!("A Content-Type header is missing. Accepted values for the Content-Type header are: {accepted}"),
-    )
-}
-
-fn invalid_type(sent: &str, accepted: &str) -> ErrorBody {
-    ErrorBody::new(
-        "invalid_content_type",
-        format!("The Content-Type `{sent}` is invalid. Accepted values for the Content-Type header are: {accepted}"),
-    )
 }
 
 #[cfg(test)]

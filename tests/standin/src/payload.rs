@@ -1,5 +1,6 @@
 //! Document payloads: JSON, NDJSON, CSV.
 
+use miroir_core::media::{self, DocumentType};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -16,17 +17,9 @@ pub(crate) enum Format {
     Csv(u8),
 }
 
-const ACCEPTED: &str = "`application/json`, `application/x-ndjson`, `text/csv`";
-
 /// Format by content type and delimiter.
 pub(crate) fn format(content_type: Option<&str>, delimiter: Option<&str>) -> Result<Format, Refusal> {
-    let mime = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase();
-    if mime.is_empty() {
-        return Err(refuse(
-            "missing_content_type",
-            format!("A Content-Type header is missing. Accepted values for the Content-Type header are: {ACCEPTED}"),
-        ));
-    }
+    let sent = media::document_type(content_type).map_err(|error| refuse(&error.code, error.message))?;
     let delimiter = delimiter
         .map(|text| match text.as_bytes() {
             [one] => Ok(*one),
@@ -43,20 +36,15 @@ pub(crate) fn format(content_type: Option<&str>, delimiter: Option<&str>) -> Res
             )),
         })
         .transpose()?;
-    match (mime.as_str(), delimiter) {
-        ("text/csv", delimiter) => Ok(Format::Csv(delimiter.unwrap_or(b','))),
-        ("application/json", None) => Ok(Format::Json),
-        ("application/x-ndjson", None) => Ok(Format::Ndjson),
-        ("application/json" | "application/x-ndjson", Some(_)) => Err(refuse(
+    match (sent, delimiter) {
+        (DocumentType::Csv, delimiter) => Ok(Format::Csv(delimiter.unwrap_or(b','))),
+        (DocumentType::Json, None) => Ok(Format::Json),
+        (DocumentType::Ndjson, None) => Ok(Format::Ndjson),
+        (DocumentType::Json | DocumentType::Ndjson, Some(_)) => Err(refuse(
             "invalid_content_type",
             format!(
-                "The Content-Type `{mime}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`."
-            ),
-        )),
-        _ => Err(refuse(
-            "invalid_content_type",
-            format!(
-                "The Content-Type `{mime}` is invalid. Accepted values for the Content-Type header are: {ACCEPTED}"
+                "The Content-Type `{}` does not support the use of a csv delimiter. The csv delimiter can only be used with the Content-Type `text/csv`.",
+                sent.name()
             ),
         )),
     }

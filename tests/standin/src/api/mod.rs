@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, header};
 use axum::middleware;
 use axum::routing::{get, post};
+use miroir_core::media;
 use serde_json::Value;
 
 use crate::answer::{Answer, Refusal, refuse, with_status};
@@ -97,25 +98,8 @@ fn uid_text(uid: &str) -> String {
 
 /// A JSON body, by content type and content.
 fn body(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Refusal> {
-    let mime = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mime = mime.split(';').next().unwrap_or_default().trim();
-    match mime {
-        "application/json" => {}
-        "" => {
-            return Err(refuse(
-                "missing_content_type",
-                "A Content-Type header is missing. Accepted values for the Content-Type header are: `application/json`",
-            ));
-        }
-        other => {
-            return Err(refuse(
-                "invalid_content_type",
-                format!(
-                    "The Content-Type `{other}` is invalid. Accepted values for the Content-Type header are: `application/json`"
-                ),
-            ));
-        }
-    }
+    let sent = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    media::require_json(sent).map_err(|error| refuse(&error.code, error.message))?;
     if bytes.is_empty() {
         return Err(refuse("missing_payload", "A json payload is missing."));
     }
