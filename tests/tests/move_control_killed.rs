@@ -17,7 +17,7 @@ async fn ran(cluster: &Cluster, arguments: &[&str]) {
 
 /// Waits until the copies are as they should be; the copies.
 async fn seen(cluster: &Cluster, what: &str, is_so: impl Fn(&[Copy]) -> bool) -> Vec<Copy> {
-    until(what, Duration::from_secs(60), || async {
+    until(what, Duration::from_secs(180), || async {
         let copies = cluster.copies().await.ok()?;
         is_so(&copies).then_some(copies)
     })

@@ -53,7 +53,7 @@ impl Phoenix {
     /// Waits until the index has died and come back so many times more.
     async fn lives(&self, more: u64) {
         let wanted = self.life() + more;
-        until("an index to die and come back", Duration::from_secs(90), || async {
+        until("an index to die and come back", Duration::from_secs(180), || async {
             assert!(!self.task.is_finished(), "it ended by itself");
             (self.life() >= wanted).then_some(())
         })
@@ -113,7 +113,7 @@ async fn nothing_is_lost_and_nothing_comes_back() {
     for change in [&["node", "add", "node-3", &url][..], &["node", "drain", "node-0"]] {
         pace(&cluster, SLOW).await;
         let job = cluster.job(change).await.unwrap();
-        until("a copy to be filled", Duration::from_secs(60), || async {
+        until("a copy to be filled", Duration::from_secs(180), || async {
             cluster.copies().await.ok()?.iter().any(|copy| copy.state == "dual").then_some(())
         })
         .await

@@ -12,7 +12,7 @@ use super::process::Process;
 use super::wait::until;
 
 /// Longest wait for a job to get on: engines index as fast as the machine lets them, and a job takes its time.
-const JOB_LIMIT: Duration = Duration::from_secs(120);
+const JOB_LIMIT: Duration = Duration::from_secs(300);
 
 impl Cluster {
     /// Starts one more node of the same kind, with an empty disk; its position. It is no member yet.
