@@ -112,6 +112,11 @@ impl Sequencer {
                 self.take_word(uid, &abandon.parts);
                 self.resolve(uid);
             }
+            // Its commit is here, and nobody to send anything again.
+            Some(Live::Settling { resolve: false }) => {
+                self.take_word(uid, &abandon.parts);
+                self.resolve(uid);
+            }
             Some(Live::Queued) => self.on_abort(&Abort { attempt: abandon.attempt }),
             _ => {}
         }

@@ -5,7 +5,7 @@ use miroir_core::wire::{CommitAnswer, PartOutcome};
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Live, N, Reach};
+use crate::state::{Live, N, Reach, Timer};
 
 /// What is known of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,15 @@ impl Sequencer {
         let (probe, parts) = (ticket.probe, ticket.row.parts.clone());
         let mut waits = false;
         let placement = self.placement_of(&ticket.row);
-        let waited = |part: &&PartRow| self.known(part) == Known::Open && !self.is_only_filled(placement, part);
+        // One node after the other may be lost, and come back before the next one is: the locks do not wait for a moment
+        // in which all can be asked.
+        let timing = &self.config.timing;
+        let patience = ticket.deadline.max(self.started_ms) + timing.mutate + timing.quiet;
+        let given_up =
+            |part: &PartRow| patience <= self.now && self.node_at(&part.node).is_some_and(|n| self.is_back(n));
+        let waited = |part: &&PartRow| {
+            self.known(part) == Known::Open && !self.is_only_filled(placement, part) && !given_up(part)
+        };
         let open: Vec<&PartRow> = parts.iter().filter(waited).collect();
         for part in open {
             let Some(n) = self.node_at(&part.node) else { continue };
@@ -73,10 +81,19 @@ impl Sequencer {
                 waits = true;
             }
         }
+        if waits && patience > self.now {
+            self.at(patience, Timer::Ticket(uid));
+        }
         if waits || (!resolve && self.resend(uid)) {
             return;
         }
         self.decide(uid);
+    }
+
+    /// Whether a node was lost and is being taken back: it is not fenced yet.
+    fn is_back(&self, n: N) -> bool {
+        let node = &self.nodes[n];
+        matches!(node.reach, Reach::Joining(_)) && !node.starting
     }
 
     fn probe(&mut self, n: N, stamp: u64) {
