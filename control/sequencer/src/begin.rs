@@ -97,7 +97,7 @@ impl Sequencer {
         ticket.keys = waiting.begin.keys.clone();
         ticket.skips_creation = waiting.begin.skip_creation;
         ticket.waiting = Some(waiting);
-        if self.locks.enter(uid, &ticket.locks) {
+        if self.locks.enter(uid, &ticket.locks) || self.planted.overtakes {
             self.todo.insert(Todo::Grant(uid));
         }
         self.at(until, Timer::Ticket(uid));

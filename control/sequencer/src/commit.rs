@@ -78,6 +78,9 @@ impl Sequencer {
 
     /// Nothing was dispatched, and nothing will be (F5).
     pub(crate) fn on_abort(&mut self, abort: &Abort) {
+        if self.planted.abort_ignored {
+            return;
+        }
         let until = self.now + self.config.timing.tombstone;
         self.tombstones.insert(abort.attempt.clone(), until);
         self.at(until, Timer::Sweep);
@@ -103,6 +106,9 @@ impl Sequencer {
 
     /// Nobody will commit: find out at once (F4).
     pub(crate) fn on_abandon(&mut self, abandon: Abandon) {
+        if self.planted.abandon_ignored {
+            return;
+        }
         let Some(uid) = self.attempts.get(&abandon.attempt).copied() else {
             return self.on_abort(&Abort { attempt: abandon.attempt });
         };

@@ -34,7 +34,7 @@ impl Sequencer {
             .filter(|(_, tally)| tally.has.is_empty() && tally.absent.is_empty() && !tally.away.is_empty())
             .map(|(shard, _)| *shard)
             .collect();
-        if !stuck.is_empty() {
+        if !stuck.is_empty() && !self.planted.only_copy_given_up {
             return self.hold(uid, &stuck);
         }
         let wanted = if resolve { 1 } else { self.config.min_accept.max(1) as usize };

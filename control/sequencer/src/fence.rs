@@ -20,7 +20,9 @@ impl Sequencer {
     /// Starts a fence to a new generation. The number is durable before the node hears of it.
     pub(crate) fn start_fence(&mut self, n: N) {
         let node = &mut self.nodes[n];
-        node.row.generation += 1;
+        if !self.planted.keys_inherited || node.live > 0 || node.row.generation == 0 {
+            node.row.generation += 1;
+        }
         let generation = node.row.generation;
         self.out.nodes.insert(n);
         if !self.config.fencing {

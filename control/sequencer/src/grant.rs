@@ -36,7 +36,7 @@ impl Sequencer {
     /// Grants a ticket that holds its locks, if nodes allow; answers it otherwise, or leaves it waiting.
     pub(crate) fn try_grant(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };
-        if ticket.live != Live::Queued || !self.locks.holds(uid) {
+        if ticket.live != Live::Queued || !self.locks.holds(uid) && !self.planted.overtakes {
             return;
         }
         let Some(waiting) = ticket.waiting.clone() else {
@@ -131,7 +131,7 @@ impl Sequencer {
         let index = waiting.begin.index.clone();
         if let Some(row) = self.indexes.get_mut(&index).filter(|_| reserve) {
             row.primary_key = waiting.begin.primary_key.clone();
-            row.provisional = true;
+            row.provisional = !self.planted.reservation_is_fact;
             self.out.indexes.insert(index.clone());
         }
         let provisional = self.indexes.get(&index).is_some_and(|row| row.provisional);
@@ -253,7 +253,7 @@ impl Sequencer {
             metadata: self.metadata(ticket.row.term, uid),
             primary_key: work.primary_key.clone(),
             deadline_ms: ticket.deadline.saturating_sub(self.now + timing.slack).max(1),
-            soft_ms: timing.soft + bytes_ms,
+            soft_ms: if self.planted.soft_limit_off { timing.deadline } else { timing.soft } + bytes_ms,
             min_accept: self.config.min_accept.max(1),
             parts: parts.collect(),
         })

@@ -76,7 +76,8 @@ impl Sequencer {
             }
             _ => false,
         };
-        node.row.away && (node.journal.iter().any(|entry| concerns(&entry.ticket)) || node.open.values().any(concerns))
+        let unread = node.row.away || self.planted.changing_unread;
+        unread && (node.journal.iter().any(|entry| concerns(&entry.ticket)) || node.open.values().any(concerns))
     }
 
     /// What an operator wants to see of the members, by id.

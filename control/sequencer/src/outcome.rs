@@ -158,6 +158,7 @@ impl Sequencer {
             match &part.end {
                 Some(PartEnd::Succeeded { .. }) => applied = true,
                 Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
+                Some(PartEnd::Canceled) if self.planted.canceled_uncompared => {}
                 Some(_) => deviating.push(copy.node),
                 None if disk_away || row.away && !node.closing => away.push((copy.node, part.task)),
                 None => pending.push(copy.node),

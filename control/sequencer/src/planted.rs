@@ -52,4 +52,32 @@ pub struct Planted {
     pub drift_unwritten: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
+    /// A filter that vanishes after a grant says so in vain: its locks are held until the deadline (F4).
+    pub abandon_ignored: bool,
+    /// An attempt that is given up is granted all the same, and holds its locks until the deadline (F5).
+    pub abort_ignored: bool,
+    /// A replica whose part was canceled is not compared with the others (F12).
+    pub canceled_uncompared: bool,
+    /// A new leader goes on with the keys that the one before it made (F15).
+    pub keys_inherited: bool,
+    /// Numbers go by the store alone, whatever nodes show (F16).
+    pub numbers_from_store: bool,
+    /// A part whose outcome is unknown is missed: nobody looks for it, and nothing is sent again (F18).
+    pub unknown_is_missed: bool,
+    /// A copy is filled while the deletion of the one before it is under way (F23).
+    pub deletion_forgotten: bool,
+    /// A sync takes no notice that its indexes are deleted and made again (F24).
+    pub lives_confused: bool,
+    /// A node that has not carried out a settings change yet is not read (F26).
+    pub changing_unread: bool,
+    /// Nodes swap indexes while filters go on reading them (F27).
+    pub swap_unannounced: bool,
+    /// A write that only copies out of reach may have is given up (F29).
+    pub only_copy_given_up: bool,
+    /// A primary key that an open write brings is a fact at once (F31).
+    pub reservation_is_fact: bool,
+    /// A ticket does not wait for those before it (F32).
+    pub overtakes: bool,
+    /// Filters wait for every replica, however long it takes (F35).
+    pub soft_limit_off: bool,
 }

@@ -66,7 +66,9 @@ impl Sequencer {
         let open: Vec<&PartRow> = parts.iter().filter(waited).collect();
         for part in open {
             let Some(n) = self.node_at(&part.node) else { continue };
-            if self.nodes[n].read_done < probe {
+            if self.planted.unknown_is_missed {
+                self.end_parts(uid, n, |part| part.task.is_none().then_some(PartEnd::Absent));
+            } else if self.nodes[n].read_done < probe {
                 self.nodes[n].parts.insert(uid);
                 self.probe(n, probe);
                 waits = true;
@@ -122,7 +124,8 @@ impl Sequencer {
     /// nothing to send.
     fn resend(&mut self, uid: u32) -> bool {
         let Some(ticket) = self.tickets.get(&uid) else { return false };
-        if ticket.resent || ticket.asking.is_empty() || self.now + self.config.timing.slack >= ticket.deadline {
+        let once = !ticket.resent && !self.planted.unknown_is_missed;
+        if !once || ticket.asking.is_empty() || self.now + self.config.timing.slack >= ticket.deadline {
             return false;
         }
         let again = |part: &&PartRow| match &part.said {

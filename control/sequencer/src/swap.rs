@@ -56,6 +56,9 @@ impl Sequencer {
         if self.has_open_work(uid, &indexes) {
             return false;
         }
+        if self.planted.swap_unannounced {
+            return true;
+        }
         let announced = self.tickets.get(&uid).and_then(|ticket| ticket.announced);
         let Some(since) = announced else {
             for index in &indexes {

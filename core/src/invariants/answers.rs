@@ -34,9 +34,23 @@ pub fn only_readable_copies<'a>(
     wrong.map(|copy| Breach::new(Invariant::CountedOnce, text(copy))).collect()
 }
 
+/// Invariant 7: an answer is of one index, also while indexes exchange their names. `seen`: those to which the documents
+/// in it were written.
+#[must_use]
+pub fn of_one_index<K: Ord + Debug>(name: &str, seen: &BTreeSet<K>) -> Option<Breach> {
+    let text = || format!("what was read as {name} is of {seen:?}");
+    (seen.len() > 1).then(|| Breach::new(Invariant::CountedOnce, text()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_two_indexes_is_told() {
+        assert_eq!(of_one_index("a", &BTreeSet::from(["a"])), None);
+        assert!(of_one_index("a", &BTreeSet::from(["a", "b"])).is_some());
+    }
 
     #[test]
     fn documents_that_are_doubled_or_miscounted_are_told() {

@@ -17,10 +17,14 @@ pub enum Change {
     Merge(Document),
     /// These fields are set, if the document is there.
     Amend(Document),
+    /// The document becomes this, if it is there.
+    Supersede(Document),
     /// This is put behind the text of a field, if the document is there (so that it shows how often it was done).
     Append(String, String),
     /// The document goes (also by the deletion of all, or of the index).
     Delete,
+    /// The document goes, if it has this field.
+    DeleteWith(String),
 }
 
 /// A write as far as one key is concerned.
@@ -66,12 +70,14 @@ fn apply(state: Option<&Document>, change: &Change) -> Option<Document> {
             document.extend(fields.clone());
             Some(document)
         }
+        Change::Supersede(document) => state.map(|_| document.clone()),
         Change::Append(field, text) => {
             let mut document = state.cloned()?;
             document.entry(field.clone()).or_default().push_str(text);
             Some(document)
         }
         Change::Delete => None,
+        Change::DeleteWith(field) => state.filter(|document| !document.contains_key(field)).cloned(),
     }
 }
 
@@ -161,6 +167,18 @@ mod tests {
         let base = Touch { ticket: 1, change: Change::Replace(document("v", "1")), must: true };
         let both: Document = [("u".to_owned(), "2".to_owned()), ("v".to_owned(), "1".to_owned())].into();
         assert_eq!(possible_states(&[amend(2), base]), BTreeSet::from([Some(both)]));
+    }
+
+    #[test]
+    fn what_depends_on_the_document_is_decided_by_it() {
+        let touch = |ticket, change| Touch { ticket, change, must: true };
+        let base = touch(1, Change::Replace(document("v", "1")));
+        let supersede = |ticket| touch(ticket, Change::Supersede(document("u", "2")));
+        assert_eq!(possible_states(&[supersede(2)]), BTreeSet::from([None]));
+        assert_eq!(possible_states(&[base.clone(), supersede(2)]), BTreeSet::from([Some(document("u", "2"))]));
+        let delete = |field: &str| touch(2, Change::DeleteWith(field.to_owned()));
+        assert_eq!(possible_states(&[base.clone(), delete("v")]), BTreeSet::from([None]));
+        assert_eq!(possible_states(&[base, delete("u")]), BTreeSet::from([Some(document("v", "1"))]));
     }
 
     #[test]

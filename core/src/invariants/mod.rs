@@ -11,7 +11,7 @@
 //! | 4 | nothing is resolved while a late request may still arrive | [`fenced_key_is_refused`], [`resolved_with_certainty`], [`written_nodes_are_fenced`] | S |
 //! | 5 | one open ticket a shard, granted in order, and ended | [`one_open_ticket`], [`granted_in_order`], [`every_ticket_ends`] | S, C (the last) |
 //! | 6 | every shard has a copy in sync | [`every_shard_has_a_copy`] | S, C, L |
-//! | 7 | a complete answer has each document once, from copies that may be read | [`documents_once`], [`total_fits`], [`only_readable_copies`] | S, C (the first two) |
+//! | 7 | a complete answer has each document once, from copies that may be read | [`documents_once`], [`total_fits`], [`only_readable_copies`], [`of_one_index`] | S, C (the first two) |
 //! | 8 | nobody reads a copy that is deleted | [`deleted_unread`] | S |
 //! | 9 | who has seen a success reads it | [`read_shows_successes`] | S, C |
 //! | 10 | tasks go forward; a success is one on every copy that is trusted | [`task_goes_forward`], [`success_is_earned`] | S, C and L (the first) |
@@ -45,7 +45,7 @@ mod tasks;
 
 use std::fmt;
 
-pub use answers::{documents_once, only_readable_copies, total_fits};
+pub use answers::{documents_once, of_one_index, only_readable_copies, total_fits};
 pub use content::{
     Change, Document, Touch, copy_holds_successes, deleted_stays_away, possible_states, read_shows_successes,
     refused_stays_away,

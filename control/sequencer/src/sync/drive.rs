@@ -81,6 +81,9 @@ impl Sequencer {
     /// Indexes may have been created, deleted or swapped since the last look (F24).
     fn match_indexes(&mut self, place: Place) {
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
+        if self.planted.lives_confused {
+            return;
+        }
         let of = |row: &&IndexRow| row.placement == place.0;
         let is_same = |(uid, index): (&String, &IndexRun)| {
             self.indexes.get(uid).is_some_and(|row| row.incarnation == index.incarnation)

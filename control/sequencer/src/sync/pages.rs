@@ -166,7 +166,8 @@ impl Sequencer {
         let TicketWork::Page(work) = ticket.row.work.clone() else { return };
         let Some(to) = self.node_at(&work.node) else { return self.drop_ticket(uid) };
         let place = (work.placement, work.shard, to);
-        let current = self.indexes.get(&work.index).is_some_and(|row| row.incarnation == work.incarnation);
+        let same = |row: &IndexRow| row.incarnation == work.incarnation || self.planted.lives_confused;
+        let current = self.indexes.get(&work.index).is_some_and(same);
         if self.syncs.retires.get(&place).is_some_and(|retire| retire.ticket == Some(uid)) {
             return self.grant_deletion(place, uid);
         }

@@ -41,11 +41,7 @@ impl Sequencer {
         let copies = self.shard_copies(placement, shard);
         let known = copies.iter().find(|copy| copy.node == to).copied();
         let in_sync = known.is_some_and(|copy| self.is_good(&copy) || copy.state == CopyState::Retiring);
-        if copies.is_empty()
-            || in_sync
-            || self.syncs.retires.contains_key(&place)
-            || to >= self.nodes.len()
-            || !self.is_member(to)
+        if copies.is_empty() || in_sync || self.is_to_be_deleted(place) || to >= self.nodes.len() || !self.is_member(to)
         {
             return false;
         }
@@ -230,7 +226,7 @@ impl Sequencer {
         if !settled || !node.journal.is_empty() || node.fence.is_some() {
             return false;
         }
-        if self.syncs.retires.contains_key(&(placement, shard, to)) {
+        if self.is_to_be_deleted((placement, shard, to)) {
             return false;
         }
         let (mut ready, mut loose) = (true, None);
@@ -251,6 +247,11 @@ impl Sequencer {
             self.request_fence(to, generation);
         }
         ready
+    }
+
+    /// Whether documents of an earlier copy are still to be deleted there (F23).
+    fn is_to_be_deleted(&self, place: Place) -> bool {
+        self.syncs.retires.contains_key(&place) && !self.planted.deletion_forgotten
     }
 
     /// A copy to read: in sync, on a node in contact.

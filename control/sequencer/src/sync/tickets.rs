@@ -95,6 +95,9 @@ impl Sequencer {
     pub(crate) fn sync_index_granted(&mut self, uid: u32, uids: &[String]) {
         self.match_all_indexes();
         self.scrub_index_granted(uid, uids);
+        if self.planted.lives_confused {
+            return;
+        }
         for run in self.syncs.runs.values_mut() {
             for index in uids {
                 if let Some(index) = run.indexes.get_mut(index) {

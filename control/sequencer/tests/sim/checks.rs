@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use miroir_core::invariants::{self, Breach, Disorder, Document};
+use miroir_core::shardmap::CompiledMap;
 use miroir_core::wire;
 
 use miroir_sequencer::*;
@@ -36,6 +37,41 @@ impl World {
         if let Some((shard, nodes)) = lacking {
             let text = format!("task {} was acknowledged, but shard {shard} is only on nodes {nodes:?}", task.uid);
             self.breaks(text);
+        }
+    }
+
+    /// An index is read wherever there is a node in contact with a good copy, whatever operations are under way (F26).
+    pub fn check_readable(&mut self) {
+        let Some(sequencer) = self.control.sequencer.as_ref().filter(|_| !self.acting_former) else { return };
+        let map = CompiledMap::new((*sequencer.map()).clone());
+        let nodes = sequencer.nodes();
+        let ready = |node: &usize| nodes.iter().any(|row| row.id == self.nodes[*node].id && row.phase == "ready");
+        let mut found = Vec::new();
+        for shard in 0..self.shards {
+            if !self.good_copies(shard).iter().any(ready) {
+                continue;
+            }
+            let apart = map.map.indexes.keys().filter(|index| self.readable(&map, index, shard).is_empty());
+            found.extend(apart.map(|index| format!("F26: shard {shard} of {index} is read nowhere")));
+        }
+        found.into_iter().for_each(|text| self.breaks(text));
+    }
+
+    /// A key is what a write that has succeeded has made it: before, none is refused for it (F31).
+    pub fn check_key(&mut self, task: &TaskRow) {
+        let rival = task.index.as_deref() == Some("c") && task.status == TaskStatus::Failed;
+        let code = task.error.as_ref().map_or("", |error| error.code.as_str());
+        if !rival || !matches!(code, "index_primary_key_already_exists" | "missing_document_id") {
+            return;
+        }
+        let done = |other: &&TaskRow| other.index.as_deref() == Some("c") && other.status == TaskStatus::Succeeded;
+        let settled =
+            self.control.tasks.values().filter(done).any(|other| other.task_type == "documentAdditionOrUpdate");
+        // One that waits for filters to learn of a copy is as good as done.
+        let applied =
+            self.nodes.iter().any(|node| node.disk.indexes.get("c").is_some_and(|index| !index.documents.is_empty()));
+        if !settled && !applied {
+            self.breaks(format!("F31: task {} is refused for a key that no write has settled: {code}", task.uid));
         }
     }
 
@@ -225,9 +261,6 @@ impl World {
     /// Invariant 18: what is in an index was written to it, and not to an earlier one of that name.
     fn check_lives(&mut self) {
         let Some(sequencer) = &self.control.sequencer else { return };
-        if self.swapped() {
-            return;
-        }
         let mut written: BTreeMap<&str, u32> = BTreeMap::new();
         for entry in self.log.iter().filter(|entry| !entry.page) {
             let (Some(ticket), Work::Add { documents, .. }) = (entry.ticket, &entry.work) else { continue };
@@ -238,6 +271,7 @@ impl World {
         }
         let mut broken = Vec::new();
         for index in sequencer.indexes() {
+            let birth = self.notes.births.get(&index.uid).copied().unwrap_or(0).into();
             for node in self.nodes.iter() {
                 let held = node.disk.indexes.get(&index.uid).into_iter().flat_map(|found| &found.documents);
                 for (key, (shard, document)) in held {
@@ -247,9 +281,7 @@ impl World {
                         document.iter().filter(|(name, _)| !drifted && *name != "id").map(|(_, value)| value.as_str());
                     let tickets = values.filter_map(|value| written.get(value));
                     if self.good_copies(*shard).iter().any(|good| self.nodes[*good].id == node.id) {
-                        let lives =
-                            tickets.filter_map(|by| invariants::of_this_life(&index.uid, index.incarnation, key, *by));
-                        broken.extend(lives);
+                        broken.extend(tickets.filter_map(|by| invariants::of_this_life(&index.uid, birth, key, *by)));
                     }
                 }
             }

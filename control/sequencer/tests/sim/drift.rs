@@ -7,6 +7,7 @@ use miroir_core::invariants::Document;
 use miroir_sequencer::*;
 
 use crate::engine::Work;
+use crate::names::Line;
 use crate::swarm::Swarm;
 use crate::world::{Event, World};
 
@@ -21,7 +22,7 @@ type Version = (usize, String, String, Option<String>);
 pub struct Drifting {
     count: u64,
     /// Documents that have ever drifted, by index and key; true: on the senior copy, too.
-    keys: BTreeMap<(String, String), bool>,
+    keys: BTreeMap<(Line, String), bool>,
     /// Since when copies have been in sync without a break, and their rank, by shard and node.
     since: BTreeMap<(u32, String), (u64, u16)>,
     /// Where and when a document drifted, by its mark; and when the keys of a copy were last listed, by node, index and
@@ -88,12 +89,15 @@ impl World {
         self.note(|| format!("node {node} drifts in {index}/{key} of shard {shard}: {what}, mark {mark}"));
         let copies = self.drifting.since.range((shard, String::new())..(shard + 1, String::new()));
         let senior = copies.min_by_key(|(_, since)| **since).is_some_and(|((_, id), _)| *id == self.nodes[node].id);
-        *self.drifting.keys.entry((index, key)).or_default() |= senior;
+        let lines = if self.is_swapping() { vec!["a", "b"] } else { vec![self.line(&index)] };
+        for line in lines {
+            *self.drifting.keys.entry((line, key.clone())).or_default() |= senior;
+        }
     }
 
     /// Whether the history of writes cannot explain a document.
     pub fn may_be_drifted(&self, index: &str, key: &str) -> bool {
-        let found = self.drifting.keys.get(&(index.to_owned(), key.to_owned()));
+        let found = self.drifting.keys.get(&(self.line(index), key.to_owned()));
         found.is_some_and(|senior| *senior || !self.is_only_drift())
     }
 
@@ -168,6 +172,9 @@ impl World {
 
     /// Nobody is told of drift where there is none.
     pub fn check_alert(&mut self, alert: &Alert) {
+        if alert.kind == "copy_stale" && self.swarm.breaks > 0 && self.swarm.kinds.is_empty() {
+            self.breaks(format!("F18: a connection that broke once has cost a copy: {}", alert.text));
+        }
         if alert.kind == "replica_drift" && self.drifting.count == 0 {
             self.breaks(format!("a false alarm: {}", alert.text));
         }

@@ -3,13 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::hash;
 use miroir_core::invariants::Document;
-use miroir_core::{hash, tag};
+use miroir_sequencer::{NodeTask, TaskStatus};
 
-use miroir_sequencer::{NodeStep, NodeTask, TaskStatus};
-use serde_json::Value;
-
-pub const FIELD: &str = tag::TAG_FIELD;
 /// The field that edits change.
 pub const EDITED: &str = "e";
 
@@ -19,15 +16,19 @@ pub enum Work {
     Add {
         index: String,
         replace: bool,
+        /// `skipCreation`: what is not there stays away, and counts all the same (M9).
+        skips: bool,
         documents: Vec<(String, u32, Document)>,
     },
     Remove {
         index: String,
         ids: Vec<String>,
     },
+    /// Takes the documents of these shards away that have a field; without one, all of them.
     RemoveShards {
         index: String,
         shards: BTreeSet<u32>,
+        having: Option<String>,
     },
     Clear {
         index: String,
@@ -216,11 +217,14 @@ impl Engine {
             return done(Some(0), Some(0));
         }
         match &task.work {
-            Work::Add { index, replace, documents } => {
+            Work::Add { index, replace, skips, documents } => {
                 let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
                 let mut distinct = BTreeSet::new();
                 for (id, shard, fields) in documents {
                     distinct.insert(id.clone());
+                    if *skips && !found.documents.contains_key(id) {
+                        continue;
+                    }
                     let entry = found.documents.entry(id.clone()).or_insert_with(|| (*shard, Document::new()));
                     if *replace {
                         entry.1 = fields.clone();
@@ -235,10 +239,11 @@ impl Engine {
                 let gone = ids.iter().filter(|id| found.documents.remove(*id).is_some()).count();
                 done(None, Some(gone as u64))
             }
-            Work::RemoveShards { index, shards } => {
+            Work::RemoveShards { index, shards, having } => {
                 let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
                 let before = found.documents.len();
-                found.documents.retain(|_, (shard, _)| !shards.contains(shard));
+                let meant = |document: &Document| having.as_ref().is_none_or(|field| document.contains_key(field));
+                found.documents.retain(|_, (shard, document)| !shards.contains(shard) || !meant(document));
                 done(None, Some((before - found.documents.len()) as u64))
             }
             Work::Clear { index } => {
@@ -291,89 +296,6 @@ impl Engine {
         }
     }
 
-    /// A document write as the filter sends it: what it means, and its task's type, index and metadata.
-    pub fn parse_write(
-        &self,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> Option<(Work, &'static str, String, Option<String>)> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let metadata = query.split('&').find_map(|pair| pair.strip_prefix("customMetadata=")).map(str::to_owned);
-        let mut segments = path.trim_start_matches('/').split('/');
-        let (_, index, _) = (segments.next()?, segments.next()?.to_owned(), segments.next()?);
-        let adds = "documentAdditionOrUpdate";
-        let work = match (method, segments.next()) {
-            ("POST" | "PUT", None) => {
-                let documents = self.documents(body)?;
-                return Some((
-                    Work::Add { index: index.clone(), replace: method == "POST", documents },
-                    adds,
-                    index,
-                    metadata,
-                ));
-            }
-            ("POST", Some("delete-batch")) => {
-                let ids: Vec<Value> = serde_json::from_slice(body).ok()?;
-                Work::Remove { index: index.clone(), ids: ids.iter().map(text).collect() }
-            }
-            ("POST", Some("delete")) => {
-                let filter: Value = serde_json::from_slice(body).ok()?;
-                Work::RemoveShards { index: index.clone(), shards: self.shards_in(&filter.to_string()) }
-            }
-            ("POST", Some("edit")) => {
-                let request: Value = serde_json::from_slice(body).ok()?;
-                let function = request["function"].as_str()?;
-                let between = |before: &str| Some(function.split_once(before)?.1.split_once('"')?.0.to_owned());
-                let work = Work::Edit {
-                    index: index.clone(),
-                    shards: self.shards_in(&request["filter"].to_string()),
-                    text: between("doc.e += \"")?,
-                    fatal: between("doc.id == \""),
-                };
-                return Some((work, "documentEdition", index, metadata));
-            }
-            ("DELETE", Some(id)) => Work::Remove { index: index.clone(), ids: vec![id.to_owned()] },
-            ("DELETE", None) => Work::Clear { index: index.clone() },
-            _ => return None,
-        };
-        Some((work, "documentDeletion", index, metadata))
-    }
-
-    /// Shards that a filter names.
-    fn shards_in(&self, filter: &str) -> BTreeSet<u32> {
-        (0..self.shards).filter(|shard| filter.contains(&tag::encode(*shard, self.shards))).collect()
-    }
-
-    fn documents(&self, body: &[u8]) -> Option<Vec<(String, u32, Document)>> {
-        let array: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(body).ok()?;
-        let document = |mut fields: serde_json::Map<String, Value>| {
-            let shard = tag::decode(fields.remove(FIELD)?.as_str()?, self.shards)?;
-            let id = text(fields.get("id")?);
-            let fields = fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-            Some((id, shard, fields))
-        };
-        array.into_iter().map(document).collect()
-    }
-
-    /// An index operation's request.
-    pub fn parse_step(&self, step: &NodeStep) -> Work {
-        let index = step.task_index.clone().unwrap_or_default();
-        match step.task_type.as_str() {
-            "indexCreation" => Work::Create { index },
-            "indexDeletion" => Work::Drop { index },
-            "settingsUpdate" => Work::Settings { index, value: step.body.clone().unwrap_or_default() },
-            "documentDeletion" => {
-                Work::RemoveShards { index, shards: self.shards_in(step.body.as_deref().unwrap_or_default()) }
-            }
-            "indexSwap" => {
-                let (left, right) = step.body.as_deref().and_then(|body| body.split_once(',')).unwrap_or_default();
-                Work::Swap { left: left.to_owned(), right: right.to_owned() }
-            }
-            _ => Work::Nothing,
-        }
-    }
-
     /// Deletes finished tasks from the list.
     pub fn delete_tasks(&mut self, from: u32, below: u32, now: u64) -> u32 {
         for task in self.disk.tasks.iter_mut().filter(|task| (from..below).contains(&task.view.uid)) {
@@ -390,8 +312,4 @@ impl Engine {
         }
         self.enqueue(Work::Nothing, None, "taskCancelation", None, now)
     }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -20,6 +20,10 @@ pub enum Fault {
     ControlBack,
     StopControl,
     ContinueControl,
+    /// Control is stopped in the middle of what it does, for longer than its lease lasts.
+    Depose,
+    FormerWakes,
+    FormerEnds,
     KillVm(usize),
     VmBack(usize),
     StopVm(usize),
@@ -28,6 +32,8 @@ pub enum Fault {
     Mend(Party, Party),
     Operation,
     Swap,
+    /// An index is deleted; the next write makes it again.
+    Recreate,
     Cancel,
     HollowQueue(usize),
     /// Somebody moves a copy, gives a move up, or changes the pace.
@@ -79,9 +85,15 @@ impl World {
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Empty)))
             }
             // What is to join must be empty: with an older disk it waits for an operator.
-            "restore-node" | "late-disk" if self.is_joining(node) => return,
+            "restore-node" | "quick-restore" | "late-disk" if self.is_joining(node) => return,
             "restore-node" if self.net.random.chance(300) => {
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Older)))
+            }
+            // Faster than anybody looks.
+            "quick-restore" if self.snapshots[node].is_some() && self.net.random.chance(500) => {
+                self.fault(Fault::KillNode(node));
+                let soon = self.net.random.between(5, 200);
+                return self.net.after(soon, Event::Fault(Fault::NodeBack(node, Comeback::Older)));
             }
             "late-disk" => {
                 let back = Event::Fault(Fault::KillNode(node));
@@ -90,10 +102,12 @@ impl World {
                 self.net.after(lasts + wait + 300, Event::Fault(Fault::NodeBack(node, Comeback::Former)));
                 (Fault::KillNode(node), Some(Fault::NodeBack(node, Comeback::Interim)))
             }
-            "wipe-node" | "restore-node" => (Fault::Snapshot(node), None),
-            "stop-node" => (Fault::StopNode(node), Some(Fault::ContinueNode(node))),
+            "wipe-node" | "restore-node" | "quick-restore" => (Fault::Snapshot(node), None),
+            "stop-one" if self.nodes.iter().any(|engine| engine.stopped) => return,
+            "stop-node" | "stop-one" => (Fault::StopNode(node), Some(Fault::ContinueNode(node))),
             "kill-control" => (Fault::KillControl, Some(Fault::ControlBack)),
             "stop-control" => (Fault::StopControl, Some(Fault::ContinueControl)),
+            "depose" => (Fault::Depose, None),
             "kill-vm" => (Fault::KillVm(vm), Some(Fault::VmBack(vm))),
             "stop-vm" => (Fault::StopVm(vm), Some(Fault::ContinueVm(vm))),
             "cut" => {
@@ -106,6 +120,7 @@ impl World {
             }
             "operation" => (Fault::Operation, None),
             "swap" => (Fault::Swap, None),
+            "recreate" => (Fault::Recreate, None),
             "cancel" => (Fault::Cancel, None),
             "move" => (Fault::Move, None),
             "admin" => (Fault::Admin, None),
@@ -133,6 +148,9 @@ impl World {
             Fault::ControlBack => {}
             Fault::StopControl => self.control.stopped = self.control.alive,
             Fault::ContinueControl => self.continue_control(),
+            Fault::Depose => self.depose(),
+            Fault::FormerWakes => self.former_wakes(),
+            Fault::FormerEnds => self.end_former(),
             Fault::KillVm(vm) => self.kill_vm(vm),
             Fault::VmBack(vm) => self.vm_back(vm),
             Fault::StopVm(vm) => self.vms[vm].stopped = true,
@@ -143,6 +161,7 @@ impl World {
             Fault::Swap => {
                 self.index_operation(IndexOperation::exchange("a", "b"));
             }
+            Fault::Recreate => self.index_operation(IndexOperation::Delete { uid: "a".into() }),
             Fault::Cancel => self.some_cancel(),
             Fault::Move => self.some_move(),
             Fault::Admin => self.some_command(),
@@ -164,7 +183,8 @@ impl World {
         let key = format!("k{}", self.net.random.below(6));
         let shard = miroir_core::hash::shard_of(key.as_bytes(), self.shards);
         let fields = BTreeMap::from([("id".to_owned(), key.clone()), ("v".to_owned(), "stray".to_owned())]);
-        let work = crate::engine::Work::Add { index: "a".into(), replace: true, documents: vec![(key, shard, fields)] };
+        let documents = vec![(key, shard, fields)];
+        let work = crate::engine::Work::Add { index: "a".into(), replace: true, skips: false, documents };
         self.nodes[node].enqueue(work, Some("a".into()), "documentAdditionOrUpdate", None, now);
         self.schedule_work(node);
     }
@@ -323,6 +343,8 @@ impl World {
     pub fn heal(&mut self) {
         self.note(|| "## heal".to_owned());
         self.faults_until = 0;
+        self.deposing = false;
+        self.end_former();
         self.sync_command(miroir_sequencer::SyncCommand::Limits(Default::default()));
         self.net.cuts.clear();
         (self.net.drop, self.net.slow) = (0, 0);

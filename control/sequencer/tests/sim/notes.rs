@@ -14,6 +14,10 @@ pub struct Held {
     locks: Vec<(String, Vec<u32>)>,
     since: u64,
     page: bool,
+    /// The filter's attempt.
+    attempt: Option<String>,
+    /// Every shard has another copy in sync than that of the node that hangs.
+    prompt: bool,
 }
 
 #[derive(Default)]
@@ -38,6 +42,14 @@ pub struct Notes {
     pub readable: BTreeMap<u64, Vec<(u32, NodeId)>>,
     /// When a copy was last taken for equal.
     pub flipped: BTreeMap<(u32, NodeId), u64>,
+    /// Attempts by the tickets that were granted for them.
+    attempts: BTreeMap<u32, String>,
+    /// The store has lost its last rows: a leader learns from nodes what came before.
+    store_is_older: bool,
+    /// When control heard that filters have given attempts up.
+    given_up: BTreeMap<String, u64>,
+    /// The tickets that made what bears these names now.
+    pub births: BTreeMap<String, u32>,
 }
 
 fn generation(key: Option<&str>) -> Option<u64> {
@@ -52,11 +64,21 @@ impl World {
         self.notes.running_since = self.net.now;
     }
 
+    /// The store has lost its last rows. What no node has seen is as if it had never been: no filter can still write it,
+    /// once nodes are fenced.
+    pub fn note_older_store(&mut self) {
+        self.notes.store_is_older = true;
+        self.notes.held.clear();
+        self.notes.newest.clear();
+        let log = &self.log;
+        self.notes.attempts.retain(|ticket, _| log.iter().any(|entry| entry.ticket == Some(*ticket)));
+    }
+
     /// The first row of an instance says which term it leads.
     pub fn note_term(&mut self, row: &MetaRow) {
         let before = self.notes.terms.values().next_back().copied().unwrap_or(0);
         let instance = self.control.instance;
-        if self.notes.terms.insert(instance, row.term).is_none() {
+        if self.notes.terms.insert(instance, row.term).is_none() && !self.notes.store_is_older {
             self.judge(invariants::term_grows(before, row.term));
         }
     }
@@ -66,9 +88,12 @@ impl World {
         self.notes.fences.insert((node, self.nodes[node].disk.history), (generation, term));
     }
 
-    /// Control has heard of it.
+    /// Control has heard of it; of an earlier one perhaps later.
     pub fn note_key(&mut self, node: usize, key: String) {
-        self.notes.keys.insert(node, key);
+        let known = self.notes.keys.entry(node).or_default();
+        if generation(Some(&key)) >= generation(Some(known)) {
+            *known = key;
+        }
     }
 
     /// A node has taken a request. `by`: the instance of control that sent it, if it was one.
@@ -87,6 +112,10 @@ impl World {
 
     /// A filter is told where to write.
     pub fn check_grant(&mut self, grant: &Grant) {
+        // A former leader may grant what it has granted before: nodes that have been fenced since refuse it.
+        if self.acting_former {
+            return;
+        }
         let fenced = |node: &str, key: &String| {
             let at = self.nodes.iter().position(|engine| engine.id == node);
             at.is_some_and(|at| self.notes.keys.get(&at) == Some(key))
@@ -130,9 +159,23 @@ impl World {
                 self.judge(invariants::granted_in_order(row.uid, newest));
             }
         }
-        self.notes
-            .held
-            .insert(row.uid, Held { locks, since: self.net.now, page: matches!(row.work, TicketWork::Page(_)) });
+        let attempt = match &row.work {
+            TicketWork::Write(work) => Some(work.attempt.clone()),
+            _ => None,
+        };
+        if let Some(attempt) = &attempt {
+            let before = self.notes.attempts.insert(row.uid, attempt.clone());
+            if before.is_some_and(|before| before != *attempt) {
+                self.breaks(format!("F16: ticket {} is given twice", row.uid));
+            }
+        }
+        if let Some(at) = attempt.as_ref().and_then(|attempt| self.given_up(attempt)) {
+            let text = format!("F5: ticket {} is granted, and its filter had given it up at {at}", row.uid);
+            self.breaks(text);
+        }
+        let page = matches!(row.work, TicketWork::Page(_));
+        let prompt = !page && self.is_served_promptly(&locks);
+        self.notes.held.insert(row.uid, Held { locks, since: self.net.now, page, attempt, prompt });
         self.notes.granted.insert(row.uid, self.net.now);
         let held = self.notes.held.iter().flat_map(|(ticket, held)| {
             held.locks.iter().map(|(index, shards)| Holder { ticket: *ticket, index, shards })
@@ -158,7 +201,35 @@ impl World {
         };
         let what = format!("{what}, of ticket {uid},");
         self.judge(invariants::wait_is_bounded(&what, self.net.now - held.since, most));
+        // What a filter has given up is found out at once (F4, F5).
+        if let Some(at) = held.attempt.as_ref().and_then(|attempt| self.given_up(attempt)) {
+            let what = format!("{what} given up by its filter,");
+            self.judge(invariants::wait_is_bounded(&what, self.net.now - at.max(held.since), fence));
+        }
+        // A node that hangs is not waited for where others have the write (F35).
+        if held.prompt && self.swarm.prompt {
+            let what = format!("{what} with a node that hangs,");
+            self.judge(invariants::wait_is_bounded(&what, self.net.now - held.since, timing.soft + fence));
+        }
         true
+    }
+
+    /// Control hears that a filter has given an attempt up.
+    pub fn note_given_up(&mut self, attempt: &str) {
+        if !self.acting_former {
+            self.notes.given_up.entry(attempt.to_owned()).or_insert(self.net.now);
+        }
+    }
+
+    /// When this instance of control heard of it, not stopped since.
+    fn given_up(&self, attempt: &str) -> Option<u64> {
+        self.notes.given_up.get(attempt).copied().filter(|at| *at >= self.notes.running_since)
+    }
+
+    fn is_served_promptly(&self, locks: &[(String, Vec<u32>)]) -> bool {
+        let hangs = |node: &usize| self.nodes[*node].stopped;
+        let mut shards = locks.iter().flat_map(|(_, shards)| shards);
+        shards.all(|shard| self.good_copies(*shard).iter().filter(|node| !hangs(node)).count() >= 2)
     }
 
     /// The ticket is over without a trace.

@@ -1,63 +1,68 @@
 //! Each rule, switched off, is missed by the invariants: so the simulation would notice if it broke.
 
+use std::time::Instant;
+
 use miroir_sequencer::planted::Planted;
 
 use crate::faults::{Comeback, Fault};
-use crate::run;
+use crate::modes::{number, replay_line, run};
+use crate::plants::{PLANTS, Plant, rough};
 use crate::swarm::Swarm;
 use crate::world::World;
 
-/// Runs seeds of a mixture with a bug planted until one breaks an invariant; that seed must be clean without the bug.
-fn finds(name: &str, planted: Planted, mixture: impl Fn(u64) -> Swarm) {
-    for seed in 1..5_000 {
-        let world = run(seed, mixture(seed), planted);
-        if !world.broken.is_empty() {
-            eprintln!("{name}: found by seed {seed}");
-            let clean = run(seed, mixture(seed), Planted::default());
-            assert!(clean.broken.is_empty(), "seed {seed} is broken without {name}: {}", clean.broken.join("\n"));
-            return;
+/// Seeds that are tried until one shows a bug.
+const SEEDS: u64 = 5_000;
+
+fn named(name: &str) -> Plant {
+    *PLANTS.iter().find(|plant| plant.name == name).unwrap_or_else(|| panic!("nothing of the name {name} is planted"))
+}
+
+/// Runs seeds of a mixture with a bug planted until one breaks an invariant that holds without it. A seed that is broken
+/// with no rule switched off at all is a bug that nobody has planted.
+pub fn find(name: &str) {
+    let plant = named(name);
+    let (planted, beside) = ((plant.planted)(), (plant.beside)());
+    let began = Instant::now();
+    for seed in 1..=SEEDS {
+        let broken = run(seed, (plant.mixture)(seed), planted).broken;
+        if broken.is_empty() {
+            continue;
         }
+        let without = run(seed, (plant.mixture)(seed), beside);
+        if without.broken.is_empty() {
+            let first = broken.first().and_then(|text| text.lines().next()).unwrap_or_default();
+            return eprintln!("{name}: seed {seed} in {:.1} s, {first}", began.elapsed().as_secs_f64());
+        }
+        assert!(
+            beside != Planted::default(),
+            "seed {seed} is broken without {name}: {}\nreplay with {}",
+            without.broken.join("\n"),
+            replay_line(&format!("SIM_PLANT={name} SIM_WITHOUT=1 SIM_SEED={seed}"), "planted::one_planted_seed")
+        );
     }
-    panic!("no seed finds {name}");
+    let line = replay_line(&format!("SIM_PLANT={name} SIM_SEED=1"), "planted::one_planted_seed");
+    panic!("no seed of {SEEDS} finds {name}\nrun one with {line}");
 }
 
-/// Delays, lost messages, stopped and killed processes.
-fn rough(seed: u64, kinds: &[&'static str]) -> Swarm {
-    let mut swarm = Swarm::calm();
-    (swarm.drop, swarm.slow, swarm.client_leaves) = (10 + seed % 20, 40 + seed % 40, 100);
-    swarm.pause = 1_500;
-    swarm.kinds = kinds.to_vec();
-    swarm
+/// The world of a bug, without it, must break nothing.
+pub fn holds(name: &str, seed: u64) {
+    let plant = named(name);
+    let broken = run(seed, (plant.mixture)(seed), Planted::default()).broken;
+    let line = replay_line(&format!("SIM_PLANT={name} SIM_WITHOUT=1 SIM_SEED={seed}"), "planted::one_planted_seed");
+    assert!(broken.is_empty(), "{name}, seed {seed}: {}\nreplay with {line}", broken.join("\n"));
 }
 
+/// One seed of one bug, `SIM_PLANT`, or of its world without it (`SIM_WITHOUT`); tells what breaks.
 #[test]
-fn resolving_without_a_fence_is_found() {
-    let planted = Planted { resolve_without_fence: true, ..Planted::default() };
-    finds("resolve without fence", planted, |seed| rough(seed, &["stop-vm", "kill-vm", "stop-node"]));
-}
-
-#[test]
-fn late_delivery_after_a_commit_with_errors_is_found() {
-    let planted = Planted { unknown_stays_in_sync: true, ..Planted::default() };
-    finds("late delivery after commit", planted, |seed| rough(seed, &["stop-node"]));
-}
-
-#[test]
-fn outcome_by_error_code_is_found() {
-    let planted = Planted { outcome_by_error_code: true, ..Planted::default() };
-    finds("outcome by error code", planted, |_| Swarm { task_fault: 60, ..Swarm::calm() });
-}
-
-#[test]
-fn a_missing_count_check_is_found() {
-    let planted = Planted { count_check_off: true, ..Planted::default() };
-    finds("count check off", planted, |_| Swarm { hollow: 60, ..Swarm::calm() });
-}
-
-#[test]
-fn a_stale_last_copy_is_found() {
-    let planted = Planted { last_copy_made_stale: true, ..Planted::default() };
-    finds("last copy made stale", planted, |seed| rough(seed, &["kill-node", "stop-node", "wipe-node"]));
+fn one_planted_seed() {
+    let chosen = std::env::var("SIM_PLANT").ok();
+    let without = chosen.is_none() || std::env::var_os("SIM_WITHOUT").is_some();
+    let name = chosen.as_deref().unwrap_or(PLANTS[0].name);
+    let (plant, seed) = (named(name), number("SIM_SEED", 1));
+    let planted = if without { (plant.beside)() } else { (plant.planted)() };
+    let world = run(seed, (plant.mixture)(seed), planted);
+    eprintln!("{name}, seed {seed}: {:#?}", world.broken);
+    assert_eq!(world.broken.is_empty(), without, "seed {seed}: {}", world.broken.join("\n"));
 }
 
 /// What the world finds in the leader's rows, the leader has seen as well, and says so.
@@ -72,125 +77,6 @@ fn a_leader_reports_that_a_shard_has_lost_its_last_copy() {
 }
 
 #[test]
-fn owners_from_the_filters_map_are_found() {
-    let planted = Planted { owners_from_map: true, ..Planted::default() };
-    finds("owners from the map", planted, |seed| rough(seed, &["kill-node", "stop-node"]));
-}
-
-#[test]
-fn an_unnoticed_restored_snapshot_is_found() {
-    let planted = Planted { witness_off: true, ..Planted::default() };
-    finds("restored snapshot unnoticed", planted, |seed| rough(seed, &["restore-node", "wipe-node"]));
-}
-
-#[test]
-fn a_disk_that_is_not_known_when_it_comes_back_late_is_found() {
-    let planted = Planted { away_disk_forgotten: true, ..Planted::default() };
-    finds("disk forgotten", planted, |seed| rough(seed, &["late-disk"]));
-}
-
-/// Moves and repair under load: copies go stale, keys are few and touched all the time.
-fn restless(seed: u64, kinds: &[&'static str]) -> Swarm {
-    Swarm { writes: 60, pause: 700, drop: 0, slow: seed % 20, kinds: kinds.to_vec(), ..Swarm::calm() }
-}
-
-#[test]
-fn a_page_with_a_touched_key_is_found() {
-    // The comparison that follows would make it good again: the rule is to stand alone.
-    let planted = Planted { page_keeps_touched: true, flip_without_compare: true, ..Planted::default() };
-    finds("page with a touched key", planted, |seed| restless(seed, &["move", "kill-node", "stop-node"]));
-}
-
-#[test]
-fn a_flip_without_a_comparison_is_found() {
-    let planted = Planted { flip_without_compare: true, ..Planted::default() };
-    finds("flip without compare", planted, |seed| restless(seed, &["move", "kill-node", "stop-node"]));
-}
-
-#[test]
-fn the_deletion_of_a_copy_that_is_still_read_is_found() {
-    let planted = Planted { deletes_before_adoption: true, ..Planted::default() };
-    finds("deletion before adoption", planted, |seed| restless(seed, &["move", "cut", "stop-vm"]));
-}
-
-#[test]
-fn a_stale_source_is_found() {
-    let planted = Planted { stale_source: true, ..Planted::default() };
-    let mixture = |seed| Swarm { hollow: 60, ..restless(seed, &["move", "kill-node", "stop-node", "hollow"]) };
-    finds("stale source", planted, mixture);
-}
-
-#[test]
-fn a_source_with_another_disk_is_found() {
-    let planted = Planted { source_unconfirmed: true, ..Planted::default() };
-    let mixture = |seed| Swarm { reads: false, pause: 300, ..restless(seed, &["move", "late-disk", "wipe-node"]) };
-    finds("source with another disk", planted, mixture);
-}
-
-#[test]
-fn keys_skipped_by_an_offset_are_found() {
-    let planted = Planted { skips_keys: true, flip_without_compare: true, ..Planted::default() };
-    finds("offset paging", planted, |seed| restless(seed, &["move", "wipe-node"]));
-}
-
-#[test]
-fn a_partial_update_taken_for_a_whole_document_is_found() {
-    let planted = Planted { update_makes_clean: true, ..Planted::default() };
-    // A document has to be updated while it is on its way: most writes are updates here.
-    let mixture = |seed| Swarm { updates: 10, ..restless(seed, &["move", "wipe-node", "kill-node"]) };
-    finds("partial update before its base", planted, mixture);
-}
-
-#[test]
-fn an_acknowledged_map_taken_as_adopted_is_found() {
-    let planted = Planted { adoption_ignored: true, ..Planted::default() };
-    finds("acknowledgement taken as adoption", planted, |_| {
-        let kinds = vec!["cut", "stop-node", "operation"];
-        Swarm { writes: 60, pause: 1_000, kinds, ..Swarm::calm() }
-    });
-}
-
-#[test]
-fn a_blind_resend_of_an_index_operation_is_found() {
-    // AUDIT would find the second task on its own; here the rule is to stand alone.
-    let planted = Planted { blind_resend: true, audit_off: true, ..Planted::default() };
-    finds("resend of swap", planted, |seed| {
-        // An answer that is lost makes the second send.
-        Swarm { drop: 50, ..rough(seed, &["swap", "operation"]) }
-    });
-}
-
-#[test]
-fn a_fence_without_quiet_is_found() {
-    let planted = Planted { no_quiet: true, ..Planted::default() };
-    finds("fence without quiet", planted, |seed| rough(seed, &["kill-vm", "stop-vm", "stop-node", "kill-control"]));
-}
-
-#[test]
-fn a_junior_copy_that_wins_is_found() {
-    let planted = Planted { junior_wins: true, ..Planted::default() };
-    finds("junior wins", planted, Swarm::only_drift);
-}
-
-#[test]
-fn a_version_that_is_dropped_before_it_is_written_down_is_found() {
-    let planted = Planted { drift_unwritten: true, ..Planted::default() };
-    finds("dropped before written down", planted, Swarm::only_drift);
-}
-
-#[test]
-fn idempotency_that_forgets_is_found() {
-    let planted = Planted { idempotency_off: true, ..Planted::default() };
-    finds("idempotency off", planted, |_| Swarm::calm());
-}
-
-#[test]
-fn the_deletion_of_tasks_that_are_not_resolved_is_found() {
-    let planted = Planted { prunes_unresolved: true, ..Planted::default() };
-    finds("pruning of unresolved tasks", planted, |_| Swarm { writes: 60, ..Swarm::calm() });
-}
-
-#[test]
 fn tasks_that_nobody_audits_are_found() {
     let planted = Planted { audit_off: true, ..Planted::default() };
     // Reads may see a foreign write until the next poll, and one on the last copy can only be reported: so look at
@@ -199,6 +85,41 @@ fn tasks_that_nobody_audits_are_found() {
     let clean = |seed: &u64| run(*seed, mixture(*seed), Planted::default()).broken.is_empty();
     let found = |seed: &u64| !run(*seed, mixture(*seed), planted).broken.is_empty();
     assert!((1..200).filter(clean).any(|seed| found(&seed)), "no seed finds audit off");
+}
+
+/// The store takes what a leader writes whose lease is over.
+#[test]
+fn a_store_without_the_fence_of_the_lease_is_found() {
+    let mixture = |seed, store_unfenced| Swarm { store_unfenced, ..rough(seed, &["depose"]) };
+    let broken = |seed, unfenced| run(seed, mixture(seed, unfenced), Planted::default()).broken;
+    let seed = (1..SEEDS).find(|seed| !broken(*seed, true).is_empty()).expect("no seed finds it");
+    eprintln!("lease fence off: found by seed {seed}: {:?}", broken(seed, true));
+    assert_eq!(broken(seed, false), Vec::<String>::new(), "seed {seed} with the fence");
+}
+
+/// The store loses its last rows, as in a failover to a replica that was behind: what control is told of then.
+fn after_a_failover(seed: u64, planted: Planted) -> Vec<String> {
+    let mut world = World::new(seed, Swarm { writes: 60, reads: false, ..Swarm::calm() }, planted);
+    world.run(world.net.now + 8_000);
+    let kept = (world.control.store.clone(), world.control.tasks.clone());
+    world.run(world.net.now + 300 * (1 + seed % 5));
+    world.fault(Fault::KillControl);
+    (world.control.store, world.control.tasks) = kept;
+    world.note_older_store();
+    world.fault(Fault::ControlBack);
+    world.run(world.net.now + 10_000);
+    world.broken
+}
+
+#[test]
+fn numbers_that_are_given_twice_are_found() {
+    let planted = Planted { numbers_from_store: true, ..Planted::default() };
+    let twice = |broken: &[String]| broken.iter().any(|text| text.contains("F16"));
+    let seed = (1..200).find(|seed| twice(&after_a_failover(*seed, planted))).expect("no seed finds it");
+    eprintln!("numbers from the store alone: found by seed {seed}");
+    for seed in 1..100 {
+        assert_eq!(after_a_failover(seed, Planted::default()), Vec::<String>::new(), "seed {seed}");
+    }
 }
 
 /// An Envoy starts, and before control hears of it a node misses writes, comes back, and control dies.
@@ -227,10 +148,4 @@ fn a_filter_that_reads_before_control_knows_it_is_found() {
         let world = started_just_before(seed, false);
         assert!(world.broken.is_empty(), "seed {seed}: {}", world.broken.join("\n"));
     }
-}
-
-#[test]
-fn documents_left_over_of_shards_without_a_copy_are_found() {
-    let planted = Planted { leftovers_stay: true, ..Planted::default() };
-    finds("leftovers stay", planted, |seed| Swarm { reads: false, ..restless(seed, &["move", "restore-node"]) });
 }

@@ -7,7 +7,7 @@ use miroir_core::invariants::{self, Document, Reader};
 use miroir_sequencer::*;
 
 use crate::engine::Work;
-use crate::shell::step;
+use crate::operations::step;
 use crate::world::{Caller, Event, World};
 
 fn digest(document: &Document) -> u128 {
@@ -64,14 +64,19 @@ impl World {
                     return self.answer_action(node, caller, Err(NodeFault::NotSent));
                 };
                 documents.retain(|(key, ..)| !without.contains(key));
-                (key, Work::Add { index: index.clone(), replace: true, documents }, index, metadata)
+                (key, Work::Add { index: index.clone(), replace: true, skips: false, documents }, index, metadata)
             }
             NodeAction::DeleteKeys { key, index, keys, metadata } => {
                 (key, Work::Remove { index: index.clone(), ids: keys }, index, metadata)
             }
             NodeAction::DeleteShard { key, index, shard, metadata } => {
                 self.check_deletion(node, &index, shard);
-                (key, Work::RemoveShards { index: index.clone(), shards: [shard].into() }, index, metadata)
+                (
+                    key,
+                    Work::RemoveShards { index: index.clone(), shards: [shard].into(), having: None },
+                    index,
+                    metadata,
+                )
             }
             _ => return,
         };
@@ -192,7 +197,9 @@ impl World {
             }
             _ => {
                 let shard = self.net.random.below(u64::from(self.shards)) as u32;
-                let owners: Vec<&CopyRow> = copies.iter().filter(|copy| copy.shard == shard).collect();
+                // A copy that is being deleted is no copy any more: somebody may want one there again (F23).
+                let owners: Vec<&CopyRow> =
+                    copies.iter().filter(|copy| copy.shard == shard && copy.rank != u16::MAX).collect();
                 let others: Vec<&String> = self
                     .nodes
                     .iter()

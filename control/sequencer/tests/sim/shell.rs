@@ -9,9 +9,9 @@ use miroir_core::shardmap::ShardMap;
 use miroir_core::wire;
 use miroir_sequencer::*;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::network::Party;
+use crate::operations::plan;
 use crate::world::{Caller, Event, NodeRequest, World};
 
 /// A call of a VM that waits for control.
@@ -101,6 +101,9 @@ impl World {
     }
 
     pub fn control_event(&mut self, instance: u64, event: miroir_sequencer::Event) {
+        if self.is_former(instance) {
+            return self.former_event(instance, event);
+        }
         if !self.control.alive || instance != self.control.instance {
             return;
         }
@@ -109,7 +112,9 @@ impl World {
         }
         if let miroir_sequencer::Event::Node { op, result } = &event {
             let Some(node) = self.control.open_ops.remove(op) else { return };
-            if let Ok(NodeAnswer::Fenced { data, .. }) = result {
+            if let Ok(NodeAnswer::Fenced { data, .. }) = result
+                && !self.acting_former
+            {
                 self.note_key(node, data.clone());
             }
         }
@@ -132,8 +137,15 @@ impl World {
         self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub fn carry_out(&mut self, mut effects: Vec<Effect>) {
+        if self.deposing && !self.acting_former && !effects.is_empty() {
+            let at = self.net.random.below(effects.len() as u64 + 1) as usize;
+            let rest = effects.split_off(at);
+            effects.into_iter().for_each(|effect| self.do_effect(effect));
+            return self.stop_for_good(rest);
+        }
         let cut = if self.swarm.crash_mid > 0
+            && !self.acting_former
             && self.net.now < self.faults_until
             && self.net.random.chance(self.swarm.crash_mid)
         {
@@ -148,10 +160,16 @@ impl World {
                 return self.net.after(delay, Event::Fault(crate::faults::Fault::ControlBack));
             }
             self.do_effect(effect);
+            if !self.control.alive {
+                return;
+            }
         }
     }
 
     fn do_effect(&mut self, effect: Effect) {
+        if let Some(tape) = &mut self.tape {
+            tape.record(self.net.now, &effect);
+        }
         let instance = self.control.instance;
         match effect {
             Effect::Persist(records) => self.persist(records),
@@ -212,6 +230,7 @@ impl World {
             }
             Effect::MapChanged { epoch } => {
                 self.note_map(epoch);
+                self.check_readable();
                 let Some(map) = self.control.sequencer.as_ref().map(Sequencer::map) else { return };
                 self.push_map(&map);
             }
@@ -248,7 +267,11 @@ impl World {
     }
 
     fn persist(&mut self, records: Vec<Record>) {
+        if self.store_refuses() {
+            return;
+        }
         self.check_planned(&records);
+        self.note_births(&records);
         let moved = records.iter().any(|record| matches!(record, Record::Copy(_) | Record::CopyGone(..)));
         for record in records {
             if let Record::Task(task) = &record {
@@ -290,6 +313,7 @@ impl World {
         }
         if before != Some(task.status) {
             self.check_success(task);
+            self.check_key(task);
         }
         if task.status.is_over() {
             self.stats.task(task);
@@ -317,6 +341,9 @@ impl World {
         body: &[u8],
         answered: bool,
     ) {
+        if self.is_heard_by_former() {
+            return self.as_former(|world| world.control_hears(vm, boot, machine, call, path, body, answered));
+        }
         if !self.control.alive {
             let result = CallResult::NotSent(miroir_core::call::NotSent::ConnectFailed);
             return self.net.send(
@@ -343,8 +370,14 @@ impl World {
             wire::RENEW_PATH => {
                 serde_json::from_slice(body).map(|renew| miroir_sequencer::Event::Renew { request, renew })
             }
-            wire::ABORT_PATH => serde_json::from_slice(body).map(miroir_sequencer::Event::Abort),
-            wire::ABANDON_PATH => serde_json::from_slice(body).map(miroir_sequencer::Event::Abandon),
+            wire::ABORT_PATH => serde_json::from_slice(body).map(|abort: wire::Abort| {
+                self.note_given_up(&abort.attempt);
+                miroir_sequencer::Event::Abort(abort)
+            }),
+            wire::ABANDON_PATH => serde_json::from_slice(body).map(|abandon: wire::Abandon| {
+                self.note_given_up(&abandon.attempt);
+                miroir_sequencer::Event::Abandon(abandon)
+            }),
             _ => return self.breaks(format!("unknown path {path}")),
         };
         match parsed {
@@ -352,50 +385,4 @@ impl World {
             Err(error) => self.breaks(format!("unreadable message to {path}: {error}")),
         }
     }
-
-    pub fn index_operation(&mut self, operation: IndexOperation) {
-        self.control.next_request += 1;
-        let request = RequestId(self.control.next_request);
-        self.note(|| format!("operation {operation:?}"));
-        let event = miroir_sequencer::Event::IndexOperation { request, operation, custom_metadata: None };
-        self.control_event(self.control.instance, event);
-    }
-}
-
-pub fn step(task_type: &str, index: Option<&str>, body: Option<String>) -> NodeStep {
-    NodeStep {
-        method: "POST".into(),
-        path: "/".into(),
-        body,
-        task_type: task_type.into(),
-        task_index: index.map(str::to_owned),
-        tolerate: Vec::new(),
-    }
-}
-
-/// What the caller says an operation means.
-fn plan(operation: &IndexOperation, current: Option<&IndexRow>) -> IndexPlan {
-    let mut plan = IndexPlan { steps: Vec::new(), settings: None, view: None, details: None };
-    match operation {
-        IndexOperation::Create { uid, .. } => {
-            plan.steps.push(step("indexCreation", Some(uid), None));
-            plan.settings = Some(json!(""));
-        }
-        IndexOperation::Update { uid, .. } => plan.steps.push(step("indexUpdate", Some(uid), None)),
-        IndexOperation::Delete { uid } => plan.steps.push(step("indexDeletion", Some(uid), None)),
-        IndexOperation::Compact { uid } => plan.steps.push(step("indexCompaction", Some(uid), None)),
-        IndexOperation::Swap { swaps } => {
-            let body = swaps.first().map(|IndexSwap { indexes: (left, right), .. }| format!("{left},{right}"));
-            plan.steps.push(step("indexSwap", None, body));
-        }
-        IndexOperation::Settings { uid, change, .. } => {
-            if current.is_none() {
-                plan.steps.push(step("indexCreation", Some(uid), None));
-            }
-            let value = change.as_str().unwrap_or_default().to_owned();
-            plan.settings = Some(json!(value));
-            plan.steps.push(step("settingsUpdate", Some(uid), Some(value)));
-        }
-    }
-    plan
 }

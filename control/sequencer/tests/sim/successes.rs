@@ -10,11 +10,12 @@ impl World {
     /// A write's task is shown as succeeded.
     pub fn check_success(&mut self, task: &TaskRow) {
         let Some(sequencer) = &self.control.sequencer else { return };
-        if task.status != TaskStatus::Succeeded || self.swapped() || self.stats.lost.contains(&task.uid) {
+        if task.status != TaskStatus::Succeeded || self.is_swapping() || self.stats.lost.contains(&task.uid) {
             return;
         }
         let Some(granted) = self.notes.granted.get(&task.uid).copied() else { return };
-        let (map, index) = (sequencer.map(), task.index.clone().unwrap_or_default());
+        let index = self.present_name(task.index.as_deref().unwrap_or_default(), task.uid);
+        let map = sequencer.map();
         let mut parts = Vec::new();
         let mut shards = std::collections::BTreeSet::new();
         for entry in self.log.iter().filter(|entry| entry.ticket == Some(task.uid) && !entry.page) {
@@ -25,7 +26,7 @@ impl World {
                 shards.insert(shard);
                 // A copy that was compared since has it, whatever its node made of the task.
                 let copied = self.notes.flipped.get(&(shard, node.id.clone())).is_some_and(|at| *at >= granted);
-                let trusted = there && !copied && reads(&map, &index, shard, &node.id);
+                let trusted = there && !copied && reads(&map, index, shard, &node.id);
                 parts.push(PartFact { shard, node: &node.id, done, trusted });
             }
         }

@@ -20,6 +20,11 @@ pub struct Swarm {
     pub hollow: u64,
     pub client_leaves: u64,
     pub crash_mid: u64,
+    /// Edits that fail where they find a certain document, of 1000. Replicas of one shard may differ in what else they
+    /// hold, so that some fail and some do not.
+    pub fatal: u64,
+    /// Longest pause between two writes of a client.
+    pub rest: u64,
     /// Longest pause between two injected faults.
     pub pause: u64,
     pub kinds: Vec<&'static str>,
@@ -27,9 +32,17 @@ pub struct Swarm {
     pub reads: bool,
     /// A filter that has just started reads by the map that it has, whether control has heard of it or not (planted).
     pub reads_at_once: bool,
+    /// Calls from filters to nodes that end with a connection, of 1000: each goes well when it is made again.
+    pub breaks: u64,
+    /// Nodes hang one at a time, and nothing else happens: no lock waits for them beyond the soft limit.
+    pub prompt: bool,
+    /// The store takes what a leader writes whose lease is over (planted).
+    pub store_unfenced: bool,
+    /// Some documents go to an index `c`, and come with either of two keys.
+    pub rivals: bool,
 }
 
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "kill-node",
     "stop-node",
     "wipe-node",
@@ -37,6 +50,7 @@ pub const KINDS: [&str; 14] = [
     "late-disk",
     "kill-control",
     "stop-control",
+    "depose",
     "kill-vm",
     "stop-vm",
     "cut",
@@ -57,6 +71,8 @@ impl Swarm {
             fencing: true,
             writes: 14,
             updates: 3,
+            fatal: 300,
+            rest: 1_500,
             drop,
             slow,
             repeat,
@@ -68,6 +84,10 @@ impl Swarm {
             kinds,
             reads: true,
             reads_at_once: false,
+            breaks: 0,
+            prompt: false,
+            store_unfenced: false,
+            rivals: false,
         }
     }
 
@@ -83,6 +103,8 @@ impl Swarm {
             fencing: true,
             writes: 14,
             updates: 3,
+            fatal: 300,
+            rest: 1_500,
             drop: 0,
             slow: 0,
             repeat: 0,
@@ -94,6 +116,10 @@ impl Swarm {
             kinds: Vec::new(),
             reads: true,
             reads_at_once: false,
+            breaks: 0,
+            prompt: false,
+            store_unfenced: false,
+            rivals: false,
         }
     }
 }
@@ -102,6 +128,9 @@ impl Swarm {
 pub struct Stats {
     pub events: u64,
     pub reads: u64,
+    /// Former leaders that woke up, and what they tried to store.
+    pub formers: u64,
+    pub refused: u64,
     pub alerts: BTreeMap<&'static str, u64>,
     pub replies: BTreeMap<u16, u64>,
     pub tasks: BTreeMap<String, u64>,
@@ -130,6 +159,8 @@ impl Stats {
     pub fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.reads += other.reads;
+        self.formers += other.formers;
+        self.refused += other.refused;
         other.alerts.iter().for_each(|(kind, count)| *self.alerts.entry(kind).or_default() += count);
         other.replies.iter().for_each(|(kind, count)| *self.replies.entry(*kind).or_default() += count);
         other.tasks.iter().for_each(|(kind, count)| *self.tasks.entry(kind.clone()).or_default() += count);

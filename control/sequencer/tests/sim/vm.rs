@@ -1,12 +1,12 @@
 //! Envoy's VMs, driving the real write machine, and clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use miroir_core::call::{Action, Call, CallId, CallResult, Machine};
+use miroir_core::call::{Action, Call, CallId, CallResult, Machine, Unknown};
 use miroir_core::shardmap::{CompiledMap, ShardMap};
-use miroir_core::wire::{ABANDON_PATH, ABORT_PATH, WriteKind};
-use miroir_core::write::{WriteHead, WriteMachine, WriteSetup};
+use miroir_core::wire::{ABANDON_PATH, ABORT_PATH};
+use miroir_core::write::WriteMachine;
 
 use crate::network::Party;
 use crate::world::{Caller, Event, NodeRequest, World, timed_out};
@@ -33,6 +33,8 @@ pub struct Running {
     pub machine: WriteMachine,
     pub write: u64,
     pub open: BTreeMap<CallId, ()>,
+    /// Nodes to which a connection has broken.
+    pub cut_short: BTreeSet<usize>,
 }
 
 pub struct Vm {
@@ -224,150 +226,23 @@ impl World {
         let key = bearer.and_then(|(_, value)| value.strip_prefix("Bearer ")).map(str::to_owned);
         let request = NodeRequest::Write { method: call.method.to_owned(), path: call.path, body: call.body, key };
         let caller = Caller::Vm { vm, boot, machine, call: id };
+        if self.is_cut_short(vm, machine, node) {
+            let result = CallResult::Unknown(Unknown::Broken);
+            self.net.after(5, Event::FromControl { vm, boot, machine, call: id, result });
+            // The request may have got through before.
+            if self.net.random.chance(500) {
+                return;
+            }
+        }
         self.net.send(Party::Vm(vm), Party::Node(node), Event::ToNode { node, caller, request });
     }
 
-    /// The client goes on to its next write.
-    fn client_free(&mut self, write: u64) {
-        let Some(client) = self.writes.get(&write).map(|write| write.client) else { return };
-        if self.clients[client].waits_for == Some(write) {
-            self.clients[client].waits_for = None;
-            // A refused client comes back, and later: what is refused tests little.
-            let refused = self.writes.get(&write).is_some_and(|write| write.status == Some(503));
-            self.clients[client].left += u32::from(refused);
-            let delay = if refused { self.net.random.between(200, 2_500) } else { self.net.random.between(1, 1_500) };
-            self.net.after(delay, Event::Client { client });
+    /// Whether the connection to a node ends under this call; it does so once.
+    fn is_cut_short(&mut self, vm: usize, machine: u64, node: usize) -> bool {
+        if self.swarm.breaks == 0 || !self.net.random.chance(self.swarm.breaks) {
+            return false;
         }
-    }
-
-    pub fn client_writes(&mut self, client: usize) {
-        if self.clients[client].left == 0 || self.net.now > self.faults_until {
-            return;
-        }
-        let vm = self.net.random.below(self.vms.len() as u64) as usize;
-        if !self.vms[vm].up || self.vms[vm].map.is_none() {
-            return self.net.after(300, Event::Client { client });
-        }
-        self.clients[client].left -= 1;
-        let write = self.next_write;
-        self.next_write += 1;
-        let index = if self.net.random.chance(850) { "a" } else { "b" };
-        let key = |world: &mut Self| format!("k{}", world.net.random.below(6));
-        let mut query = None;
-        let (kind, id, body) = match self.net.random.below(20) {
-            drawn if drawn < 15 - self.swarm.updates => (WriteKind::Replace, None, self.documents(write, "v")),
-            0..=14 => (WriteKind::Update, None, self.documents(write, "u")),
-            15 => (WriteKind::DeleteOne, Some(key(self)), String::new()),
-            16 => (WriteKind::Edit, None, self.edit(write)),
-            17 => {
-                let ids = [key(self), key(self)];
-                (WriteKind::DeleteBatch, None, serde_json::to_string(&ids).expect("ids"))
-            }
-            18 => (WriteKind::DeleteByFilter, None, r#"{"filter":"v EXISTS"}"#.to_owned()),
-            _ => (WriteKind::DeleteAll, None, String::new()),
-        };
-        if matches!(kind, WriteKind::Replace | WriteKind::Update) && self.net.random.chance(300) {
-            query = Some("primaryKey=id");
-        }
-        let has_body = !body.is_empty();
-        let content_type = has_body.then_some("application/json");
-        let head = WriteHead::read(kind, index, id.as_deref(), query, content_type).expect("a fair request");
-        let map = self.vms[vm].map.clone().expect("a map");
-        let known = map.map.indexes.get(index).map(|entry| (entry.incarnation, entry.primary_key.clone()));
-        // A client that got no answer or an error tries again with the same key, or with none.
-        let last = self.writes.values().rev().find(|entry| entry.client == client).cloned();
-        let idempotency = self.net.random.chance(250).then(|| format!("idem-{write}"));
-        let _ = last;
-        let attempt = format!("{:032x}", (u128::from(self.net.random.next()) << 64) | u128::from(write));
-        let setup = WriteSetup {
-            head,
-            body: body.clone().into_bytes(),
-            node_body_bytes: u64::MAX,
-            path: format!("/indexes/{index}/documents"),
-            content_type: content_type.map(str::to_owned),
-            authorization: None,
-            idempotency_key: idempotency.clone(),
-            attempt,
-            vm: self.vms[vm].name(),
-            epoch: map.map.epoch,
-            shard_count: self.shards,
-            index: known,
-            geo: false,
-            control_cluster: "internal".into(),
-            trace: Vec::new(),
-        };
-        self.note(|| format!("client {client} write {write} by vm {vm}: {kind:?} {index} {body} {id:?}"));
-        self.writes.insert(write, Write { client, idempotency, ..Write::default() });
-        self.clients[client].waits_for = Some(write);
-        self.run_machine(vm, WriteMachine::new(setup), write);
-        // A second try of the very same request, through another VM, while the first is under way.
-        if self.writes[&write].idempotency.is_some() && self.net.random.chance(500) {
-            self.repeat(vm, write, kind, index, id, query, content_type, body);
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn repeat(
-        &mut self,
-        vm: usize,
-        write: u64,
-        kind: WriteKind,
-        index: &str,
-        id: Option<String>,
-        query: Option<&str>,
-        content_type: Option<&str>,
-        body: String,
-    ) {
-        let other = (vm + 1) % self.vms.len();
-        let (true, Some(map)) = (self.vms[other].up && !self.vms[other].stopped, self.vms[other].map.clone()) else {
-            return;
-        };
-        let known = map.map.indexes.get(index).map(|entry| (entry.incarnation, entry.primary_key.clone()));
-        let setup = WriteSetup {
-            head: WriteHead::read(kind, index, id.as_deref(), query, content_type).expect("a fair request"),
-            body: body.into_bytes(),
-            node_body_bytes: u64::MAX,
-            path: format!("/indexes/{index}/documents"),
-            content_type: content_type.map(str::to_owned),
-            authorization: None,
-            idempotency_key: self.writes[&write].idempotency.clone(),
-            attempt: format!("{:032x}", (u128::from(self.net.random.next()) << 64) | u128::from(write)),
-            vm: self.vms[other].name(),
-            epoch: map.map.epoch,
-            shard_count: self.shards,
-            index: known,
-            geo: false,
-            control_cluster: "internal".into(),
-            trace: Vec::new(),
-        };
-        self.run_machine(other, WriteMachine::new(setup), write);
-    }
-
-    fn run_machine(&mut self, vm: usize, machine: WriteMachine, write: u64) {
-        let id = self.vms[vm].next_machine;
-        self.vms[vm].next_machine += 1;
-        self.vms[vm].machines.insert(id, Running { machine, write, open: BTreeMap::new() });
-        let now = self.net.now;
-        let Some(running) = self.vms[vm].machines.get_mut(&id) else { return };
-        let actions = running.machine.start(now);
-        self.act(vm, id, actions);
-        if self.net.random.chance(self.swarm.client_leaves) {
-            let (boot, delay) = (self.vms[vm].boot, self.net.random.between(1, 3_000));
-            self.net.after(delay, Event::ClientLeaves { vm, boot, machine: id });
-        }
-    }
-
-    /// An edit of every document, that may fail where it finds a certain one.
-    fn edit(&mut self, write: u64) -> String {
-        let fatal = self.net.random.chance(300).then(|| self.net.random.below(6));
-        let throw = fatal.map(|key| format!("if doc.id == \"k{key}\" {{ throw }} ")).unwrap_or_default();
-        serde_json::json!({ "function": format!("{throw}doc.e += \"{write};\"") }).to_string()
-    }
-
-    fn documents(&mut self, write: u64, field: &str) -> String {
-        let count = self.net.random.between(1, 3);
-        let documents: Vec<String> =
-            (0..count).map(|_| format!(r#"{{"id":"k{}","{field}":"{write}"}}"#, self.net.random.below(6))).collect();
-        format!("[{}]", documents.join(","))
+        let running = self.vms[vm].machines.get_mut(&machine);
+        running.is_some_and(|running| running.cut_short.insert(node))
     }
 }

@@ -163,6 +163,12 @@ pub struct World {
     /// Which disk a node had in an incarnation, as far as control has noticed, and its last task that was read.
     pub disk_of: BTreeMap<(usize, u64), (u64, u32)>,
     pub control: Shell,
+    /// A leader whose lease is over and that does not know it.
+    pub former: Option<crate::leaders::Former>,
+    /// `control` is the former leader for the moment.
+    pub acting_former: bool,
+    /// The leader is about to be stopped for longer than its lease.
+    pub deposing: bool,
     pub vms: Vec<Vm>,
     pub clients: Vec<crate::vm::Client>,
     pub log: Vec<Enqueued>,
@@ -184,6 +190,8 @@ pub struct World {
     pub planted: Planted,
     pub drifting: crate::drift::Drifting,
     pub notes: Notes,
+    /// Where all that happens is written down, if somebody wants to compare it.
+    pub tape: Option<crate::replay::Tape>,
 }
 
 impl World {
@@ -214,6 +222,9 @@ impl World {
             aged: Default::default(),
             disk_of: BTreeMap::new(),
             control: Shell::default(),
+            former: None,
+            acting_former: false,
+            deposing: false,
             vms: (0..2).map(Vm::new).collect(),
             clients: (0..3).map(|_| crate::vm::Client { left: swarm.writes, ..Default::default() }).collect(),
             log: Vec::new(),
@@ -231,6 +242,7 @@ impl World {
             planted,
             drifting: Default::default(),
             notes: Notes::default(),
+            tape: None,
             swarm,
         };
         world.start_control();
@@ -266,6 +278,9 @@ impl World {
         while self.broken.is_empty() && self.net.next_at().is_some_and(|at| at <= until) {
             let Some(event) = self.net.pop() else { break };
             self.stats.events += 1;
+            if let Some(tape) = &mut self.tape {
+                tape.record(self.net.now, &event);
+            }
             self.step(event);
         }
         self.net.now = self.net.now.max(until);
@@ -321,7 +336,7 @@ impl World {
             Event::Map { vm, boot, map } => self.vm_event(vm, boot, crate::vm::Input::Map(map)),
             Event::VmWake { vm, boot, machine } => self.vm_event(vm, boot, crate::vm::Input::Wake { machine }),
             Event::ControlWake { instance, at } => {
-                if self.control.wake == Some(at) {
+                if self.control.wake == Some(at) || self.is_former(instance) {
                     self.control_event(instance, miroir_sequencer::Event::Tick);
                 }
             }
