@@ -5,11 +5,14 @@ use std::collections::BinaryHeap;
 
 use super::NodeSpec;
 use super::ranking::{Ranking, score};
+use super::share::bounds;
 use super::zones::Zones;
 
 /// What a pass over the pairs may overlook. Later passes only complete shards that earlier ones left short.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
+    /// Full nodes are skipped, and zones that have a copy.
+    Spread,
     /// Full nodes and served zones are skipped.
     Bounded,
     /// Full nodes are taken too.
@@ -50,7 +53,8 @@ pub(super) struct Matching<'a> {
     zones: &'a Zones,
     shares: &'a [f64],
     copies: usize,
-    capacity: Vec<f64>,
+    /// Shares, rounded down and up.
+    bounds: Vec<(f64, f64)>,
     load: Vec<u32>,
     ranking: Ranking<'a>,
     pub(super) owners: Vec<Vec<usize>>,
@@ -64,7 +68,7 @@ impl<'a> Matching<'a> {
             zones,
             shares,
             copies,
-            capacity: shares.iter().map(|share| share.ceil()).collect(),
+            bounds: shares.iter().copied().map(bounds).collect(),
             load: vec![0; nodes.len()],
             ranking: Ranking::new(nodes, shares, shards),
             owners: (0..shards).map(|_| Vec::with_capacity(copies)).collect(),
@@ -72,8 +76,9 @@ impl<'a> Matching<'a> {
     }
 
     pub(super) fn run(&mut self, pass: Pass) {
+        let wanted = if pass == Pass::Spread { self.copies.min(self.zones.count()) } else { self.copies };
         let mut heap: BinaryHeap<Reverse<Pair>> = BinaryHeap::new();
-        let short: Vec<usize> = (0..self.owners.len()).filter(|shard| self.is_short(*shard)).collect();
+        let short: Vec<usize> = (0..self.owners.len()).filter(|shard| self.is_short(*shard, wanted)).collect();
         for shard in short {
             heap.extend(self.pair(shard, 0).map(Reverse));
         }
@@ -81,14 +86,14 @@ impl<'a> Matching<'a> {
             if let Some((_, node)) = self.ranking.choice(shard, choice) {
                 self.offer(shard, node, pass);
             }
-            if self.is_short(shard) {
+            if self.is_short(shard, wanted) {
                 heap.extend(self.pair(shard, choice.saturating_add(1)).map(Reverse));
             }
         }
     }
 
-    fn is_short(&self, shard: usize) -> bool {
-        self.owners.get(shard).is_some_and(|owners| owners.len() < self.copies)
+    fn is_short(&self, shard: usize, wanted: usize) -> bool {
+        self.owners.get(shard).is_some_and(|owners| owners.len() < wanted)
     }
 
     fn pair(&mut self, shard: usize, choice: usize) -> Option<Pair> {
@@ -97,14 +102,15 @@ impl<'a> Matching<'a> {
     }
 
     fn offer(&mut self, shard: usize, node: usize, pass: Pass) {
-        let (Some(owners), Some(load), Some(capacity)) =
-            (self.owners.get_mut(shard), self.load.get_mut(node), self.capacity.get(node))
+        let (Some(owners), Some(load), Some((_, most))) =
+            (self.owners.get_mut(shard), self.load.get_mut(node), self.bounds.get(node))
         else {
             return;
         };
-        let full = f64::from(*load) >= *capacity;
+        let full = f64::from(*load) >= *most;
         let skipped = owners.contains(&node)
-            || (full && pass == Pass::Bounded)
+            || (full && matches!(pass, Pass::Spread | Pass::Bounded))
+            || (pass == Pass::Spread && self.zones.copies_beside(owners, node) > 0)
             || (pass != Pass::AnyZone && !self.zones.may_add(owners, node, self.copies));
         if !skipped {
             owners.push(node);
@@ -112,111 +118,83 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// Takes over what is in place: copies on known nodes in zones that have room; then drops what is more than wanted,
-    /// from the fullest nodes; then takes from every node above its capacity the copies that it ranks last.
+    /// Takes over what is in place on known nodes; then drops what is more than wanted, or than zones allow.
     pub(super) fn keep(&mut self, current: &[Vec<usize>]) {
-        let mut surplus = Vec::new();
         for (shard, owners) in current.iter().enumerate() {
-            // More copies than wanted are judged by zones below: any of them may be the one that stays.
-            let pass = if owners.len() > self.copies { Pass::AnyZone } else { Pass::Unbounded };
             for owner in owners {
-                self.offer(shard, *owner, pass);
-            }
-            if self.owners.get(shard).is_some_and(|kept| kept.len() > self.copies) {
-                surplus.push(shard);
+                self.offer(shard, *owner, Pass::AnyZone);
             }
         }
-        for shard in surplus {
+        for shard in 0..self.owners.len() {
             while let Some(node) = self.most_dispensable(shard) {
                 self.remove(shard, node);
             }
         }
-        let mut held: Vec<Vec<(f64, usize)>> = vec![Vec::new(); self.load.len()];
-        for (shard, owners) in self.owners.iter().enumerate() {
-            for node in owners {
-                let over = self.load_of(*node) > self.capacity.get(*node).copied().unwrap_or_default();
-                if let Some(held) = held.get_mut(*node).filter(|_| over) {
-                    held.push((self.score(shard, *node), shard));
-                }
-            }
-        }
-        for (node, mut held) in held.into_iter().enumerate() {
-            held.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(&right.1)));
-            for (_, shard) in held {
-                if self.load_of(node) <= self.capacity.get(node).copied().unwrap_or_default() {
-                    break;
-                }
-                self.remove(shard, node);
-            }
-        }
     }
 
-    /// The copy of a shard with too many that can best be done without: one in a zone that has another, on the node
-    /// that is fullest.
+    /// The copy of a shard with too many that can best be done without: one in the zone that has most of them, on the
+    /// node that is fullest.
     fn most_dispensable(&self, shard: usize) -> Option<usize> {
-        let owners = self.owners.get(shard).filter(|owners| owners.len() > self.copies)?;
-        let fill = |node: usize| {
-            self.load_of(node) / self.shares.get(node).copied().unwrap_or_default().max(f64::MIN_POSITIVE)
-        };
+        let owners = self.owners.get(shard)?;
+        if owners.len() <= self.copies && !self.zones.are_crowded(owners, self.copies) {
+            return None;
+        }
+        let beside = |node: usize| self.zones.copies_beside(owners, node);
         owners.iter().copied().max_by(|left, right| {
-            let spare = |node: usize| self.zones.spread_without(owners, node);
-            spare(*left).cmp(&spare(*right)).then(fill(*left).total_cmp(&fill(*right))).then(right.cmp(left))
+            let order = beside(*left).cmp(&beside(*right));
+            order.then(self.fill(*left).total_cmp(&self.fill(*right))).then(right.cmp(left))
         })
     }
 
-    /// Takes from nodes above their capacity what others have room for, and brings nodes that are a whole copy below
-    /// their share up to it. Every step makes the cluster more even.
-    pub(super) fn level(&mut self) {
-        for receiver in 0..self.load.len() {
-            let room = self.capacity.get(receiver).copied().unwrap_or_default();
-            self.fill_up(receiver, room, &|matching, giver| {
-                matching.load_of(giver) > matching.capacity.get(giver).copied().unwrap_or_default()
-            });
-        }
-        for receiver in 0..self.load.len() {
-            let floor = self.shares.get(receiver).copied().unwrap_or_default().floor();
-            // A giver at or below its share would only move the hole.
-            self.fill_up(receiver, floor, &|matching, giver| {
-                matching.load_of(giver) > matching.shares.get(giver).copied().unwrap_or_default()
-            });
+    pub(super) fn count(&self) -> usize {
+        self.load.len()
+    }
+
+    /// Holds more than its share, rounded up.
+    pub(super) fn is_over(&self, node: usize) -> bool {
+        self.load_of(node) > self.bounds(node).1
+    }
+
+    /// Holds less than its share, rounded up.
+    pub(super) fn has_room(&self, node: usize) -> bool {
+        self.load_of(node) < self.bounds(node).1
+    }
+
+    /// Holds less than its share, rounded down.
+    pub(super) fn lacks(&self, node: usize) -> bool {
+        self.load_of(node) < self.bounds(node).0
+    }
+
+    /// Holds more than its share, rounded down: one copy less would leave no hole.
+    pub(super) fn can_spare(&self, node: usize) -> bool {
+        self.load_of(node) > self.bounds(node).0
+    }
+
+    fn bounds(&self, node: usize) -> (f64, f64) {
+        self.bounds.get(node).copied().unwrap_or_default()
+    }
+
+    /// Whether zones allow a shard's copy to go from one node to another that has none.
+    pub(super) fn may_give(&self, shard: usize, from: usize, to: usize) -> bool {
+        self.owners.get(shard).is_some_and(|owners| {
+            owners.contains(&from) && !owners.contains(&to) && self.zones.may_swap(owners, from, to, self.copies)
+        })
+    }
+
+    pub(super) fn shift(&mut self, shard: usize, from: usize, to: usize) {
+        self.remove(shard, from);
+        if let (Some(owners), Some(load)) = (self.owners.get_mut(shard), self.load.get_mut(to)) {
+            owners.push(to);
+            *load = load.saturating_add(1);
         }
     }
 
-    fn fill_up(&mut self, receiver: usize, target: f64, may_give: &dyn Fn(&Self, usize) -> bool) {
-        while self.load_of(receiver) < target {
-            let givers: Vec<bool> = (0..self.load.len()).map(|giver| may_give(self, giver)).collect();
-            if !givers.contains(&true) {
-                break;
-            }
-            let Some((shard, giver)) = self.best_gift(receiver, &givers) else { break };
-            self.remove(shard, giver);
-            if let (Some(owners), Some(load)) = (self.owners.get_mut(shard), self.load.get_mut(receiver)) {
-                owners.push(receiver);
-                *load = load.saturating_add(1);
-            }
-        }
+    /// How full a node is, against its share.
+    pub(super) fn fill(&self, node: usize) -> f64 {
+        self.load_of(node) / self.shares.get(node).copied().unwrap_or_default().max(f64::MIN_POSITIVE)
     }
 
-    /// The shard that `receiver` ranks first among those that a giver may give without a loss in zones.
-    fn best_gift(&self, receiver: usize, givers: &[bool]) -> Option<(usize, usize)> {
-        let mut best: Option<(f64, usize, usize)> = None;
-        for (shard, owners) in self.owners.iter().enumerate() {
-            if owners.contains(&receiver) {
-                continue;
-            }
-            for giver in owners.iter().filter(|giver| givers.get(**giver) == Some(&true)) {
-                if self.zones.may_swap(owners, *giver, receiver, self.copies) {
-                    let rank = self.score(shard, receiver);
-                    if best.is_none_or(|(score, ..)| rank < score) {
-                        best = Some((rank, shard, *giver));
-                    }
-                }
-            }
-        }
-        best.map(|(_, shard, giver)| (shard, giver))
-    }
-
-    fn score(&self, shard: usize, node: usize) -> f64 {
+    pub(super) fn score(&self, shard: usize, node: usize) -> f64 {
         match (self.nodes.get(node), self.shares.get(node), u32::try_from(shard)) {
             (Some(spec), Some(share), Ok(shard)) => score(&spec.id, shard, *share),
             _ => f64::INFINITY,

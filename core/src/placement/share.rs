@@ -2,28 +2,31 @@
 //! no zone more than its part.
 
 use super::NodeSpec;
+use super::zones::Zones;
+
+/// Below this a fraction of a copy is an error of rounding.
+const SLIVER: f64 = 1e-9;
 
 /// Shares of all nodes, in copies; they add up to `shards × copies`.
-pub(super) fn shares(nodes: &[NodeSpec], zones: &[usize], shards: f64, copies: f64) -> Vec<f64> {
-    let zone_count = zones.iter().max().map_or(0, |last| last.saturating_add(1));
-    let mut zone_weights = vec![0.0; zone_count];
-    let mut zone_sizes = vec![0.0; zone_count];
-    for (node, zone) in nodes.iter().zip(zones) {
-        if let (Some(weight), Some(size)) = (zone_weights.get_mut(*zone), zone_sizes.get_mut(*zone)) {
-            *weight += node.weight;
-            *size += 1.0;
-        }
-    }
-    // With fewer zones than copies a zone must hold several copies of a shard.
-    let copies_per_zone = (copies / zone_count.max(1) as f64).ceil();
-    let zone_limits: Vec<f64> = zone_sizes.iter().map(|size: &f64| shards * size.min(copies_per_zone)).collect();
-    let zone_shares = fill(&zone_weights, &zone_limits, shards * copies);
+pub(super) fn shares(nodes: &[NodeSpec], zones: &Zones, shards: f64, copies: f64) -> Vec<f64> {
+    let members: Vec<Vec<usize>> = (0..zones.count())
+        .map(|zone| zones.numbers().iter().enumerate().filter(|(_, of)| **of == zone).map(|(at, _)| at).collect())
+        .collect();
+    let weight_of = |node: &usize| nodes.get(*node).map_or(0.0, |node| node.weight);
+    let by_zone: Vec<Demand> = members
+        .iter()
+        .map(|members| Demand {
+            weight: members.iter().map(weight_of).sum(),
+            // Where there are no more zones than copies, every zone has one of each shard.
+            least: if zones.count() as f64 <= copies { shards } else { 0.0 },
+            most: shards * (members.len().min(zones.most()) as f64),
+        })
+        .collect();
     let mut shares = vec![0.0; nodes.len()];
-    for (zone, zone_share) in zone_shares.iter().enumerate() {
-        let members: Vec<usize> = zones.iter().enumerate().filter(|(_, of)| **of == zone).map(|(at, _)| at).collect();
-        let weights: Vec<f64> = members.iter().filter_map(|at| nodes.get(*at)).map(|node| node.weight).collect();
-        let limits = vec![shards; members.len()];
-        for (member, share) in members.iter().zip(fill(&weights, &limits, *zone_share)) {
+    for (members, zone_share) in members.iter().zip(fill(&by_zone, shards * copies)) {
+        let of_node = |node: &usize| Demand { weight: weight_of(node), least: 0.0, most: shards };
+        let demands: Vec<Demand> = members.iter().map(of_node).collect();
+        for (member, share) in members.iter().zip(fill(&demands, zone_share)) {
             if let Some(slot) = shares.get_mut(*member) {
                 *slot = share;
             }
@@ -32,23 +35,41 @@ pub(super) fn shares(nodes: &[NodeSpec], zones: &[usize], shards: f64, copies: f
     shares
 }
 
-/// Divides `total` by weight; what would exceed a limit goes to the others.
-fn fill(weights: &[f64], limits: &[f64], total: f64) -> Vec<f64> {
-    let mut shares: Vec<Option<f64>> = vec![None; weights.len()];
+/// The whole numbers of copies that are a share: rounded down, and up. Shares are sums of fractions, so a whole one may
+/// be off by its last bits.
+pub(super) fn bounds(share: f64) -> (f64, f64) {
+    ((share + SLIVER).floor(), (share - SLIVER).ceil())
+}
+
+/// What a zone or a node may be given.
+struct Demand {
+    weight: f64,
+    least: f64,
+    most: f64,
+}
+
+/// Divides `total` by weight within limits; what would break a limit goes to, or comes from, the others.
+fn fill(demands: &[Demand], total: f64) -> Vec<f64> {
+    let mut shares: Vec<Option<f64>> = vec![None; demands.len()];
     loop {
         let fixed: f64 = shares.iter().flatten().sum();
-        let open: f64 =
-            weights.iter().zip(&shares).filter(|(_, share)| share.is_none()).map(|(weight, _)| weight).sum();
-        let unit = (total - fixed).max(0.0) / open.max(f64::MIN_POSITIVE);
+        let open = || demands.iter().zip(&shares).filter(|(_, share)| share.is_none()).map(|(demand, _)| demand);
+        let unit = (total - fixed).max(0.0) / open().map(|demand| demand.weight).sum::<f64>().max(f64::MIN_POSITIVE);
+        let limited = |demand: &Demand| (demand.weight * unit).min(demand.most).max(demand.least);
+        // Limits of one kind at a time: those of the other kind may be kept once these are.
+        let off: f64 = open().map(|demand| limited(demand) - demand.weight * unit).sum();
         let mut clipped = false;
-        for ((share, weight), limit) in shares.iter_mut().zip(weights).zip(limits) {
-            if share.is_none() && weight * unit > *limit {
-                *share = Some(*limit);
+        for (share, demand) in shares.iter_mut().zip(demands) {
+            let wish = demand.weight * unit;
+            let breaks = if off > 0.0 { wish < demand.least } else { wish > demand.most };
+            if share.is_none() && breaks {
+                *share = Some(limited(demand));
                 clipped = true;
             }
         }
         if !clipped {
-            return shares.iter().zip(weights).map(|(share, weight)| share.unwrap_or(weight * unit)).collect();
+            let limited = |demand: &Demand| limited(demand);
+            return shares.iter().zip(demands).map(|(share, demand)| share.unwrap_or(limited(demand))).collect();
         }
     }
 }
@@ -57,22 +78,39 @@ fn fill(weights: &[f64], limits: &[f64], total: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn node(weight: f64) -> NodeSpec {
-        NodeSpec { id: weight.to_string(), weight, zone: None }
+    fn shares_of(nodes: &[(f64, usize)], shards: f64, copies: usize) -> Vec<f64> {
+        let node = |(at, (weight, zone)): (usize, &(f64, usize))| NodeSpec {
+            id: at.to_string(),
+            weight: *weight,
+            zone: Some(zone.to_string()),
+        };
+        let nodes: Vec<NodeSpec> = nodes.iter().enumerate().map(node).collect();
+        shares(&nodes, &Zones::new(&nodes, copies), shards, copies as f64)
     }
 
     #[test]
     fn shares_follow_weights() {
-        assert_eq!(shares(&[node(1.0), node(2.0), node(3.0)], &[0, 1, 2], 120.0, 1.0), [20.0, 40.0, 60.0]);
+        assert_eq!(shares_of(&[(1.0, 0), (2.0, 1), (3.0, 2)], 120.0, 1), [20.0, 40.0, 60.0]);
     }
 
     #[test]
     fn a_node_holds_a_shard_once() {
-        assert_eq!(shares(&[node(10.0), node(1.0), node(1.0)], &[0, 1, 2], 100.0, 2.0), [100.0, 50.0, 50.0]);
+        assert_eq!(shares_of(&[(10.0, 0), (1.0, 1), (1.0, 2)], 100.0, 2), [100.0, 50.0, 50.0]);
     }
 
     #[test]
     fn a_zone_of_one_node_holds_every_shard_when_two_zones_share_two_copies() {
-        assert_eq!(shares(&[node(1.0), node(1.0), node(1.0)], &[0, 1, 1], 100.0, 2.0), [100.0, 50.0, 50.0]);
+        assert_eq!(shares_of(&[(1.0, 0), (1.0, 1), (1.0, 1)], 100.0, 2), [100.0, 50.0, 50.0]);
+    }
+
+    #[test]
+    fn the_lightest_of_fewer_zones_than_copies_holds_every_shard_too() {
+        let nodes = [(0.1, 0), (5.0, 1), (5.0, 1), (5.0, 2), (5.0, 2)];
+        assert_eq!(shares_of(&nodes, 100.0, 4), [100.0, 75.0, 75.0, 75.0, 75.0]);
+    }
+
+    #[test]
+    fn a_zone_holds_more_of_a_shard_where_another_has_too_few_nodes() {
+        assert_eq!(shares_of(&[(1.0, 0), (1.0, 1), (1.0, 1), (1.0, 1)], 100.0, 4), [100.0; 4]);
     }
 }

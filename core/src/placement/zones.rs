@@ -6,11 +6,12 @@ use super::NodeSpec;
 pub(super) struct Zones {
     of: Vec<usize>,
     count: usize,
+    most: usize,
 }
 
 impl Zones {
     /// Numbers the zones in order of name; a node without zone is a zone of its own.
-    pub(super) fn new(nodes: &[NodeSpec]) -> Self {
+    pub(super) fn new(nodes: &[NodeSpec], copies: usize) -> Self {
         let name = |node: &NodeSpec| match &node.zone {
             Some(zone) => (true, zone.clone()),
             None => (false, node.id.clone()),
@@ -19,8 +20,26 @@ impl Zones {
         let mut sorted = names.clone();
         sorted.sort_unstable();
         sorted.dedup();
-        let of = names.iter().map(|name| sorted.binary_search(name).unwrap_or_default()).collect();
-        Self { of, count: sorted.len() }
+        let of: Vec<usize> = names.iter().map(|name| sorted.binary_search(name).unwrap_or_default()).collect();
+        let mut sizes = vec![0usize; sorted.len()];
+        for zone in &of {
+            if let Some(size) = sizes.get_mut(*zone) {
+                *size = size.saturating_add(1);
+            }
+        }
+        let carried = |most: usize| sizes.iter().map(|size| *size.min(&most)).sum::<usize>();
+        let most = (1..copies).find(|most| carried(*most) >= copies).unwrap_or(copies);
+        Self { of, count: sorted.len(), most }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Copies of one shard that a zone has at most: as few as the zones can carry.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// Zone numbers by node.
@@ -56,13 +75,20 @@ impl Zones {
         if here == 0 {
             return true;
         }
-        let most = copies.div_ceil(self.count.max(1));
         let empty_zones = self.count.saturating_sub(self.served(owners));
-        here < most && copies.saturating_sub(held) > empty_zones
+        here < self.most && copies.saturating_sub(held) > empty_zones
     }
 
-    /// How many zones have a copy when this node has given its own up.
-    pub(super) fn spread_without(&self, owners: &[usize], node: usize) -> usize {
-        self.served(owners.iter().copied().filter(|owner| *owner != node))
+    /// How many copies are in this node's zone.
+    pub(super) fn copies_beside(&self, owners: &[usize], node: usize) -> usize {
+        self.copies_in(owners.iter().copied(), self.of.get(node))
+    }
+
+    /// Whether copies share a zone that must not: it has more than its part, or they stand where zones without any need
+    /// them.
+    pub(super) fn are_crowded(&self, owners: &[usize], copies: usize) -> bool {
+        let fullest = owners.iter().map(|owner| self.copies_beside(owners, *owner)).max().unwrap_or_default();
+        let empty_zones = self.count.saturating_sub(self.served(owners.iter().copied()));
+        fullest > self.most || (fullest > 1 && copies.saturating_sub(owners.len()) < empty_zones)
     }
 }
