@@ -13,14 +13,14 @@ use tracing::{error, info, warn};
 
 use crate::api::{self, Service};
 use crate::cluster::{self, Members, Runtime};
-use crate::config::{Config, Node};
+use crate::config::{Config, Module, Node};
 use crate::settings::SettingsPlanner;
 use crate::standby::Switch;
 use crate::store::{Lease, Location};
 use crate::telemetry::Metrics;
 use crate::xds::{self, Pushed, Role, Tracker, Upstream};
 
-/// CA bundle for https nodes that name none: the one of the system, where Debian and Envoy's images have it.
+/// CA bundle for https upstreams that name none: the one of the system, where Debian and Envoy's images have it.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// How long the clusters of a node that has gone stay defined: requests that began on an older map still name them.
@@ -41,7 +41,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let public = tokio::spawn(listen(public, public_api.router(), shutdown.clone()));
     let internal = tokio::spawn(listen(internal, internal_api.router(), shutdown.clone()));
 
-    let name = format!("{}:{}", config.advertise, config.listen_api.port());
+    let name = format!("{}:{}", config.envoy.advertise, config.listen_api.port());
     let lease = match &config.store {
         Location::File(_) => None,
         Location::Redis(redis) => tokio::select! {
@@ -66,7 +66,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let first = push(&config, &members.borrow(), maps.borrow().clone());
     let (pushed, told) = watch::channel(Arc::new(first));
     let follower = tokio::spawn(follow(config.clone(), maps, members, pushed, LINGER));
-    let ads = tokio::spawn(xds::serve(ads, told, tracker, config.filter_module.clone(), shutdown.clone()));
+    let module = config.envoy.module.clone();
+    if let Some(directory) = config.envoy.files.clone() {
+        let files = xds::Files::open(directory.clone(), module.clone());
+        let files = files.with_context(|| format!("writing Envoy's files to {}", directory.display()))?;
+        tokio::spawn(files.follow(told.clone()));
+    }
+    let ads = tokio::spawn(xds::serve(ads, told, tracker, module, shutdown.clone()));
     public_api.lead(api::public(service.clone()));
     internal_api.lead(api::internal(service.clone()));
     drop((service, public_api, internal_api));
@@ -169,32 +175,40 @@ async fn follow(
 fn push(config: &Config, nodes: &[Node], map: Arc<ShardMap>) -> Pushed {
     let mut upstreams = Vec::with_capacity(nodes.len() * 2 + 2);
     for node in nodes {
-        for (cluster, role) in [(node.cluster(), Role::NodeRead), (node.write_cluster(), Role::NodeWrite)] {
-            upstreams.push(upstream(node, cluster, role));
+        let names = &config.envoy.cluster_names;
+        let read = names.read(&node.id, node.url.as_str());
+        let write = names.write(&node.id, node.url.as_str());
+        let one = read == write;
+        upstreams.push(upstream(&node.url, read, node.tls_ca.as_deref(), Role::NodeRead));
+        // Envoy refuses a list in which a cluster stands twice.
+        if !one {
+            upstreams.push(upstream(&node.url, write, node.tls_ca.as_deref(), Role::NodeWrite));
         }
     }
     for (cluster, address, role) in [
-        (&config.control_cluster, config.listen_api, Role::Control),
-        (&config.control_internal_cluster, config.listen_internal, Role::ControlInternal),
+        (&config.envoy.control_cluster, config.listen_api, Role::Control),
+        (&config.envoy.control_internal_cluster, config.listen_internal, Role::ControlInternal),
     ] {
         upstreams.push(Upstream {
             cluster: cluster.clone(),
-            host: config.advertise.clone(),
+            host: config.envoy.advertise.clone(),
             port: address.port(),
             tls_ca: None,
             role,
         });
     }
+    if let Module::Remote { url, cluster, tls_ca, .. } = &config.envoy.module {
+        upstreams.push(upstream(url, cluster.clone(), tls_ca.as_deref(), Role::Module));
+    }
     Pushed { map, upstreams }
 }
 
-fn upstream(node: &Node, cluster: String, role: Role) -> Upstream {
-    let ca = || node.tls_ca.clone().unwrap_or_else(|| SYSTEM_CA.to_owned());
+fn upstream(url: &reqwest::Url, cluster: String, tls_ca: Option<&str>, role: Role) -> Upstream {
     Upstream {
         cluster,
-        host: node.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-        port: node.url.port_or_known_default().unwrap_or_default(),
-        tls_ca: (node.url.scheme() == "https").then(ca),
+        host: url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+        port: url.port_or_known_default().unwrap_or_default(),
+        tls_ca: (url.scheme() == "https").then(|| tls_ca.unwrap_or(SYSTEM_CA).to_owned()),
         role,
     }
 }

@@ -36,6 +36,15 @@ pub struct Call {
     pub timeout_ms: u64,
 }
 
+impl Call {
+    /// The host by which the upstream is asked: the cluster's name, or what a mesh's name (`outbound|PORT|SUBSET|HOST`) ends
+    /// with. Servers refuse a host with a bar in it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.cluster.rsplit_once('|').map_or(self.cluster.as_str(), |(_, host)| host)
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallResult {
@@ -110,4 +119,22 @@ pub trait Machine {
     fn on_wake(&mut self, now_ms: u64) -> Vec<Action>;
     /// The client has gone; the machine goes on where work must be ended properly (a write), until `Done`.
     fn on_client_gone(&mut self, now_ms: u64) -> Vec<Action>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_asked_by_a_host_that_servers_take() {
+        for (cluster, host) in [
+            ("miroir-node-0", "miroir-node-0"),
+            ("outbound|7700|read|meili-0.meili.svc.cluster.local", "meili-0.meili.svc.cluster.local"),
+        ] {
+            let (path, headers, body) = (String::new(), Headers::new(), Vec::new());
+            let call =
+                Call { id: CallId(0), cluster: cluster.to_owned(), method: "GET", path, headers, body, timeout_ms: 1 };
+            assert_eq!(call.host(), host);
+        }
+    }
 }

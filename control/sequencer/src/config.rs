@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::{NodeId, ScrubPace};
+use crate::names::ClusterNames;
 
 /// Constants of a cluster and its tunables.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub min_accept: u32,
     /// About as many finished tasks are left in a node's list (F14). The engine deletes by itself at a million.
     pub node_tasks: u32,
+    /// How Envoy's clusters of nodes are named.
+    pub cluster_names: ClusterNames,
     /// Envoy cluster of control's public listener.
     pub control_cluster: String,
     /// Envoy cluster of control's internal listener.
@@ -65,19 +68,6 @@ impl Default for NodePlace {
     fn default() -> Self {
         Self { url: String::new(), weight: 1.0, zone: None, tls_ca: None }
     }
-}
-
-/// Envoy's cluster for reads of a node.
-#[must_use]
-pub fn read_cluster(node: &str) -> String {
-    format!("miroir-node-{node}")
-}
-
-/// Envoy's cluster for writes to a node: without outlier detection, so that an overload of reads cannot make replicas
-/// stale (F19).
-#[must_use]
-pub fn write_cluster(node: &str) -> String {
-    format!("miroir-node-{node}-write")
 }
 
 /// Times, in milliseconds.

@@ -238,7 +238,7 @@ impl Sequencer {
             let counts = |shard| index.is_some_and(|index| self.in_sync(index, shard).contains(&n));
             Some(GrantPart {
                 node: part.node.clone(),
-                cluster: write_cluster(&node.row.id),
+                cluster: self.config.cluster_names.write(&node.row.id, &node.row.place.url),
                 key: node.keys.as_ref().and_then(|keys| match work.kind {
                     WriteKind::Edit => keys.edit.clone(),
                     _ => keys.data.clone(),

@@ -23,6 +23,7 @@ mod journal;
 mod locks;
 mod map;
 pub mod members;
+mod names;
 mod node;
 mod node_ops;
 mod node_rows;
@@ -50,6 +51,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use api::*;
 use locks::Locks;
+pub use names::ClusterNames;
 use out::Out;
 use planted::Planted;
 use state::{Copy, Node, Op, Ticket, Timer, Todo, Vm, Waiting};

@@ -20,8 +20,8 @@ impl Sequencer {
         let position = |n: N| places[n];
         let nodes = members.iter().map(|n| &self.nodes[*n]).map(|node| MapNode {
             id: node.row.id.clone(),
-            cluster: read_cluster(&node.row.id),
-            write_cluster: write_cluster(&node.row.id),
+            cluster: self.config.cluster_names.read(&node.row.id, &node.row.place.url),
+            write_cluster: self.config.cluster_names.write(&node.row.id, &node.row.place.url),
             readable: !node.row.rebuild,
         });
         let indexes = self.indexes.values().map(|row| {

@@ -123,6 +123,7 @@ mod tests {
             fencing: true,
             min_accept: 1,
             node_tasks: 100,
+            cluster_names: Default::default(),
             control_cluster: "control".into(),
             control_internal_cluster: "internal".into(),
             limits: Default::default(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::envoy::EnvoyArguments;
 use super::file::NodeSection;
 use super::{ConfigError, File, LogFormat};
 
@@ -73,12 +74,9 @@ pub struct ServeArguments {
     /// Address of the xDS listener.
     #[arg(long, env = "MIROIR_LISTEN_XDS", value_name = "ADDR")]
     pub listen_xds: Option<SocketAddr>,
-    /// Host by which Envoy reaches control's listeners.
-    #[arg(long, env = "MIROIR_ADVERTISE", value_name = "HOST")]
-    pub advertise: Option<String>,
-    /// The filter's module, for Envoys whose node metadata names none.
-    #[arg(long, env = "MIROIR_FILTER_MODULE", value_name = "FILE")]
-    pub filter_module: Option<String>,
+    /// `[envoy]`
+    #[command(flatten)]
+    pub envoy: EnvoyArguments,
     /// Answer with what there is when not all shards can answer.
     #[arg(long, env = "MIROIR_PARTIAL_RESULTS", value_name = "BOOL")]
     pub partial_results: Option<bool>,
@@ -90,7 +88,7 @@ pub struct ServeArguments {
     pub log: Option<String>,
 }
 
-fn set<T: Clone>(slot: &mut Option<T>, value: &Option<T>) {
+pub(super) fn set<T: Clone>(slot: &mut Option<T>, value: &Option<T>) {
     if value.is_some() {
         slot.clone_from(value);
     }
@@ -135,8 +133,7 @@ impl ServeArguments {
         set(&mut file.listen.api, &self.listen_api);
         set(&mut file.listen.internal, &self.listen_internal);
         set(&mut file.listen.xds, &self.listen_xds);
-        set(&mut file.envoy.advertise, &self.advertise);
-        set(&mut file.envoy.filter_module, &self.filter_module);
+        self.envoy.apply(&mut file.envoy);
         set(&mut file.policies.partial_results, &self.partial_results);
         set(&mut file.log.format, &self.log_format);
         set(&mut file.log.filter, &self.log);

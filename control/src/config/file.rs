@@ -8,6 +8,7 @@ use miroir_core::tag::MAX_SHARDS;
 use miroir_sequencer::Timing;
 use serde::Deserialize;
 
+use super::envoy::EnvoySection;
 use super::scrub::ScrubSection;
 use super::secret::{read, secret};
 use super::store::StoreSection;
@@ -107,20 +108,6 @@ pub struct ListenSection {
     pub internal: Option<SocketAddr>,
     /// xDS.
     pub xds: Option<SocketAddr>,
-}
-
-/// `[envoy]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EnvoySection {
-    /// Name of Envoy's cluster of the public API.
-    pub control_cluster: Option<String>,
-    /// Name of Envoy's cluster of the internal listener.
-    pub control_internal_cluster: Option<String>,
-    /// Host by which Envoy reaches control.
-    pub advertise: Option<String>,
-    /// Path of the filter's module in Envoy's file system.
-    pub filter_module: Option<String>,
 }
 
 /// `[limits]`, bytes and milliseconds.
@@ -229,10 +216,7 @@ impl File {
         let findings = self.scrub.findings.clone().unwrap_or_else(|| store::findings_beside(&store));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
-        let advertise = self.envoy.advertise.unwrap_or_else(|| match listen_api.ip() {
-            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            ip => ip.to_string(),
-        });
+        let envoy = self.envoy.check(listen_api)?;
         Ok(Config {
             nodes,
             replication_factor,
@@ -247,13 +231,7 @@ impl File {
             listen_api,
             listen_internal: self.listen.internal.unwrap_or_else(|| local(7702)),
             listen_xds: self.listen.xds.unwrap_or_else(|| local(7703)),
-            control_cluster: self.envoy.control_cluster.unwrap_or_else(|| "miroir-control".to_owned()),
-            control_internal_cluster: self
-                .envoy
-                .control_internal_cluster
-                .unwrap_or_else(|| "miroir-control-internal".to_owned()),
-            advertise,
-            filter_module: self.envoy.filter_module.unwrap_or_else(|| "/etc/envoy/miroir_filter.wasm".to_owned()),
+            envoy,
             limits: limits(&self.limits),
             policies: Policies { partial_results: self.policies.partial_results.unwrap_or_default() },
             timing: timing(&self.timing, &limits(&self.limits))?,
@@ -347,7 +325,7 @@ mod tests {
             ("admin", 2),
             ("store", 2),
             ("listen", 3),
-            ("envoy", 4),
+            ("envoy", 10),
             ("limits", 7),
             ("policies", 1),
             ("scrub", 4),
@@ -363,7 +341,6 @@ mod tests {
         let config = check(NODES).unwrap();
         assert_eq!(config.nodes[0].id, "a");
         assert_eq!((config.replication_factor, config.shards, config.min_accept), (2, 128, 1));
-        assert_eq!(config.nodes[1].write_cluster(), "miroir-node-b-write");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Unknown keys are errors. `miroir.example.toml` beside this crate's manifest documents every key.
 
 mod arguments;
+mod envoy;
 mod file;
 mod scrub;
 mod secret;
@@ -14,6 +15,7 @@ use miroir_core::shardmap::{Limits, Policies};
 use miroir_sequencer::{ScrubPace, Timing};
 
 pub use arguments::ServeArguments;
+pub use envoy::{Envoy, EnvoyArguments, EnvoySection, Module};
 pub use file::{File, NodeSection};
 pub use scrub::ScrubSection;
 pub use store::StoreSection;
@@ -93,18 +95,6 @@ impl Node {
         }
         Ok(Self { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
     }
-
-    /// Envoy's cluster for reads.
-    #[must_use]
-    pub fn cluster(&self) -> String {
-        miroir_sequencer::read_cluster(&self.id)
-    }
-
-    /// Envoy's cluster for writes: without outlier detection, so that an overload of reads cannot make replicas stale.
-    #[must_use]
-    pub fn write_cluster(&self) -> String {
-        miroir_sequencer::write_cluster(&self.id)
-    }
 }
 
 /// Form of the log.
@@ -147,14 +137,8 @@ pub struct Config {
     pub listen_internal: SocketAddr,
     /// xDS (ADS over gRPC).
     pub listen_xds: SocketAddr,
-    /// Envoy's cluster of the public API.
-    pub control_cluster: String,
-    /// Envoy's cluster of the internal listener.
-    pub control_internal_cluster: String,
-    /// Host by which Envoy reaches control's listeners.
-    pub advertise: String,
-    /// The filter's module, for Envoys whose node metadata names none.
-    pub filter_module: String,
+    /// What Envoys are told besides the map.
+    pub envoy: Envoy,
     /// Limits of the filter.
     pub limits: Limits,
     /// What to do when not all shards can answer.

@@ -17,18 +17,22 @@ use envoy_types::pb::envoy::config::core::v3::{
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, SubjectAltNameMatcher, UpstreamTlsContext,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config,
 };
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::v3::Percent;
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
 
 use super::{Role, Upstream};
 
+const CLUSTER_NAME: &str = "envoy.config.cluster.v3.Cluster";
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Far above what the filter's own budgets allow: the breaker must not refuse what the filter admitted.
 const NO_BREAKER: u32 = 1 << 20;
@@ -42,7 +46,7 @@ fn number(value: u32) -> Option<UInt32Value> {
 }
 
 /// Builds the cluster of an upstream.
-pub(super) fn cluster(upstream: &Upstream) -> Cluster {
+fn cluster(upstream: &Upstream) -> Cluster {
     let node_read = upstream.role == Role::NodeRead;
     let is_address = upstream.host.parse::<std::net::IpAddr>().is_ok();
     let discovery = if is_address { DiscoveryType::Static } else { DiscoveryType::StrictDns };
@@ -147,8 +151,19 @@ fn http2() -> HttpProtocolOptions {
     }
 }
 
+/// A host is checked by its name, which is asked for too; an address, which cannot be asked for, by itself.
 fn tls(host: &str, ca: &str) -> TransportSocket {
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let address = SubjectAltNameMatcher {
+        san_type: SanType::IpAddress as i32,
+        matcher: Some(StringMatcher {
+            match_pattern: Some(MatchPattern::Exact(host.to_owned())),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
     let validation = CertificateValidationContext {
+        match_typed_subject_alt_names: if is_address { vec![address] } else { vec![] },
         trusted_ca: Some(DataSource {
             specifier: Some(data_source::Specifier::Filename(ca.to_owned())),
             ..Default::default()
@@ -160,8 +175,8 @@ fn tls(host: &str, ca: &str) -> TransportSocket {
             validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
             ..Default::default()
         }),
-        sni: host.to_owned(),
-        auto_sni_san_validation: true,
+        sni: if is_address { String::new() } else { host.to_owned() },
+        auto_sni_san_validation: !is_address,
         ..Default::default()
     };
     TransportSocket {
@@ -171,6 +186,11 @@ fn tls(host: &str, ca: &str) -> TransportSocket {
             &context,
         ))),
     }
+}
+
+/// The clusters of upstreams, wrapped.
+pub(super) fn resources(upstreams: &[Upstream]) -> Vec<Any> {
+    upstreams.iter().map(|upstream| pack(CLUSTER_NAME, &cluster(upstream))).collect()
 }
 
 /// Wraps a message under its full name.
@@ -212,13 +232,32 @@ mod tests {
         assert!(cluster.typed_extension_protocol_options.contains_key(HTTP_OPTIONS));
     }
 
-    #[test]
-    fn tls_names_the_host_and_the_bundle() {
-        let mut upstream = upstream(Role::NodeRead, "node.example");
+    fn tls_context(host: &str) -> UpstreamTlsContext {
+        let mut upstream = upstream(Role::NodeRead, host);
         upstream.tls_ca = Some("/etc/ssl/certs/ca-certificates.crt".into());
         let socket = cluster(&upstream).transport_socket.unwrap();
         let Some(ConfigType::TypedConfig(any)) = socket.config_type else { panic!("no config") };
-        let context = <UpstreamTlsContext as prost::Message>::decode(any.value.as_slice()).unwrap();
-        assert_eq!(context.sni, "node.example");
+        prost::Message::decode(any.value.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn tls_checks_the_host_by_its_name() {
+        let context = tls_context("node.example");
+        assert_eq!((context.sni.as_str(), context.auto_sni_san_validation), ("node.example", true));
+    }
+
+    #[test]
+    fn tls_checks_an_address_by_itself() {
+        let context = tls_context("10.0.0.1");
+        assert_eq!((context.sni.as_str(), context.auto_sni_san_validation), ("", false));
+        let Some(ValidationContextType::ValidationContext(validation)) =
+            context.common_tls_context.unwrap().validation_context_type
+        else {
+            panic!("nothing is checked");
+        };
+        let [matcher] = &validation.match_typed_subject_alt_names[..] else { panic!("{validation:?}") };
+        assert_eq!(matcher.san_type, SanType::IpAddress as i32);
+        let pattern = matcher.matcher.clone().unwrap().match_pattern;
+        assert_eq!(pattern, Some(MatchPattern::Exact("10.0.0.1".to_owned())));
     }
 }

@@ -1,28 +1,39 @@
 //! ECDS: the Wasm filter with the shard map as its configuration.
 
 use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
-use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, DataSource, TypedExtensionConfig, data_source};
+use envoy_types::pb::envoy::config::core::v3::http_uri::HttpUpstreamType;
+use envoy_types::pb::envoy::config::core::v3::{
+    AsyncDataSource, BackoffStrategy, DataSource, HttpUri, RemoteDataSource, RetryPolicy, TypedExtensionConfig,
+    data_source,
+};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
+use envoy_types::pb::google::protobuf::{Any, Duration, UInt32Value};
 use miroir_core::shardmap::{self, MapError, ShardMap};
 
 use super::FILTER_RESOURCE;
 use super::clusters::{pack, yes};
+use crate::config::Module;
 
 /// Type of the filter's configuration.
-pub(super) const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+const WASM_TYPE: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+const EXTENSION_NAME: &str = "envoy.config.core.v3.TypedExtensionConfig";
+/// Seconds in which the module must have arrived.
+const FETCH_TIMEOUT: i64 = 30;
+/// How often Envoy tries again. It serves nothing that this filter is for meanwhile, and after the last time refuses it
+/// until the next push.
+const FETCH_RETRIES: u32 = 8;
 
 /// Builds the filter's resource. Only `configuration` changes between pushes: anything else would make Envoy start new
 /// VMs and lose what the filter has learned.
-pub(super) fn resource(map: &ShardMap, module_path: &str) -> Result<TypedExtensionConfig, MapError> {
+pub(super) fn resource(map: &ShardMap, module: &Module) -> Result<Any, MapError> {
     let configuration = pack("google.protobuf.StringValue", &shardmap::print(map)?);
-    let local =
-        DataSource { specifier: Some(data_source::Specifier::Filename(module_path.to_owned())), ..Default::default() };
     let vm = VmConfig {
         vm_id: FILTER_RESOURCE.to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
-        code: Some(AsyncDataSource { specifier: Some(Specifier::Local(local)) }),
+        code: Some(AsyncDataSource { specifier: Some(code(module)) }),
         ..Default::default()
     };
     let config = PluginConfig {
@@ -36,8 +47,34 @@ pub(super) fn resource(map: &ShardMap, module_path: &str) -> Result<TypedExtensi
         vm: Some(Vm::VmConfig(vm)),
         ..Default::default()
     };
-    Ok(TypedExtensionConfig {
+    let resource = TypedExtensionConfig {
         name: FILTER_RESOURCE.to_owned(),
         typed_config: Some(pack(WASM_TYPE, &Wasm { config: Some(config) })),
-    })
+    };
+    Ok(pack(EXTENSION_NAME, &resource))
+}
+
+fn code(module: &Module) -> Specifier {
+    match module {
+        Module::File(path) => Specifier::Local(DataSource {
+            specifier: Some(data_source::Specifier::Filename(path.clone())),
+            ..Default::default()
+        }),
+        Module::Remote { url, sha256, cluster, .. } => Specifier::Remote(RemoteDataSource {
+            http_uri: Some(HttpUri {
+                uri: url.to_string(),
+                timeout: Some(Duration { seconds: FETCH_TIMEOUT, nanos: 0 }),
+                http_upstream_type: Some(HttpUpstreamType::Cluster(cluster.clone())),
+            }),
+            sha256: sha256.clone(),
+            retry_policy: Some(RetryPolicy {
+                retry_back_off: Some(BackoffStrategy {
+                    base_interval: Some(Duration { seconds: 0, nanos: 200_000_000 }),
+                    max_interval: Some(Duration { seconds: 2, nanos: 0 }),
+                }),
+                num_retries: Some(UInt32Value { value: FETCH_RETRIES }),
+                ..Default::default()
+            }),
+        }),
+    }
 }

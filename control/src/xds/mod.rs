@@ -1,8 +1,10 @@
-//! The xDS side of control: one ADS stream per Envoy carries the clusters (CDS, one for reads and one for writes per
-//! node, and control itself) and the filter's configuration (ECDS, the shard map). State of the world, coalesced.
+//! The xDS side of control: the clusters (CDS, one for reads and one for writes per node, and control itself) and the
+//! filter's configuration (ECDS, the shard map). One ADS stream per Envoy carries both; an Envoy whose ADS is another
+//! server's takes either by a stream of its own, and one without a connection by files. State of the world, coalesced.
 
 pub mod bootstrap;
 mod clusters;
+mod files;
 mod filter;
 mod server;
 mod stream;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
 
+pub use files::Files;
 pub use server::serve;
 pub use tracker::{EnvoyState, Tracker};
 
@@ -49,6 +52,8 @@ pub enum Role {
     NodeRead,
     /// Writes to a node: no outlier detection, no health check (an overload of reads must not make replicas stale, F19).
     NodeWrite,
+    /// The host of the filter's module.
+    Module,
     /// Control's public listener.
     Control,
     /// Control's internal listener (HTTP/2: `begin` calls wait).

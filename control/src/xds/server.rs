@@ -1,14 +1,20 @@
-//! The gRPC service around [`super::stream::Stream`].
+//! The gRPC services around [`super::stream::Stream`]: ADS, and CDS and ECDS alone.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::cluster::v3::cluster_discovery_service_server::{
+    ClusterDiscoveryService, ClusterDiscoveryServiceServer,
+};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use envoy_types::pb::envoy::service::extension::v3::extension_config_discovery_service_server::{
+    ExtensionConfigDiscoveryService, ExtensionConfigDiscoveryServiceServer,
 };
 use futures::Stream as FutureStream;
 use tokio::net::TcpListener;
@@ -19,21 +25,24 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::stream::Stream;
 use super::{Pushed, Tracker};
+use crate::config::Module;
 
 /// Shortest time between two pushes to one Envoy: a burst of changes costs one configuration.
 const COALESCE: Duration = Duration::from_millis(100);
 
 type Outgoing<T> = Pin<Box<dyn FutureStream<Item = Result<T, Status>> + Send>>;
+type Answer<T> = Result<Response<T>, Status>;
 
+#[derive(Clone)]
 struct Service {
     pushed: watch::Receiver<Arc<Pushed>>,
     tracker: Tracker,
-    default_module: String,
+    module: Module,
     shutdown: CancellationToken,
 }
 
-/// Serves ADS on `listener` until `shutdown`. `default_module` is the path of the filter's module for Envoys that do not
-/// name one in their node metadata.
+/// Serves xDS on `listener` until `shutdown`. `module` is the filter's module for Envoys that do not name one in their
+/// node metadata.
 ///
 /// # Errors
 /// The transport's, when the listener fails.
@@ -41,16 +50,42 @@ pub async fn serve(
     listener: TcpListener,
     pushed: watch::Receiver<Arc<Pushed>>,
     tracker: Tracker,
-    default_module: String,
+    module: Module,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let service = Service { pushed, tracker, default_module, shutdown: shutdown.clone() };
+    let service = Service { pushed, tracker, module, shutdown: shutdown.clone() };
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(15)))
-        .add_service(AggregatedDiscoveryServiceServer::new(service))
+        .add_service(AggregatedDiscoveryServiceServer::new(service.clone()))
+        .add_service(ClusterDiscoveryServiceServer::new(service.clone()))
+        .add_service(ExtensionConfigDiscoveryServiceServer::new(service))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned())
         .await
+}
+
+impl Service {
+    fn stream(&self, requests: Streaming<DiscoveryRequest>) -> Answer<Outgoing<DiscoveryResponse>> {
+        let (sender, receiver) = mpsc::channel(8);
+        let stream = Stream::new(self.tracker.clone(), self.module.clone());
+        let session = converse(requests, stream, self.pushed.clone(), sender);
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = session => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn no_delta() -> Answer<Outgoing<DeltaDiscoveryResponse>> {
+    Err(Status::unimplemented("miroir-control serves the state of the world: set api_type GRPC"))
+}
+
+fn no_rest() -> Answer<DiscoveryResponse> {
+    Err(Status::unimplemented("miroir-control serves streams: set api_type GRPC"))
 }
 
 #[tonic::async_trait]
@@ -61,25 +96,63 @@ impl AggregatedDiscoveryService for Service {
     async fn stream_aggregated_resources(
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let (sender, receiver) = mpsc::channel(8);
-        let stream = Stream::new(self.tracker.clone(), self.default_module.clone());
-        let session = converse(request.into_inner(), stream, self.pushed.clone(), sender);
-        let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = session => {}
-                () = shutdown.cancelled() => {}
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    ) -> Answer<Outgoing<DiscoveryResponse>> {
+        self.stream(request.into_inner())
     }
 
     async fn delta_aggregated_resources(
         &self,
         _: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("miroir-control serves state-of-the-world ADS: set api_type GRPC"))
+    ) -> Answer<Outgoing<DeltaDiscoveryResponse>> {
+        no_delta()
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterDiscoveryService for Service {
+    type StreamClustersStream = Outgoing<DiscoveryResponse>;
+    type DeltaClustersStream = Outgoing<DeltaDiscoveryResponse>;
+
+    async fn stream_clusters(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Answer<Outgoing<DiscoveryResponse>> {
+        self.stream(request.into_inner())
+    }
+
+    async fn delta_clusters(
+        &self,
+        _: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Answer<Outgoing<DeltaDiscoveryResponse>> {
+        no_delta()
+    }
+
+    async fn fetch_clusters(&self, _: Request<DiscoveryRequest>) -> Answer<DiscoveryResponse> {
+        no_rest()
+    }
+}
+
+#[tonic::async_trait]
+impl ExtensionConfigDiscoveryService for Service {
+    type StreamExtensionConfigsStream = Outgoing<DiscoveryResponse>;
+    type DeltaExtensionConfigsStream = Outgoing<DeltaDiscoveryResponse>;
+
+    async fn stream_extension_configs(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Answer<Outgoing<DiscoveryResponse>> {
+        self.stream(request.into_inner())
+    }
+
+    async fn delta_extension_configs(
+        &self,
+        _: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Answer<Outgoing<DeltaDiscoveryResponse>> {
+        no_delta()
+    }
+
+    async fn fetch_extension_configs(&self, _: Request<DiscoveryRequest>) -> Answer<DiscoveryResponse> {
+        no_rest()
     }
 }
 

@@ -5,14 +5,12 @@ use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, Discovery
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::google::protobuf::value::Kind;
 
-use super::clusters::{cluster, pack};
 use super::tracker::Tracker;
-use super::{FILTER_RESOURCE, Pushed, filter};
+use super::{FILTER_RESOURCE, Pushed, clusters, filter};
+use crate::config::Module;
 
-const CLUSTER_NAME: &str = "envoy.config.cluster.v3.Cluster";
-const EXTENSION_NAME: &str = "envoy.config.core.v3.TypedExtensionConfig";
-const CLUSTER_TYPE: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-const EXTENSION_TYPE: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+pub(super) const CLUSTER_TYPE: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+pub(super) const EXTENSION_TYPE: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 
 /// Where Envoy says in its node metadata that the module lies: `{"miroir": {"module": "/path"}}`.
 const METADATA_KEY: &str = "miroir";
@@ -29,9 +27,8 @@ struct Subscription {
 #[derive(Debug)]
 pub(super) struct Stream {
     tracker: Tracker,
-    default_module: String,
+    module: Module,
     envoy: Option<String>,
-    module: Option<String>,
     nonces: u64,
     clusters: Subscription,
     extensions: Subscription,
@@ -46,12 +43,12 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    pub(super) fn new(tracker: Tracker, default_module: String) -> Self {
+    /// `module` is for an Envoy that names none.
+    pub(super) fn new(tracker: Tracker, module: Module) -> Self {
         Self {
             tracker,
-            default_module,
+            module,
             envoy: None,
-            module: None,
             nonces: 0,
             clusters: Subscription::default(),
             extensions: Subscription::default(),
@@ -93,11 +90,14 @@ impl Stream {
 
     fn introduce(&mut self, request: &DiscoveryRequest) {
         let Some(node) = request.node.as_ref().filter(|_| self.envoy.is_none()) else { return };
-        self.module = node.metadata.as_ref().and_then(|metadata| {
+        let own = node.metadata.as_ref().and_then(|metadata| {
             let Some(Kind::StructValue(ours)) = metadata.fields.get(METADATA_KEY)?.kind.as_ref() else { return None };
             let Some(Kind::StringValue(path)) = ours.fields.get("module")?.kind.as_ref() else { return None };
-            Some(path.clone())
+            Some(Module::File(path.clone()))
         });
+        if let Some(own) = own {
+            self.module = own;
+        }
         self.tracker.update(&node.id, |state| state.streams = state.streams.saturating_add(1));
         self.envoy = Some(node.id.clone());
     }
@@ -121,8 +121,7 @@ impl Stream {
         if !self.clusters.wanted {
             return vec![];
         }
-        let resources = pushed.upstreams.iter().map(|upstream| pack(CLUSTER_NAME, &cluster(upstream))).collect();
-        vec![self.respond(CLUSTER_TYPE, resources, pushed.map.epoch)]
+        vec![self.respond(CLUSTER_TYPE, clusters::resources(&pushed.upstreams), pushed.map.epoch)]
     }
 
     fn extensions(&mut self, pushed: &Pushed) -> Vec<DiscoveryResponse> {
@@ -130,12 +129,8 @@ impl Stream {
         if !self.extensions.wanted || !named {
             return vec![];
         }
-        let module = self.module.as_deref().unwrap_or(&self.default_module);
-        match filter::resource(&pushed.map, module) {
-            Ok(resource) => {
-                let resources = vec![pack(EXTENSION_NAME, &resource)];
-                vec![self.respond(EXTENSION_TYPE, resources, pushed.map.epoch)]
-            }
+        match filter::resource(&pushed.map, &self.module) {
+            Ok(resource) => vec![self.respond(EXTENSION_TYPE, vec![resource], pushed.map.epoch)],
             Err(error) => {
                 tracing::error!(%error, "the shard map cannot be written");
                 vec![]
@@ -160,4 +155,4 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -173,7 +173,7 @@ impl Host for Envoy {
     }
 
     fn call(&self, call: &Call) -> Result<u32, NotSent> {
-        let pseudo = [(":method", call.method), (":path", &call.path), (":authority", &call.cluster)];
+        let pseudo = [(":method", call.method), (":path", &call.path), (":authority", call.host())];
         let headers = pseudo.into_iter().chain(as_pairs(&call.headers)).collect();
         let timeout = Duration::from_millis(call.timeout_ms.clamp(1, i32::MAX.unsigned_abs().into()));
         // Safe: Envoy has two reasons to refuse, and the SDK knows both.

@@ -57,6 +57,7 @@ impl World {
             fencing: self.fencing,
             min_accept: self.min_accept,
             node_tasks: 10,
+            cluster_names: Default::default(),
             control_cluster: "control".into(),
             control_internal_cluster: "internal".into(),
             limits: Default::default(),

@@ -217,9 +217,8 @@ impl World {
             }
             return;
         }
-        let Some(node) =
-            self.nodes.iter().position(|engine| miroir_sequencer::write_cluster(&engine.id) == call.cluster)
-        else {
+        let names = miroir_sequencer::ClusterNames::default();
+        let Some(node) = self.nodes.iter().position(|engine| names.write(&engine.id, "") == call.cluster) else {
             return self.breaks(format!("no cluster {}", call.cluster));
         };
         let bearer = call.headers.iter().find(|(name, _)| name == "authorization");

@@ -50,6 +50,7 @@ pub fn config(nodes: usize, owners: Vec<Vec<u16>>) -> Config {
         fencing: true,
         min_accept: 1,
         node_tasks: 100_000,
+        cluster_names: Default::default(),
         control_cluster: "control".into(),
         control_internal_cluster: "internal".into(),
         limits: Default::default(),

@@ -10,7 +10,7 @@ use prost::Message;
 use super::*;
 use crate::xds::{Role, Upstream};
 
-fn pushed(epoch: u64) -> Pushed {
+pub(in crate::xds) fn pushed(epoch: u64) -> Pushed {
     let map = ShardMap {
         cluster: "c0ffee00".into(),
         epoch,
@@ -47,7 +47,7 @@ fn request(type_url: &str, names: &[&str], nonce: &str) -> DiscoveryRequest {
 
 fn stream() -> (Stream, Tracker) {
     let tracker = Tracker::default();
-    (Stream::new(tracker.clone(), "/module.wasm".into()), tracker)
+    (Stream::new(tracker.clone(), Module::File("/module.wasm".into())), tracker)
 }
 
 #[test]
