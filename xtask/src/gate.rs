@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
-use crate::tools::{abi, debian, envoy, helm, wasm, wasm_tests};
+use crate::tools::{abi, debian, envoy, helm, istio, wasm, wasm_tests};
 
 /// What to leave out, for a quick run at the desk.
 #[derive(clap::Args)]
@@ -76,6 +76,8 @@ fn end_to_end() -> anyhow::Result<()> {
     let mut test = cargo();
     test.args(["test", "--locked", "--package", "miroir-e2e", "--", "--test-threads", "2"]);
     test.env("MIROIR_HELM", helm::find()?);
+    test.env("MIROIR_ISTIO_SCHEMAS", istio::schemas()?);
+    test.env("MIROIR_OLDER_ENVOYS", std::env::join_paths(envoy::older()?)?);
     step("end-to-end tests on a real Envoy", test.envs(parts(&[], "debug")?))
 }
 

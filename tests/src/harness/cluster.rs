@@ -45,6 +45,8 @@ pub struct Options {
     pub engine: Option<Engine>,
     /// Controls; more than one share a Redis, which is started too.
     pub controls: usize,
+    /// The Envoys' program; found by [`parts::envoy`] where none is named.
+    pub envoy: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -61,6 +63,7 @@ impl Default for Options {
             control_settings: String::new(),
             engine: None,
             controls: 1,
+            envoy: None,
         }
     }
 }
@@ -102,6 +105,8 @@ pub struct Cluster {
     /// Control's internal listener: the admin API and metrics.
     pub internal: String,
     pub(super) internals: Vec<String>,
+    /// Where the first control listens for xDS, `host:port`.
+    pub xds: String,
     /// Where data and logs are.
     pub dir: PathBuf,
     options: Options,
@@ -154,7 +159,7 @@ impl Cluster {
             let own = format!("127.0.0.1:{}", port()?);
             let listen = options.listen.clone().filter(|_| at == 0).unwrap_or(own);
             let admin = format!("127.0.0.1:{}", port()?);
-            let mut process = Process::start(envoy(&dir, at, &listen, &admin, &all_xds, options.workers)?)?;
+            let mut process = Process::start(envoy(&dir, at, &listen, &admin, &all_xds, &options)?)?;
             let live = format!("http://{admin}");
             await_url(&mut process, &format!("{live}/ready")).await?;
             envoy_admins.push(live);
@@ -170,6 +175,7 @@ impl Cluster {
             envoy_admins,
             internal,
             internals,
+            xds: format!("127.0.0.1:{xds}"),
             dir,
             options,
             _temporary: temporary,
@@ -352,7 +358,7 @@ fn control(dir: &Path, id: &str, api: u16, config: &str) -> anyhow::Result<Part>
     Ok(part(dir, id.to_owned(), format!("http://127.0.0.1:{api}"), command))
 }
 
-fn envoy(dir: &Path, at: usize, listen: &str, admin: &str, xds: &[u16], workers: usize) -> anyhow::Result<Part> {
+fn envoy(dir: &Path, at: usize, listen: &str, admin: &str, xds: &[u16], options: &Options) -> anyhow::Result<Part> {
     let id = format!("envoy-{at}");
     let rendered = Command::new(parts::control()?)
         .args(["envoy-bootstrap", "--node-id", &id])
@@ -363,8 +369,15 @@ fn envoy(dir: &Path, at: usize, listen: &str, admin: &str, xds: &[u16], workers:
     ensure!(rendered.status.success(), "envoy-bootstrap: {}", String::from_utf8_lossy(&rendered.stderr));
     let file = dir.join(format!("{id}.yaml"));
     std::fs::write(&file, rendered.stdout)?;
-    let mut command = vec![text(&parts::envoy()?), "--config-path".to_owned(), text(&file)];
+    let program = options.envoy.clone().map_or_else(parts::envoy, Ok)?;
+    let command = envoy_command(&program, &file, options.workers);
+    Ok(part(dir, id, format!("http://{listen}"), command))
+}
+
+/// How an Envoy is started.
+pub(super) fn envoy_command(program: &Path, config: &Path, workers: usize) -> Vec<String> {
+    let mut command = vec![text(program), "--config-path".to_owned(), text(config)];
     command.extend(["--disable-hot-restart", "--log-level", "warn", "--concurrency"].map(str::to_owned));
     command.push(workers.to_string());
-    Ok(part(dir, id, format!("http://{listen}"), command))
+    command
 }

