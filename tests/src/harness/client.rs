@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap};
 use serde_json::Value;
 
 use super::wait::until;
@@ -43,6 +43,7 @@ pub struct Client {
     /// Base URL without a slash at the end.
     pub base: String,
     key: Option<String>,
+    host: Option<String>,
     http: reqwest::Client,
 }
 
@@ -54,7 +55,7 @@ impl Client {
         let http =
             reqwest::Client::builder().timeout(Duration::from_secs(60)).pool_idle_timeout(Duration::from_secs(2));
         let http = http.build().unwrap_or_default();
-        Self { base: base.trim_end_matches('/').to_owned(), key: key.map(str::to_owned), http }
+        Self { base: base.trim_end_matches('/').to_owned(), key: key.map(str::to_owned), host: None, http }
     }
 
     /// The same server with another key, or none.
@@ -63,13 +64,22 @@ impl Client {
         Self { key: key.map(str::to_owned), ..self.clone() }
     }
 
+    /// The same client at another server, one of several hosts behind it.
+    #[must_use]
+    pub fn at(&self, base: &str, host: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), host: Some(host.to_owned()), ..self.clone() }
+    }
+
     /// A request to build on.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
         }
+        if let Some(host) = &self.host {
+            request = request.header(HOST, host);
+        }
+        request
     }
 
     /// Sends a request.

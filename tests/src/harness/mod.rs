@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod copies;
 pub mod disk;
 pub mod engine;
+pub mod existing;
 pub mod faults;
 pub mod load;
 pub mod members;
