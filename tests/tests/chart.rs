@@ -180,7 +180,14 @@ fn services_budgets_and_policies_select_pods_that_there_are() {
             labels.iter().any(|labels| wanted.iter().all(|(key, value)| labels[key] == *value))
         };
         for service in of_kind(&resources, "Service") {
-            assert!(selects(&service["spec"]["selector"]), "{name}: {service}");
+            let mut selector = service["spec"]["selector"].clone();
+            if let Some(pod) = selector.as_object_mut().unwrap().remove("statefulset.kubernetes.io/pod-name") {
+                let (owner, at) = pod.as_str().unwrap().rsplit_once('-').unwrap();
+                let sets = of_kind(&resources, "StatefulSet");
+                let set = sets.iter().find(|set| set["metadata"]["name"] == owner).unwrap();
+                assert!(at.parse::<u64>().unwrap() < set["spec"]["replicas"].as_u64().unwrap(), "{name}: {service}");
+            }
+            assert!(selects(&selector), "{name}: {service}");
         }
         for budget in of_kind(&resources, "PodDisruptionBudget") {
             assert!(selects(&budget["spec"]["selector"]["matchLabels"]), "{name}: {budget}");

@@ -221,3 +221,44 @@ fn the_example_configuration_is_valid_as_it_is_and_with_every_default_written_ou
         assert!(checked.status.success(), "{}\n{text}", String::from_utf8_lossy(&checked.stderr));
     }
 }
+
+/// Pages by their place in the repository, and the places to which their links lead.
+fn pages() -> Vec<(String, Vec<String>)> {
+    let mut names = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "charts/miroir/README.md".to_owned()];
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            names.push(format!("docs/{name}"));
+        }
+    }
+    let links = |name: &String| {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let text = text(name);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let relative = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+        relative.map(|target| plain(&format!("{folder}/{target}"))).collect()
+    };
+    names.iter().map(|name| (name.clone(), links(name))).collect()
+}
+
+fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." { drop(parts.pop()) } else { parts.push(part) }
+    }
+    parts.join("/")
+}
+
+#[test]
+fn links_of_pages_lead_somewhere_and_the_readme_to_all_pages() {
+    let pages = pages();
+    for (page, links) in &pages {
+        for link in links {
+            assert!(root().join(link).exists(), "{page} names {link}");
+        }
+    }
+    let readme = &pages[0].1;
+    for (page, _) in pages.iter().filter(|(page, _)| page.starts_with("docs/")) {
+        assert!(readme.contains(page), "README does not name {page}");
+    }
+}

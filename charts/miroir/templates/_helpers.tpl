@@ -53,7 +53,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if .Values.meilisearch.enabled -}}
 {{- $name := printf "%s-node" (include "miroir.fullname" .) -}}
 {{- range $at := until (int .Values.meilisearch.replicas) -}}
-{{- $nodes = append $nodes (printf "node-%d=http://%s-%d.%s:7700" $at $name $at $name) -}}
+{{- $domain := $name -}}
+{{- if $.Values.meilisearch.servicePerNode }}{{ $domain = printf "%s.svc.%s" $.Release.Namespace $.Values.meilisearch.clusterDomain }}{{ end -}}
+{{- $nodes = append $nodes (printf "node-%d=http://%s-%d.%s:7700" $at $name $at $domain) -}}
 {{- end -}}
 {{- else -}}
 {{- range .Values.nodes -}}
