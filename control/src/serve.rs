@@ -178,12 +178,11 @@ fn push(config: &Config, nodes: &[Node], map: Arc<ShardMap>) -> Pushed {
         let names = &config.envoy.cluster_names;
         let read = names.read(&node.id, node.url.as_str());
         let write = names.write(&node.id, node.url.as_str());
-        let one = read == write;
-        upstreams.push(upstream(&node.url, read, node.tls_ca.as_deref(), Role::NodeRead));
-        // Envoy refuses a list in which a cluster stands twice.
-        if !one {
-            upstreams.push(upstream(&node.url, write, node.tls_ca.as_deref(), Role::NodeWrite));
+        // Envoy refuses a list in which a cluster stands twice; one for both is one that takes writes whatever reads do.
+        if read != write {
+            upstreams.push(upstream(&node.url, read, node.tls_ca.as_deref(), Role::NodeRead));
         }
+        upstreams.push(upstream(&node.url, write, node.tls_ca.as_deref(), Role::NodeWrite));
     }
     for (cluster, address, role) in [
         (&config.envoy.control_cluster, config.listen_api, Role::Control),
@@ -231,11 +230,8 @@ mod tests {
         reads.map(|upstream| upstream.host.as_str()).collect()
     }
 
-    #[tokio::test]
-    async fn clusters_follow_the_members_and_outlive_them_for_a_while() {
-        let arguments = ServeArguments { nodes: vec!["a=http://a:7700".to_owned()], ..ServeArguments::default() };
-        let config = Config::load(&arguments).unwrap();
-        let map = ShardMap {
+    fn map() -> ShardMap {
+        ShardMap {
             cluster: "c0ffee00".to_owned(),
             epoch: 1,
             shards: 1,
@@ -248,8 +244,32 @@ mod tests {
             policies: Default::default(),
             control_cluster: String::new(),
             control_internal_cluster: String::new(),
-        };
-        let (_map, maps) = watch::channel(Arc::new(map));
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_defined_once_and_so_is_the_modules_host() {
+        let mut arguments = ServeArguments { nodes: vec!["a=http://a:7700".to_owned()], ..ServeArguments::default() };
+        arguments.envoy.node_cluster = Some("outbound|{port}||{host}".to_owned());
+        arguments.envoy.node_write_cluster = arguments.envoy.node_cluster.clone();
+        arguments.envoy.filter_module = Some("https://files.example/m.wasm".to_owned());
+        arguments.envoy.filter_sha256 = Some("0".repeat(64));
+        let pushed = push(&Config::load(&arguments).unwrap(), &[node("a")], Arc::new(map()));
+        let names: Vec<&str> = pushed.upstreams.iter().map(|upstream| upstream.cluster.as_str()).collect();
+        assert_eq!(names, ["outbound|7700||a", "miroir-control", "miroir-control-internal", "miroir-module"]);
+        assert_eq!(pushed.upstreams[0].role, Role::NodeWrite);
+        let module = &pushed.upstreams[3];
+        assert_eq!(
+            (module.host.as_str(), module.port, module.tls_ca.as_deref()),
+            ("files.example", 443, Some(SYSTEM_CA))
+        );
+    }
+
+    #[tokio::test]
+    async fn clusters_follow_the_members_and_outlive_them_for_a_while() {
+        let arguments = ServeArguments { nodes: vec!["a=http://a:7700".to_owned()], ..ServeArguments::default() };
+        let config = Config::load(&arguments).unwrap();
+        let (_map, maps) = watch::channel(Arc::new(map()));
         let (members, changes) = watch::channel(Members::new(vec![node("a")]));
         let (sender, mut told) = watch::channel(Arc::new(push(&config, &[node("a")], maps.borrow().clone())));
         tokio::spawn(follow(config, maps, changes, sender, LINGER));
