@@ -16,8 +16,16 @@ const DOCUMENTS: u64 = 60;
 /// Lives that an index must have while something moves.
 const LIVES: u64 = 2;
 /// Every form of write that must be taken in that time.
-const FORMS: [&str; 7] =
-    ["replace", "update", "update, skipCreation", "delete one", "delete batch", "delete by filter", "edit by function"];
+const FORMS: [&str; 8] = [
+    "replace",
+    "replace, skipCreation",
+    "update",
+    "update, skipCreation",
+    "delete one",
+    "delete batch",
+    "delete by filter",
+    "edit by function",
+];
 const SLOW: &[&str] = &["rebalance", "throttle", "--documents-per-second", "20"];
 const FAST: &[&str] = &["rebalance", "throttle"];
 

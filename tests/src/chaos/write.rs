@@ -29,7 +29,9 @@ pub const REST: Duration = Duration::from_millis(50);
 enum Plan {
     Replace(Vec<Key>),
     Update(Vec<Key>, &'static str),
-    /// An update that makes no document (`skipCreation`).
+    /// A replacement that makes no document (`skipCreation`).
+    Supersede(Vec<Key>),
+    /// An update that makes none.
     Amend(Vec<Key>, &'static str),
     DeleteOne(Key),
     DeleteBatch(Vec<Key>),
@@ -47,7 +49,8 @@ impl Plan {
         keys.dedup();
         let one = keys.first().copied().unwrap_or_default();
         match random.random_range(0..100) {
-            0..45 => Self::Replace(keys),
+            0..40 => Self::Replace(keys),
+            40..45 => Self::Supersede(keys),
             45..70 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
             70..80 => Self::Amend(keys, ["a", "b", "c"][random.random_range(0..3)]),
             80..88 => Self::DeleteOne(one),
@@ -61,6 +64,7 @@ impl Plan {
     fn form(&self) -> &'static str {
         match self {
             Self::Replace(_) => "replace",
+            Self::Supersede(_) => "replace, skipCreation",
             Self::Update(..) => "update",
             Self::Amend(..) => "update, skipCreation",
             Self::DeleteOne(_) => "delete one",
@@ -76,6 +80,7 @@ impl Plan {
         let with = |key: Key, name: &str| [group(key), (name.to_owned(), value.clone())].into();
         match self {
             Self::Replace(keys) => keys.iter().map(|key| (*key, Change::Replace(with(*key, "v")))).collect(),
+            Self::Supersede(keys) => keys.iter().map(|key| (*key, Change::Supersede(with(*key, "v")))).collect(),
             Self::Update(keys, field) => keys.iter().map(|key| (*key, Change::Merge(with(*key, field)))).collect(),
             Self::Amend(keys, field) => keys.iter().map(|key| (*key, Change::Amend(with(*key, field)))).collect(),
             Self::DeleteOne(key) => vec![(*key, Change::Delete)],
@@ -90,7 +95,11 @@ impl Plan {
     fn request(&self, number: u32) -> (Method, String, Option<Value>) {
         let documents = || {
             let document = |(key, change): (Key, Change)| {
-                let (Change::Replace(fields) | Change::Merge(fields) | Change::Amend(fields)) = change else {
+                let (Change::Replace(fields)
+                | Change::Supersede(fields)
+                | Change::Merge(fields)
+                | Change::Amend(fields)) = change
+                else {
                     return Value::Null;
                 };
                 let mut document = Map::from_iter([("id".to_owned(), json!(key))]);
@@ -100,7 +109,7 @@ impl Plan {
             Value::Array(self.changes(number).into_iter().map(document).collect())
         };
         let (method, path, body) = match self {
-            Self::Replace(_) => (Method::POST, String::new(), Some(documents())),
+            Self::Replace(_) | Self::Supersede(_) => (Method::POST, String::new(), Some(documents())),
             Self::Update(..) | Self::Amend(..) => (Method::PUT, String::new(), Some(documents())),
             Self::DeleteOne(key) => (Method::DELETE, format!("/{key}"), None),
             Self::DeleteBatch(keys) => (Method::POST, "/delete-batch".to_owned(), Some(json!(keys))),
@@ -115,7 +124,7 @@ impl Plan {
                 (Method::POST, "/edit".to_owned(), Some(edit))
             }
         };
-        let skips = if matches!(self, Self::Amend(..)) { "&skipCreation=true" } else { "" };
+        let skips = if matches!(self, Self::Supersede(_) | Self::Amend(..)) { "&skipCreation=true" } else { "" };
         (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}{skips}"), body)
     }
 }
