@@ -27,7 +27,7 @@ async fn hardly_more_than_its_share_is_copied() {
 
     let least = DOCUMENTS * COPIES / 4;
     let copied = job["copied"]["documents"].as_u64().unwrap();
-    println!("{copied} documents were copied, at least {least} must be");
+    eprintln!("{copied} documents were copied, at least {least} must be");
     assert!(copied * 10 <= least * 12, "{copied} documents for a share of {least}: {job}");
     let held = cluster.documents_on(new, "docs").await.unwrap().into_values().map(|shard| shard.len() as u64);
     assert_eq!(held.sum::<u64>(), copied, "each was copied once");
