@@ -42,7 +42,7 @@ async fn after_one_missed_write_one_document_is_written() {
     cluster.node_up(1).await.unwrap();
     let back = Instant::now();
     cluster.whole(SOON).await.unwrap();
-    println!("a missed write was repaired {} ms after the node was back", back.elapsed().as_millis());
+    eprintln!("a missed write was repaired {} ms after the node was back", back.elapsed().as_millis());
     cluster.adopted().await.unwrap();
     cluster.drained(&[0, 1, 2]).await.unwrap();
     let (documents, tasks) = written(&cluster.node_client(1), before).await;
