@@ -8,6 +8,8 @@ mod tools;
 
 use clap::{Parser, Subcommand};
 
+use crate::shell::{cargo, step};
+
 #[derive(Parser)]
 #[command(about = "Set-up, demo, tests and measurements of Miroir")]
 struct Arguments {
@@ -33,6 +35,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Print how even placements are, and what joins and leaves move against the least that must.
+    Placement,
     /// Kill, stop and start parts of a cluster under load, and check that nothing is lost. `--help` lists the options.
     #[command(disable_help_flag = true)]
     Chaos {
@@ -57,6 +61,19 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => gate::run(&options),
         Command::Demo { arguments } => gate::run_binary("demo", &arguments),
         Command::Bench { arguments } => gate::run_binary("bench", &arguments),
+        Command::Placement => step(
+            "placement",
+            cargo().args([
+                "run",
+                "--release",
+                "--quiet",
+                "--locked",
+                "--package",
+                "miroir-core",
+                "--example",
+                "placement",
+            ]),
+        ),
         Command::Chaos { arguments } => gate::run_binary("chaos", &arguments),
         Command::Wasm => tools::wasm::build_filter().map(drop),
         Command::Setup => tools::everything(),
