@@ -22,6 +22,9 @@ impl Sequencer {
             let message = format!("{id} has no copy of shard {missing}");
             return AdminAnswer::Refused(Refusal { code: "no_such_copy", message, shards: vec![named(missing)] });
         }
+        if let Some(refused) = self.check_down(placement, shards) {
+            return AdminAnswer::Refused(refused);
+        }
         let mut loss = LossView::default();
         for shard in shards {
             loss.tickets.extend(self.lost_with(placement, *shard, n));
@@ -31,6 +34,23 @@ impl Sequencer {
         loss.tickets.sort_unstable();
         loss.tickets.dedup();
         AdminAnswer::LossAccepted(loss)
+    }
+
+    /// While a good copy is in contact, an older one must not take its place: acknowledged writes would be given up for
+    /// nothing.
+    fn check_down(&self, placement: u16, shards: &[u32]) -> Option<Refusal> {
+        let good = |shard: &u32| {
+            let copies = self.shard_copies(placement, *shard).iter();
+            copies.filter(|copy| self.is_good(copy)).map(|copy| copy.node).find(|n| self.is_present(*n))
+        };
+        let served: Vec<u32> = shards.iter().copied().filter(|shard| good(shard).is_some()).collect();
+        let holder = served.first().and_then(good)?;
+        let message = format!(
+            "{} is in contact and has a good copy of shards that are named: nothing of theirs need be given up",
+            self.nodes[holder].row.id
+        );
+        let shards = served.into_iter().map(|shard| ShardName { placement, shard }).collect();
+        Some(Refusal { code: "shard_served", message, shards })
     }
 
     /// Makes this node's copies the good ones; what only others have is given up. Returns the shards.

@@ -2,7 +2,7 @@
 
 use miroir_core::invariants::Invariant;
 use miroir_core::wire::*;
-use miroir_sequencer::{AdminCommand, CopyState, Event, IndexOperation, NewNode, NodeFault, TaskStatus};
+use miroir_sequencer::{AdminAnswer, AdminCommand, CopyState, Event, IndexOperation, NewNode, NodeFault, TaskStatus};
 
 use crate::desk::{Desk, config, write};
 use crate::fake_node::FakeNode;
@@ -63,12 +63,15 @@ fn the_last_copy_is_never_stale_its_shard_is_down() {
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid })]);
     wake(&mut desk, "n1");
+    let accept = || AdminCommand::AcceptLoss { node: "n1".into(), placement: 0, shards: vec![0] };
+    let AdminAnswer::Refused(refusal) = desk.command(accept()) else { panic!("t1 was given up, which n0 has") };
+    assert_eq!(refusal.code, "shard_served");
     silence(&mut desk, "n0");
     assert_eq!(desk.answered(write("t2", &[0])).status, 503, "n1 has missed t1");
     let state =
         |desk: &Desk, node: &str| desk.sequencer.copies().into_iter().find(|copy| copy.shard == 0 && copy.node == node);
     assert_eq!(state(&desk, "n0").unwrap().state, CopyState::InSync);
-    desk.command(AdminCommand::AcceptLoss { node: "n1".into(), placement: 0, shards: vec![0] });
+    desk.command(accept());
     assert_eq!(state(&desk, "n0").unwrap().state, CopyState::Stale);
     assert_eq!(desk.granted(write("t3", &[0])).parts[0].node, "n1");
 }
