@@ -163,7 +163,7 @@ pub struct Change {
 #[derive(Clone, Debug, Args)]
 pub struct NewNode {
     /// Share of the data relative to other nodes (1 if left out).
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", value_parser = parse::weight, allow_negative_numbers = true)]
     pub weight: Option<f64>,
     /// Replicas of a shard are kept in different zones where zones are given.
     #[arg(long, value_name = "ZONE")]

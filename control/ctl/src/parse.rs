@@ -43,6 +43,12 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     Ok((number * factor) as u64)
 }
 
+/// A weight: a number above 0.
+pub fn weight(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("`{text}` is not a number above 0"))
+}
+
 /// A JSON object.
 pub fn object(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
@@ -55,6 +61,14 @@ pub fn object(text: &str) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_above_nothing() {
+        assert_eq!((weight("2"), weight("0.5")), (Ok(2.0), Ok(0.5)));
+        for text in ["0", "-1", "nan", "inf", "", "two"] {
+            assert_eq!(weight(text), Err(format!("`{text}` is not a number above 0")));
+        }
+    }
 
     #[test]
     fn times_and_sizes_have_units() {

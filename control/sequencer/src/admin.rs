@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::NodeId;
+pub use crate::plan_view::*;
 
 /// Names a job. Grows; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -318,36 +319,6 @@ pub struct MoveView {
     pub leaving: Option<NodeId>,
     /// Estimated copying; none where unknown.
     pub estimate: Option<Amount>,
-}
-
-/// What a command would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PlanView {
-    /// Every move, in the order in which they would start.
-    pub moves: Vec<MoveView>,
-    /// Copies that are made.
-    pub copies_made: u64,
-    /// Copies that must be made by any plan with this outcome in balance.
-    pub copies_least: u64,
-    /// Copying in all; none where no node could be asked.
-    pub estimate: Option<Amount>,
-    /// Seconds at the throttle's pace or at that of the last job; none where neither is known.
-    pub seconds: Option<u64>,
-    /// Copies on each node before and afterwards.
-    pub nodes: Vec<NodeLoad>,
-}
-
-/// Copies on a node before and after a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NodeLoad {
-    /// Node.
-    pub id: NodeId,
-    /// Copies now.
-    pub before: u64,
-    /// Copies afterwards.
-    pub after: u64,
-    /// Copies by weight, zones considered.
-    pub share: f64,
 }
 
 /// Whether a node takes part.

@@ -30,6 +30,7 @@ mod node_rows;
 mod numbers;
 mod out;
 mod outcome;
+mod plan_view;
 pub mod planted;
 mod prune;
 mod read;

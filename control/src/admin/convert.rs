@@ -75,8 +75,17 @@ fn plan(plan: sequencer::PlanView) -> api::Plan {
         copies_made: plan.copies_made,
         copies_least: plan.copies_least,
         estimate: plan.estimate.map(amount),
-        seconds: plan.seconds,
+        seconds: plan.time.map(|time| time.seconds),
+        pace: plan.time.map(|time| pace(time.pace)),
         nodes: plan.nodes.into_iter().map(node).collect(),
+    }
+}
+
+fn pace(pace: sequencer::Pace) -> api::Pace {
+    match pace {
+        sequencer::Pace::Measured => api::Pace::Measured,
+        sequencer::Pace::Throttled => api::Pace::Throttled,
+        sequencer::Pace::Assumed => api::Pace::Assumed,
     }
 }
 
@@ -158,7 +167,7 @@ pub(super) fn refused(refusal: sequencer::Refusal) -> Response {
     if !refusal.shards.is_empty() {
         let shards: Vec<String> = refusal.shards.iter().take(20).map(|name| name.shard.to_string()).collect();
         let more = if refusal.shards.len() > shards.len() { ", …" } else { "" };
-        message.push_str(&format!(" Shards: {}{more}.", shards.join(", ")));
+        message = format!("{}. Shards: {}{more}.", message.trim_end_matches('.'), shards.join(", "));
     }
     let error = ErrorBody {
         message,
@@ -210,7 +219,20 @@ mod tests {
             tls_ca: None,
         };
         assert_eq!(new_node(node("a", "http://a:7700")).unwrap().weight, 1.0);
-        for bad in [node("A", "http://a:7700"), node("a", "a:7700"), node("a", "http://a:7700/path")] {
+        let zoned = |zone: &str| api::NewNode { zone: Some(zone.into()), ..node("a", "http://a:7700") };
+        let weighing = |weight| api::NewNode { weight: Some(weight), ..node("a", "http://a:7700") };
+        assert_eq!(new_node(zoned("east 1")).unwrap().zone.as_deref(), Some("east 1"));
+        for bad in [
+            node("A", "http://a:7700"),
+            node("a", "a:7700"),
+            node("a", "http://a:7700/path"),
+            zoned(""),
+            zoned(" "),
+            zoned("a\nb"),
+            weighing(0.0),
+            weighing(-1.0),
+            weighing(f64::INFINITY),
+        ] {
             assert_eq!(new_node(bad).unwrap_err().code, "bad_request");
         }
     }

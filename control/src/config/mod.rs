@@ -93,6 +93,9 @@ impl Node {
         if !weight.is_finite() || weight <= 0.0 {
             return Err(ConfigError::value(key("weight"), "must be a positive number"));
         }
+        if section.zone.as_ref().is_some_and(|zone| zone.trim().is_empty() || zone.chars().any(char::is_control)) {
+            return Err(ConfigError::value(key("zone"), "needs a name; leave it out where there are no zones"));
+        }
         Ok(Self { id: section.id.clone(), url, weight, zone: section.zone.clone(), tls_ca: section.tls_ca.clone() })
     }
 }

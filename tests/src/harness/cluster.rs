@@ -25,6 +25,8 @@ pub const ADMIN_KEY: &str = "an-admin-key-for-tests";
 pub struct Options {
     /// Nodes.
     pub nodes: usize,
+    /// Zones of the first nodes; the others have none.
+    pub zones: Vec<String>,
     /// Copies of each shard.
     pub replication_factor: u8,
     /// Shards.
@@ -53,6 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             nodes: 3,
+            zones: Vec::new(),
             replication_factor: 2,
             shards: 16,
             envoys: 1,
@@ -344,7 +347,8 @@ fn control_config(store: &str, urls: &[String], ports: (u16, u16, u16), options:
         options.replication_factor, options.shards,
     );
     for (at, url) in urls.iter().enumerate() {
-        config.push_str(&format!("\n[[nodes]]\nid = \"node-{at}\"\nurl = {url:?}\n"));
+        let zone = options.zones.get(at).map(|zone| format!("zone = {zone:?}\n")).unwrap_or_default();
+        config.push_str(&format!("\n[[nodes]]\nid = \"node-{at}\"\nurl = {url:?}\n{zone}"));
     }
     config.push_str(&format!("\n{}\n", options.control_settings));
     config

@@ -1,6 +1,6 @@
 //! Jobs, plans and losses.
 
-use miroir_admin::{Amount, Job, JobKind, Loss, Move, Plan, ShardName};
+use miroir_admin::{Amount, Job, JobKind, Loss, Move, Pace, Plan, ShardName};
 
 use crate::output::{count, ranges, seconds, size, table};
 
@@ -84,6 +84,19 @@ fn step_line(step: &Move) -> String {
     format!("shard {:>5}  {what}{size}", step.shard)
 }
 
+/// How much a plan copies and how long that takes, and what the time goes by.
+fn size_and_time(plan: &Plan) -> String {
+    let (Some(estimate), Some(time), Some(pace)) = (plan.estimate, plan.seconds, plan.pace) else {
+        return "documents, bytes and time unknown: no node said what its copies hold".to_owned();
+    };
+    let pace = match pace {
+        Pace::Measured => "at the pace of the last job",
+        Pace::Throttled => "at the throttle's pace",
+        Pace::Assumed => "at 4 s a move, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet",
+    };
+    format!("about {}, {} ({pace})", amount(estimate), seconds(time))
+}
+
 /// What would be done.
 pub fn plan(plan: &Plan) -> String {
     if plan.moves.is_empty() {
@@ -95,14 +108,7 @@ pub fn plan(plan: &Plan) -> String {
         plan.copies_made,
         plan.copies_least
     );
-    if let Some(estimate) = plan.estimate {
-        text.push_str(&format!("about {}", amount(estimate)));
-        if let Some(time) = plan.seconds {
-            text.push_str(&format!(", {}", seconds(time)));
-        }
-        text.push('\n');
-    }
-    text.push('\n');
+    text.push_str(&format!("{}\n\n", size_and_time(plan)));
     let row = |node: &miroir_admin::NodeLoad| {
         let change = i128::from(node.after) - i128::from(node.before);
         vec![
@@ -196,19 +202,20 @@ job 3: shard    17  node-0 -> node-3  (1,500 documents, 2.0 MB)"
     #[test]
     fn a_plan_in_text() {
         let load = |id: &str, before, after| NodeLoad { id: id.into(), before, after, share: 6.4 };
-        let made = Plan {
+        let mut made = Plan {
             moves: job().running,
             copies_made: 1,
             copies_least: 1,
             estimate: Some(Amount { documents: 1500, bytes: 2_000_000 }),
             seconds: Some(4),
+            pace: Some(Pace::Assumed),
             nodes: vec![load("node-0", 8, 7), load("node-3", 0, 1)],
         };
         assert_eq!(
             plan(&made),
             "\
 1 moves, 1 copies made (at least 1 in any plan)
-about 1,500 documents, 2.0 MB, 4 s
+about 1,500 documents, 2.0 MB, 4 s (at 4 s a move, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet)
 
 NODE    COPIES  AFTERWARDS  CHANGE  SHARE
 node-0       8           7      -1    6.4
@@ -216,6 +223,8 @@ node-3       0           1      +1    6.4
 
 shard    17  node-0 -> node-3  (1,500 documents, 2.0 MB)"
         );
+        (made.estimate, made.seconds, made.pace) = (None, None, None);
+        assert!(plan(&made).contains("documents, bytes and time unknown: no node said"), "{}", plan(&made));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Desk {
     pub looked_at: Vec<String>,
     /// What the next node that is looked at must be told.
     pub tells: Vec<NodeStep>,
+    /// What nodes say that they hold of each index.
+    pub sizes: Vec<(NodeId, Vec<(String, Amount)>)>,
     /// What is about to be lost, as it was written down; none: it cannot be written.
     pub findings_file: Option<Vec<Drift>>,
     /// What nodes must be told so that their indexes are as they must be, until they have been told.
@@ -91,6 +93,7 @@ impl Desk {
             breaches: Vec::new(),
             looked_at: Vec::new(),
             tells: Vec::new(),
+            sizes: Vec::new(),
             findings_file: Some(Vec::new()),
             drifted: BTreeMap::new(),
             answers: VecDeque::new(),
@@ -158,7 +161,9 @@ impl Desk {
                     self.answers.push_back(Event::Node { op, result });
                 }
                 Effect::Admin { request, answer } => drop(self.admin.insert(request.0, *answer)),
-                Effect::Measure { op, .. } => self.answers.push_back(Event::Measured { op, nodes: Vec::new() }),
+                Effect::Measure { op, .. } => {
+                    self.answers.push_back(Event::Measured { op, nodes: self.sizes.clone() });
+                }
                 Effect::Breach(breach) => {
                     assert_eq!(breach.invariant, Invariant::TicketOrder, "{breach}");
                     self.breaches.push(breach);

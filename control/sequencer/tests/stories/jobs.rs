@@ -115,6 +115,24 @@ fn a_plan_is_what_the_job_does() {
 }
 
 #[test]
+fn a_plan_always_says_how_long_it_takes_and_by_what() {
+    let mut desk = cluster(3, 12, 2);
+    let whole = Amount { documents: 80_000, bytes: 8_000_000 };
+    desk.sizes = (0..3).map(|at| (format!("n{at}"), vec![("a".to_owned(), whole)])).collect();
+    let of = Box::new(AdminCommand::NodeAdd(new_node("n3")));
+    let plan = |desk: &mut Desk| planned(desk.command(AdminCommand::Plan { of: of.clone() }));
+    let first = plan(&mut desk);
+    // 8 copies a node: 10,000 documents each.
+    assert_eq!(first.estimate, Some(Amount { documents: 60_000, bytes: 6_000_000 }));
+    assert_eq!(first.time, Some(PlanTime { seconds: 6 * 4 + 60, pace: Pace::Assumed }));
+    let slow = Throttle { documents_per_second: Some(100), ..Throttle::default() };
+    desk.command(AdminCommand::Throttle(slow));
+    assert_eq!(plan(&mut desk).time, Some(PlanTime { seconds: 600, pace: Pace::Throttled }));
+    desk.sizes.clear();
+    assert_eq!((plan(&mut desk).estimate, plan(&mut desk).time), (None, None), "nobody said anything");
+}
+
+#[test]
 fn a_node_is_drained_and_then_removed() {
     let mut desk = cluster(4, 8, 2);
     let refusal = refused(desk.command(AdminCommand::NodeRemove { node: "n1".into(), force: true }));
