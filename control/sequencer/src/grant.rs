@@ -6,7 +6,7 @@ use miroir_core::wire::{BeginAnswer, Grant, GrantPart, KeySource, PartShard, Wri
 use crate::Sequencer;
 use crate::api::*;
 use crate::begin::{error_reply, unavailable};
-use crate::state::{Live, N, Timer, Waiting};
+use crate::state::{Live, N, Ticket, Timer, Waiting};
 
 /// What a begin comes to once it holds its locks.
 enum Verdict {
@@ -36,7 +36,7 @@ impl Sequencer {
     /// Grants a ticket that holds its locks, if nodes allow; answers it otherwise, or leaves it waiting.
     pub(crate) fn try_grant(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };
-        if ticket.live != Live::Queued || !self.locks.holds(uid) && !self.planted.overtakes {
+        if ticket.live != Live::Queued || !self.locks.holds(uid) && !self.overtakes(ticket) {
             return;
         }
         let Some(waiting) = ticket.waiting.clone() else {
@@ -66,6 +66,12 @@ impl Sequencer {
                 self.admit(waiting);
             }
         }
+    }
+
+    /// A write goes ahead of those that it shares shards with ([`crate::planted`]), if it can be made at all.
+    fn overtakes(&self, ticket: &Ticket) -> bool {
+        let waiting = ticket.waiting.as_ref().filter(|_| self.planted.overtakes);
+        waiting.is_some_and(|waiting| self.indexes.contains_key(&waiting.begin.index))
     }
 
     fn verdict(&self, waiting: &Waiting) -> Verdict {

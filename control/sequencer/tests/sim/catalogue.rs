@@ -6,7 +6,6 @@
 //! |---|---|---|
 //! | F19 | ejection is Envoy's, and the budget for fail-over the filter's read machine's over real time | `a_write_cluster_is_never_ejected`, `fail_over_from_slow_nodes_ends_with_the_reserve` |
 //! | F28 | clients' keys are control's and the nodes' own: here every client may do everything | `a_write_is_authorised_before_anything_else`, `two_nodes_that_forbid_are_right` |
-//! | F33 | totals and lists of the cluster are control's routes; what readers count here by the filter's read machine is judged by invariant 7, and the replicas that are read, by a retiring copy that goes too early (F6) | `documents_are_counted_once_per_shard` |
 //! | F34 | what is slow is not wrong: the largest world here has five nodes | `a_thousand_nodes_join_and_leave_with_little_movement` |
 //! | F36 | model nodes compute nothing: vectors are the digests' affair | `only_a_clients_own_vectors_count_to_the_digit` |
 
@@ -16,20 +15,20 @@ use std::path::Path;
 use crate::plants::PLANTS;
 
 /// Bugs with tests of their own, in this directory.
-const APART: [(u8, &str); 4] = [
+const APART: [(u8, &str); 5] = [
     (3, "fn tasks_that_nobody_audits_are_found"),
     (7, "fn a_filter_that_reads_before_control_knows_it_is_found"),
     (15, "fn a_store_without_the_fence_of_the_lease_is_found"),
     (16, "fn numbers_that_are_given_twice_are_found"),
+    (33, "fn totals_of_whole_nodes_are_found"),
 ];
 
 /// What is tested elsewhere, by entry: the file or directory, from the workspace on, and the test.
-const ELSEWHERE: [(u8, &str, &str); 7] = [
+const ELSEWHERE: [(u8, &str, &str); 6] = [
     (19, "control/src/xds/clusters.rs", "a_write_cluster_is_never_ejected"),
     (19, "core/src/read/tests/failover.rs", "fail_over_from_slow_nodes_ends_with_the_reserve"),
     (28, "control/src/api/tests.rs", "a_write_is_authorised_before_anything_else"),
     (28, "core/src/read/tests/denials.rs", "two_nodes_that_forbid_are_right"),
-    (33, "control/src/stats/tests.rs", "documents_are_counted_once_per_shard"),
     (34, "core/src/placement", "a_thousand_nodes_join_and_leave_with_little_movement"),
     (36, "control/src/node/copy/stored.rs", "only_a_clients_own_vectors_count_to_the_digit"),
 ];

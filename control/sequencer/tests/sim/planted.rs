@@ -6,7 +6,7 @@ use miroir_sequencer::planted::Planted;
 
 use crate::faults::{Comeback, Fault};
 use crate::modes::{number, replay_line, run};
-use crate::plants::{PLANTS, Plant, rough};
+use crate::plants::{PLANTS, Plant, restless, rough};
 use crate::swarm::Swarm;
 use crate::world::World;
 
@@ -95,6 +95,17 @@ fn a_store_without_the_fence_of_the_lease_is_found() {
     let seed = (1..SEEDS).find(|seed| !broken(*seed, true).is_empty()).expect("no seed finds it");
     eprintln!("lease fence off: found by seed {seed}: {:?}", broken(seed, true));
     assert_eq!(broken(seed, false), Vec::<String>::new(), "seed {seed} with the fence");
+}
+
+/// Documents are counted by node, and not by shard: copies that nobody reads count as well.
+#[test]
+fn totals_of_whole_nodes_are_found() {
+    let mixture = |seed, whole_totals| Swarm { whole_totals, ..restless(seed, &["move"]) };
+    let broken = |seed, whole| run(seed, mixture(seed, whole), Planted::default()).broken;
+    let counted = |seed: &u64| broken(*seed, true).iter().any(|text| text.contains("are counted as"));
+    let seed = (1..SEEDS).find(counted).expect("no seed finds it");
+    eprintln!("totals of whole nodes: found by seed {seed}");
+    assert_eq!(broken(seed, false), Vec::<String>::new(), "seed {seed}, counted by shard");
 }
 
 /// The store loses its last rows, as in a failover to a replica that was behind: what control is told of then.

@@ -48,7 +48,7 @@ pub fn rough(seed: u64, kinds: &[&'static str]) -> Swarm {
 }
 
 /// Moves and repair under load: copies go stale, keys are few and touched all the time.
-fn restless(seed: u64, kinds: &[&'static str]) -> Swarm {
+pub fn restless(seed: u64, kinds: &[&'static str]) -> Swarm {
     Swarm { writes: 60, pause: 700, drop: 0, slow: seed % 20, kinds: kinds.to_vec(), ..Swarm::calm() }
 }
 

@@ -143,6 +143,7 @@ impl World {
                 shown
             })
             .collect();
-        answer(200, json!({ "total": results.len(), "results": results, "offset": 0, "limit": 1000 }))
+        let total = if self.swarm.whole_totals { found.documents.len() } else { results.len() };
+        answer(200, json!({ "total": total, "results": results, "offset": 0, "limit": 1000 }))
     }
 }

@@ -32,6 +32,8 @@ pub struct Swarm {
     pub reads: bool,
     /// A filter that has just started reads by the map that it has, whether control has heard of it or not (planted).
     pub reads_at_once: bool,
+    /// Nodes count all that they hold of an index, whichever shards they are asked for (planted).
+    pub whole_totals: bool,
     /// Calls from filters to nodes that end with a connection, of 1000: each goes well when it is made again.
     pub breaks: u64,
     /// Nodes hang one at a time, and nothing else happens: no lock waits for them beyond the soft limit.
@@ -84,6 +86,7 @@ impl Swarm {
             kinds,
             reads: true,
             reads_at_once: false,
+            whole_totals: false,
             breaks: 0,
             prompt: false,
             store_unfenced: false,
@@ -116,6 +119,7 @@ impl Swarm {
             kinds: Vec::new(),
             reads: true,
             reads_at_once: false,
+            whole_totals: false,
             breaks: 0,
             prompt: false,
             store_unfenced: false,
