@@ -1,5 +1,5 @@
-//! The demo as users run it: a directory that is kept, signals, and runs that were killed. Nothing is fetched: the
-//! cluster is empty.
+//! The demo as users run it: films that are loaded and searched, a directory that is kept, signals, and runs that were
+//! killed. The films come from npm, once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,11 +24,11 @@ impl Demo {
         let said = home.join("said");
         let listen = format!("127.0.0.1:{port}");
         let child = Command::new(env!("CARGO_BIN_EXE_demo"))
-            .args(["--empty", "--shards", "16", "--listen", &listen])
+            .args(["--shards", "16", "--listen", &listen])
             .args(flags)
             .env("TMPDIR", home)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(home.join("shown")).unwrap())
             .stderr(std::fs::File::create(&said).unwrap())
             .spawn()
             .unwrap();
@@ -92,14 +92,16 @@ async fn a_signal_while_it_starts_leaves_nothing_behind() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let home = tempfile::tempdir().unwrap();
         let inside = home.path().to_str().unwrap();
-        let mut demo = Demo::start(home.path(), ports::free(1).unwrap()[0], &["--once"]);
+        let mut demo = Demo::start(home.path(), ports::free(1).unwrap()[0], &["--empty", "--once"]);
         until("the nodes to be started", LIMIT, || async { (processes(inside).len() >= 3).then_some(()) })
             .await
             .unwrap_or_else(|error| panic!("{error}: {}", demo.said()));
         assert_eq!(demo.ends_by(signal).await, Some(code), "{}", demo.said());
         assert_eq!(processes(inside), [""; 0]);
-        let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["said"]);
+        let mut left: Vec<_> =
+            std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["said", "shown"]);
     }
 }
 
@@ -109,7 +111,7 @@ async fn a_kept_directory_comes_back_as_it_was() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     let port = ports::free(1).unwrap()[0];
-    let keep = ["--data-dir", data.to_str().unwrap()];
+    let keep = ["--empty", "--data-dir", data.to_str().unwrap()];
     let mut demo = Demo::start(home.path(), port, &keep);
     demo.says("up until Ctrl-C").await;
     assert!(demo.said().contains("a new cluster: control, Envoy, 3 nodes, replication factor 2, 16 shards"));
@@ -142,7 +144,52 @@ async fn a_kept_directory_comes_back_as_it_was() {
     assert_eq!(restarted.ends().await, Some(0), "{}", restarted.said());
 
     assert_eq!(demo.ends_by("INT").await, Some(0), "{}", demo.said());
-    assert_eq!(processes(keep[1]), [""; 0]);
+    assert_eq!(processes(keep[2]), [""; 0]);
     let mut again = Demo::start(home.path(), port, &[&keep[..], &["--once"]].concat());
     assert_eq!(again.ends().await, Some(0), "{}", again.said());
+}
+
+#[tokio::test]
+async fn films_are_loaded_checked_and_shown() {
+    let _turn = turn().await;
+    let home = tempfile::tempdir().unwrap();
+    let port = ports::free(1).unwrap()[0];
+    let key = "a-key-that-somebody-chose";
+    let mut demo = Demo::start(home.path(), port, &["--once", "--nodes", "2", "--master-key", key]);
+    assert_eq!(demo.ends().await, Some(0), "{}", demo.said());
+    let shown = std::fs::read_to_string(home.path().join("shown")).unwrap();
+    for line in ["2 of 2 nodes answered", "node-0    16 shards: 0-15", "node-1    16 shards: 0-15", key] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+
+    // A single node holds single copies; what compose loads and shows runs against it as well.
+    let data = home.path().join("data");
+    let mut demo = Demo::start(home.path(), port, &["--empty", "--nodes", "1", "--data-dir", data.to_str().unwrap()]);
+    demo.says("up until Ctrl-C").await;
+    let shown = std::fs::read_to_string(home.path().join("shown")).unwrap();
+    let admin = shown.split_whitespace().find_map(|word| word.strip_suffix("/_miroir/status")).unwrap();
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/datasets");
+    let films = std::fs::read_dir(datasets).unwrap().flatten().map(|entry| entry.path());
+    let films = films.filter(|path| path.to_string_lossy().contains("vega-datasets")).max().unwrap();
+    let modules = home.path().join("node_modules");
+    std::fs::create_dir(&modules).unwrap();
+    std::os::unix::fs::symlink(films.join("package"), modules.join("vega-datasets")).unwrap();
+    for first in ["3201 documents indexed", "already there"] {
+        let seed = Command::new("node")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/seed.mjs"))
+            .current_dir(home.path())
+            .env("MIROIR_URL", &demo.url)
+            .env("MIROIR_PUBLIC_URL", "http://search.example.com")
+            .env("MIROIR_CONTROL_URL", admin)
+            .env("MIROIR_MASTER_KEY", "miroir-demo-master-key")
+            .env("MIROIR_ADMIN_KEY", miroir_e2e::harness::cluster::ADMIN_KEY)
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&seed.stdout);
+        assert!(seed.status.success(), "{shown}{}", String::from_utf8_lossy(&seed.stderr));
+        for line in [first, "Star Wars", "from 16/16 shards", "node-0: 16 of 16 shards", "http://search.example.com"] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+    }
+    assert_eq!(demo.ends_by("INT").await, Some(0), "{}", demo.said());
 }

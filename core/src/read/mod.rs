@@ -22,6 +22,7 @@ use crate::route::{Matched, ReadOp, Serve};
 use crate::shardmap::{CompiledMap, MapIndex, NodeIndex};
 
 pub use machine::ReadMachine;
+pub use reply::shard_ranges;
 
 /// Longest time that a query waits for the end of a swap of indexes (F27).
 pub const PARK_MS: u64 = 2_000;

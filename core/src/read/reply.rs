@@ -35,7 +35,7 @@ pub(super) fn unreadable<'a>(
     let reasons: Vec<String> =
         troubles.take(NAMED_TROUBLES).map(|(node, trouble)| format!("`{node}` {}", trouble.describe())).collect();
     let reasons = if reasons.is_empty() { "no copy in sync".to_owned() } else { reasons.join(", ") };
-    let mut reply = unavailable(format!("Shards {} of index `{uid}` cannot be read: {reasons}.", ranges(lost)));
+    let mut reply = unavailable(format!("Shards {} of index `{uid}` cannot be read: {reasons}.", shard_ranges(lost)));
     reply.headers.push((SHARDS_HEADER.to_owned(), format!("{}/{total}", total.saturating_sub(lost.len()))));
     reply
 }
@@ -62,13 +62,14 @@ pub(super) fn relayed(refusal: &Refusal, position: Option<usize>) -> Reply {
 pub(super) fn page(body: Vec<u8>, answered: usize, total: usize, lost: &[u32]) -> Reply {
     let mut headers = vec![json_header(), (SHARDS_HEADER.to_owned(), format!("{answered}/{total}"))];
     if !lost.is_empty() {
-        headers.push((DEGRADED_HEADER.to_owned(), format!("missing-shards={}", ranges(lost))));
+        headers.push((DEGRADED_HEADER.to_owned(), format!("missing-shards={}", shard_ranges(lost))));
     }
     Reply { status: 200, headers, body }
 }
 
 /// `0-3,7` for ascending numbers.
-fn ranges(numbers: &[u32]) -> String {
+#[must_use]
+pub fn shard_ranges(numbers: &[u32]) -> String {
     numbers
         .chunk_by(|left, right| left.checked_add(1) == Some(*right))
         .filter_map(|run| Some((run.first()?, run.last()?)))
@@ -87,9 +88,9 @@ mod tests {
 
     #[test]
     fn runs_of_shards_are_written_short() {
-        assert_eq!(ranges(&[]), "");
-        assert_eq!(ranges(&[4]), "4");
-        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!(shard_ranges(&[]), "");
+        assert_eq!(shard_ranges(&[4]), "4");
+        assert_eq!(shard_ranges(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
     }
 
     #[test]

@@ -19,9 +19,11 @@ pub(super) struct Shape {
 impl Shape {
     /// Of a new cluster.
     pub(super) fn wanted(arguments: &Arguments) -> Self {
+        let nodes = arguments.nodes.unwrap_or(3);
         Self {
-            nodes: arguments.nodes.unwrap_or(3),
-            replication_factor: arguments.replication_factor.unwrap_or(2),
+            nodes,
+            // One node cannot hold two copies.
+            replication_factor: arguments.replication_factor.unwrap_or(if nodes < 2 { 1 } else { 2 }),
             shards: arguments.shards.unwrap_or(128),
         }
     }
@@ -90,6 +92,14 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn a_single_node_holds_single_copies() {
+        let copies =
+            |flags: &[&str]| Shape::wanted(&Arguments::parse_from([&["demo"], flags].concat())).replication_factor;
+        assert_eq!((copies(&["--nodes", "1"]), copies(&["--nodes", "2"]), copies(&[])), (1, 2, 2));
+        assert_eq!(copies(&["--nodes", "5", "--replication-factor", "3"]), 3);
+    }
 
     #[test]
     fn flags_that_a_kept_cluster_cannot_follow_are_named() {

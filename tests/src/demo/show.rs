@@ -16,16 +16,14 @@ pub async fn shards(cluster: &Cluster) -> anyhow::Result<()> {
     print("\nWhere the shards live:");
     for node in layout["nodes"].as_array().into_iter().flatten() {
         let id = node["id"].as_str().unwrap_or_default();
-        let held: Vec<u64> = layout["shards"]
+        let held: Vec<u32> = layout["shards"]
             .as_array()
             .into_iter()
             .flatten()
             .filter(|shard| holds(shard, id))
-            .filter_map(|shard| shard["shard"].as_u64())
+            .filter_map(|shard| u32::try_from(shard["shard"].as_u64()?).ok())
             .collect();
-        let first: Vec<String> = held.iter().take(12).map(u64::to_string).collect();
-        let more = if held.len() > 12 { ", …" } else { "" };
-        print(&format!("  {id:8} {:3} shards: {}{more}", held.len(), first.join(", ")));
+        print(&format!("  {id:8} {:3} shards: {}", held.len(), miroir_core::read::shard_ranges(&held)));
     }
     Ok(())
 }
