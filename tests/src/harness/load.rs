@@ -1,10 +1,11 @@
 //! Writers and readers that run while something is broken.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::client::Client;
@@ -80,21 +81,54 @@ pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
     })
 }
 
-/// Searches without end; each answer must be complete and name at least `least` hits. Returns the number of searches.
+/// Reads without end, in turns by search, by listing, by id and by multi-search; each answer must be complete, show no
+/// document twice, and all of ids `0..least`. Returns the number of reads.
 #[must_use]
 pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
-    let path = format!("/indexes/{index}/search");
+    let index = index.to_owned();
     Load::start(|stopped, counted| async move {
         while !stopped.load(Ordering::SeqCst) {
-            let answer = client.post(&path, &json!({"limit": 1, "page": 1, "hitsPerPage": 1})).await?;
-            ensure!(answer.status == 200, "a search failed: {} {}", answer.status, answer.text);
-            let shards = answer.header("x-miroir-shards").context("no x-miroir-shards")?;
-            let (answered, total) = shards.split_once('/').context("x-miroir-shards")?;
-            ensure!(answered == total, "an incomplete answer: {shards}");
-            let hits = answer.json()["totalHits"].as_u64().unwrap_or_default();
-            ensure!(hits >= least, "{hits} hits, there are at least {least}");
-            counted.fetch_add(1, Ordering::SeqCst);
+            let turn = counted.fetch_add(1, Ordering::SeqCst) as u64;
+            read(&client, &index, least, turn).await?;
         }
         Ok(counted.load(Ordering::SeqCst))
     })
+}
+
+async fn read(client: &Client, index: &str, least: u64, turn: u64) -> anyhow::Result<()> {
+    let query = json!({"indexUid": index, "limit": 1000});
+    let answer = match turn % 4 {
+        0 => client.post(&format!("/indexes/{index}/search"), &json!({"limit": 1000})).await?,
+        1 => client.post(&format!("/indexes/{index}/documents/fetch"), &json!({"limit": 1000})).await?,
+        2 => client.post("/multi-search", &json!({"queries": [query, query]})).await?,
+        _ => client.get(&format!("/indexes/{index}/documents/{}", turn % least)).await?,
+    };
+    ensure!(answer.status == 200, "a read failed: {} {}", answer.status, answer.text);
+    let shards = answer.header("x-miroir-shards").context("no x-miroir-shards")?;
+    let (answered, total) = shards.split_once('/').context("x-miroir-shards")?;
+    ensure!(answered == total, "an incomplete answer: {shards}");
+    let body = answer.json();
+    match turn % 4 {
+        0 => all_once(&body["hits"], least),
+        1 => {
+            ensure!(body["total"].as_u64() == body["results"].as_array().map(|all| all.len() as u64), "{body}");
+            all_once(&body["results"], least)
+        }
+        2 => body["results"].as_array().context("no results")?.iter().try_for_each(|one| all_once(&one["hits"], least)),
+        _ => {
+            ensure!(body["id"] == turn % least, "another document: {body}");
+            Ok(())
+        }
+    }
+}
+
+/// Whether a list has each document once, and all of ids `0..least`.
+fn all_once(documents: &Value, least: u64) -> anyhow::Result<()> {
+    let ids: Vec<u64> =
+        documents.as_array().context("no list")?.iter().filter_map(|document| document["id"].as_u64()).collect();
+    let distinct: BTreeSet<u64> = ids.iter().copied().collect();
+    ensure!(distinct.len() == ids.len(), "a document is there twice: {ids:?}");
+    let missing: Vec<u64> = (0..least).filter(|id| !distinct.contains(id)).collect();
+    ensure!(missing.is_empty(), "not there: {missing:?}");
+    Ok(())
 }

@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,9 @@ pub(crate) struct Faults {
     pub(crate) answer_delay_ms: u64,
     /// Answer every request with this status and no body.
     pub(crate) refuse: Option<u16>,
-    /// Only requests whose path contains this text meet `hang`, `delayMs` and `refuse`; all of them if empty.
+    /// Answer every request as no node should.
+    pub(crate) garble: Option<Garbled>,
+    /// Only requests whose path contains this text meet `hang`, `delayMs`, `refuse` and `garble`; all of them if empty.
     pub(crate) path: String,
     /// Only requests that store something meet them: the disk is full.
     pub(crate) writes: bool,
@@ -33,6 +36,65 @@ pub(crate) struct Faults {
     pub(crate) fail_code: Option<String>,
     /// Enqueue tasks, but process none.
     pub(crate) hold_queue: bool,
+}
+
+/// What stands in place of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Garbled {
+    /// The first half of it.
+    Truncated,
+    /// Its first half, and then the connection ends before all is there that was announced.
+    CutOff,
+    /// Nothing.
+    Empty,
+    /// What a proxy might say.
+    Html,
+    /// JSON without any member.
+    Bare,
+    /// The members, with other types.
+    WrongTypes,
+    /// Bytes that are no text.
+    Binary,
+    /// JSON that nests deeper than any reader should follow.
+    Nested,
+    /// The answer without any header of its own.
+    Headless,
+    /// Far more than was asked for.
+    Huge,
+}
+
+impl Garbled {
+    async fn apply(self, answer: Response) -> Response {
+        let (mut parts, body) = answer.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+        let half = body.slice(..body.len() / 2);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        let garbled = match self {
+            Self::Truncated => Body::from(half),
+            Self::CutOff => {
+                let parts = [Ok(half), Err(std::io::Error::other("cut off"))];
+                Body::from_stream(futures::stream::iter(parts))
+            }
+            Self::Empty => Body::empty(),
+            Self::Html => Body::from("<html><body>It works!</body></html>"),
+            Self::Bare => Body::from("{}"),
+            Self::WrongTypes => {
+                Body::from(r#"{"hits":7,"results":{"a":[]},"estimatedTotalHits":"many","limit":[],"offset":null}"#)
+            }
+            Self::Binary => Body::from(vec![0xff; 4096]),
+            Self::Nested => Body::from("{\"hits\":[".repeat(50_000)),
+            Self::Headless => {
+                parts.headers.clear();
+                Body::from(body)
+            }
+            Self::Huge => {
+                let hit = br#"{"id":1,"_rankingScore":1.0},"#.repeat(2_000_000);
+                Body::from([br#"{"hits":["#.as_slice(), &hit].concat())
+            }
+        };
+        Response::from_parts(parts, garbled)
+    }
 }
 
 /// The present faults, shared by request handlers and the queue.
@@ -94,7 +156,10 @@ async fn with_faults(node: Shared, request: Request, next: Next) -> Response {
     }
     let answer = next.run(request).await;
     tokio::time::sleep(Duration::from_millis(faults.answer_delay_ms)).await;
-    answer
+    match faults.garble {
+        Some(garbled) => garbled.apply(answer).await,
+        None => answer,
+    }
 }
 
 #[cfg(test)]
