@@ -190,6 +190,22 @@ fn an_abandoned_ticket_that_one_node_has_goes_forward() {
     assert_eq!(map.stale.iter().map(|mark| (mark.shard, mark.node)).collect::<Vec<_>>(), [(0, 0)]);
 }
 
+/// Its commit has come before: there is nobody left to send a part again.
+#[test]
+fn a_commit_whose_filter_vanishes_is_decided_without_it() {
+    let mut desk = pair();
+    let grant = desk.granted(write("t1", &[0]));
+    let (metadata, kind) = (Some(grant.metadata.as_str()), "documentAdditionOrUpdate");
+    let uid = desk.add_task("n0", metadata, kind, Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.commit(&grant, "t1", &[("n0", PartOutcome::Accepted { uid }), ("n1", PartOutcome::Unknown)]);
+    desk.send(Event::Abandon(Abandon { attempt: "t1".into(), parts: vec![] }));
+    let next = desk.begin(write("t2", &[0]));
+    desk.wait(2_200);
+    assert!(matches!(desk.begun.get(&next), Some(BeginAnswer::Grant(_))), "its shards are free");
+    assert!(!desk.committed.values().any(|answer| matches!(answer, CommitAnswer::Resend(_))));
+    assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
 #[test]
 fn a_ticket_without_commit_is_resolved_after_its_deadline() {
     let mut desk = pair();
