@@ -22,3 +22,8 @@ fn payloads_are_judged_as_the_engine_judged_them() {
 fn parts_have_the_bytes_that_were_written_down() {
     checks::splitting::parts_have_these_bytes();
 }
+
+#[test]
+fn answers_of_parts_merge_into_the_page_of_the_whole() {
+    checks::merging::pages_are_the_engines();
+}

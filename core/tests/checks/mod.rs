@@ -1,4 +1,5 @@
 //! Checks that run natively (`vectors.rs`) and on wasm32 (`wasm.rs`) over the same vectors.
 
 pub mod hashing;
+pub mod merging;
 pub mod splitting;
