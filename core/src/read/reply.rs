@@ -32,8 +32,13 @@ pub(super) fn unreadable<'a>(
     total: usize,
     troubles: impl Iterator<Item = (&'a str, &'a Trouble)>,
 ) -> Reply {
-    let reasons: Vec<String> =
-        troubles.take(NAMED_TROUBLES).map(|(node, trouble)| format!("`{node}` {}", trouble.describe())).collect();
+    // A node that was asked more than once says the same each time, or something else.
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in troubles.map(|(node, trouble)| format!("`{node}` {}", trouble.describe())) {
+        if reasons.len() < NAMED_TROUBLES && !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     let reasons = if reasons.is_empty() { "no copy in sync".to_owned() } else { reasons.join(", ") };
     let mut reply = unavailable(format!("Shards {} of index `{uid}` cannot be read: {reasons}.", shard_ranges(lost)));
     reply.headers.push((SHARDS_HEADER.to_owned(), format!("{}/{total}", total.saturating_sub(lost.len()))));
@@ -115,5 +120,15 @@ mod tests {
         assert!(body.contains("Shards 0-1 of index `movies` cannot be read: `n1` did not answer in time."), "{body}");
         assert_eq!(reply.status, 503);
         assert!(reply.headers.contains(&("x-miroir-shards".into(), "2/4".into())));
+    }
+
+    #[test]
+    fn a_trouble_is_named_once_however_often_the_node_had_it() {
+        let held_back = (0..9).map(|_| ("n1", &Trouble::HeldBack));
+        let others = [("n1", &Trouble::NotSent), ("n1", &Trouble::Timeout), ("n2", &Trouble::NotSent)];
+        let reply = unreadable("movies", &[0], 4, held_back.chain(others));
+        let body = String::from_utf8(reply.body).unwrap();
+        let reasons = "`n1` cannot be reached, `n1` did not answer in time, `n2` cannot be reached.";
+        assert!(body.contains(&format!("Shards 0 of index `movies` cannot be read: {reasons}")), "{body}");
     }
 }
