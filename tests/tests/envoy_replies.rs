@@ -61,3 +61,69 @@ async fn a_dead_control_is_told_in_the_engines_shape() {
     assert!(refused.text.contains("Writes are not possible at the moment"), "{}", refused.text);
     assert_eq!(scene::count(&client).await.unwrap(), 10);
 }
+
+/// Headers recorded from Meilisearch 1.50.
+#[tokio::test]
+async fn other_origins_are_let_in_as_by_the_engine() {
+    const VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    let _turn = turn().await;
+    let cluster = scene::sound(2).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 10).await.unwrap();
+    // The first is answered by control, the others by the filter.
+    for (method, path) in
+        [(Method::GET, "/health"), (Method::GET, "/indexes/docs/documents/1"), (Method::POST, "/indexes/docs/search")]
+    {
+        let asked = client.request(method.clone(), path).header("origin", "http://shop.example.com");
+        let answer = client.send(asked.header("content-type", "application/json").body("{}")).await.unwrap();
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text);
+        let told = ["access-control-allow-origin", "vary"].map(|name| answer.header(name));
+        assert_eq!(told, [Some("*"), Some(VARY)], "{method} {path}");
+    }
+    let asked = client
+        .request(Method::OPTIONS, "/indexes/docs/search")
+        .header("origin", "http://shop.example.com")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization, content-type");
+    let answer = client.send(asked).await.unwrap();
+    let mut methods: Vec<&str> = answer.header("access-control-allow-methods").unwrap().split(", ").collect();
+    methods.sort_unstable();
+    assert_eq!(methods, ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]);
+    let named = ["access-control-allow-origin", "access-control-allow-headers", "access-control-max-age", "vary"];
+    let told = named.map(|name| answer.header(name));
+    assert_eq!(told, [Some("*"), Some("authorization, content-type"), Some("86400"), Some(VARY)]);
+    assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn what_the_filter_does_is_counted_in_envoys_stats() {
+    let _turn = turn().await;
+    let cluster = scene::sound(2).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 10).await.unwrap();
+    let admin = Client::new(&cluster.envoy_admins[0], None);
+    let before = counted(&admin, "miroir_requests_total", r#"op="search""#).await;
+    for _ in 0..5 {
+        assert_eq!(scene::count(&client).await.unwrap(), 10);
+    }
+    miroir_e2e::until("the searches to be counted", std::time::Duration::from_secs(30), || async {
+        let now = counted(&admin, "miroir_requests_total", r#"op="search""#).await;
+        (now == before + 5).then_some(())
+    })
+    .await
+    .unwrap();
+    assert!(counted(&admin, "miroir_calls_total", r#"outcome="ok""#).await >= 5);
+    miroir_e2e::until("their times to be there", std::time::Duration::from_secs(30), || async {
+        (counted(&admin, "miroir_request_ms_count", r#"op="search""#).await >= 5).then_some(())
+    })
+    .await
+    .unwrap();
+    assert!(counted(&admin, "miroir_map_epoch", "").await > 0);
+}
+
+/// Sum of a metric over all label sets that contain this text.
+async fn counted(admin: &Client, metric: &str, label: &str) -> u64 {
+    let text = admin.get("/stats/prometheus").await.unwrap().text;
+    let own = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(metric) && line.contains(label));
+    own.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
