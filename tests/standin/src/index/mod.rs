@@ -169,7 +169,7 @@ impl Index {
     pub(crate) fn field_distribution(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for document in self.documents.values() {
-            for name in document.keys() {
+            for name in document.keys().filter(|name| *name != vectors::FIELD) {
                 *counts.entry(name.clone()).or_default() += 1;
             }
         }

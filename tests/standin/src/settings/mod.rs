@@ -143,7 +143,9 @@ impl Settings {
         let rules = self.get("filterableAttributes").as_array()?;
         rules.iter().enumerate().find_map(|(number, rule)| {
             let (patterns, features) = rule_parts(rule);
-            let met = patterns.iter().any(|pattern| paths::under(field, pattern) || paths::fits(pattern, field));
+            // A rule that is a mere name is that field's, whatever it looks like.
+            let fits = |pattern: &String| !rule.is_string() && paths::fits(pattern, field);
+            let met = patterns.iter().any(|pattern| paths::under(field, pattern) || fits(pattern));
             met.then_some((number, features))
         })
     }
