@@ -268,7 +268,11 @@ impl Sequencer {
             (false, false) => TaskStatus::Failed,
         };
         let details = write_details(work, status, self.counted(uid, all));
-        let error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row, LOST));
+        let mut error = (status == TaskStatus::Failed).then(|| first_error(&ticket.row, LOST));
+        let index = self.indexes.get(&work.index);
+        if let Some(error) = error.as_mut().filter(|_| index.is_some_and(|index| index.view.tag_rule_first)) {
+            error.message = miroir_core::search::renumber_rules(&error.message);
+        }
         let canceled_by = if canceled { self.canceler(uid) } else { None };
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         if let Some(task) = ticket.row.task.as_mut() {

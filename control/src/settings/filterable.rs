@@ -16,9 +16,14 @@ pub(crate) fn tag_rule() -> Value {
 /// A node's rules for a client's rules.
 pub(crate) fn with_tag_rule(client: &Value) -> Value {
     let mut rules = client.as_array().cloned().unwrap_or_default();
-    let at = if rules.iter().any(shadows) { 0 } else { rules.len() };
+    let at = if is_tag_rule_first(client) { 0 } else { rules.len() };
     rules.insert(at, tag_rule());
     Value::Array(rules)
+}
+
+/// Whether the tag's rule stands before the client's on nodes.
+pub(crate) fn is_tag_rule_first(client: &Value) -> bool {
+    client.as_array().is_some_and(|rules| rules.iter().any(shadows))
 }
 
 /// Whether a rule of the client applies to the tag's field.
@@ -46,6 +51,7 @@ fn matches_tag(pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn the_tag_rule_is_last_unless_shadowed() {
@@ -63,6 +69,10 @@ mod tests {
             let node = with_tag_rule(&client);
             assert_eq!(node[at], tag_rule(), "{client}");
             assert_eq!(node.as_array().unwrap().len(), client.as_array().unwrap().len() + 1);
+            // What the filter is told, so that it can number the rules as the client has them.
+            let settings = Settings::from_stored(&json!({ "filterableAttributes": client }));
+            let before_others = at == 0 && client != json!([]);
+            assert_eq!(settings.search_view().tag_rule_first, before_others, "{client}");
         }
     }
 }

@@ -142,6 +142,7 @@ impl Settings {
             geo: ["sortableAttributes", "filterableAttributes"]
                 .iter()
                 .any(|key| get(key).as_array().is_some_and(|fields| fields.iter().any(|field| field == "_geo"))),
+            tag_rule_first: filterable::is_tag_rule_first(&get("filterableAttributes")),
         }
     }
 

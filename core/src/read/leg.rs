@@ -391,7 +391,7 @@ impl Leg {
             _ => None,
         });
         match overload {
-            Some(refusal) => reply::relayed(refusal, None),
+            Some(refusal) => reply::relayed(refusal, None, None),
             None => {
                 let troubles = self.troubles.iter().map(|(node, trouble)| (dispatch.node_id(*node), trouble));
                 reply::unreadable(self.gather.index(), &self.lost, self.shards.len(), troubles)

@@ -14,7 +14,7 @@ use super::{Decision, ReadRequest, reply};
 use crate::call::{Action, CallId, CallResult, Headers, Machine, Reply, header};
 use crate::health::{Admission, SharedHealth};
 use crate::route::Matched;
-use crate::search::{self, Authority, NodeRequest};
+use crate::search::{self, Authority, NodeRequest, Subject};
 use crate::shardmap::{CompiledMap, NodeIndex};
 
 /// Header by which a request asks for what there is (`allow`) or for all or nothing (`refuse`).
@@ -167,16 +167,28 @@ impl ReadMachine {
                 self.ask_for_refusal(now_ms, &nodes, request, fallback, true)
             }
             Some(Conclusion::Denied(position, node, refusal)) => {
-                let fallback = reply::relayed(&refusal, self.multi.is_some().then_some(position));
+                let fallback = self.relayed(&refusal, self.multi.is_some().then_some(position));
                 self.ask_for_refusal(now_ms, &[node], self.multi.clone(), fallback, false)
             }
             Some(Conclusion::Refused(position, node, refusal)) => {
-                let fallback = reply::relayed(&refusal, self.multi.is_some().then_some(position));
+                let fallback = self.relayed(&refusal, self.multi.is_some().then_some(position));
                 let request = own(self, position);
                 let node = self.legs.get(position).map_or(node, |leg| leg.judge(node));
                 self.ask_for_refusal(now_ms, &[node], request, fallback, false)
             }
         }
+    }
+
+    /// A refusal as the client may see it. `position` is that of its query, where the message does not have that yet.
+    fn relayed(&self, refusal: &Refusal, position: Option<usize>) -> Reply {
+        let of_query = |position: usize| self.legs.get(position).map(|leg| leg.gather.index());
+        let uid = match search::subject(&refusal.error.message) {
+            Subject::Index(uid) => Some(uid),
+            Subject::Query(position) => of_query(position),
+            Subject::Unsaid => of_query(position.unwrap_or_default()),
+        };
+        let index = uid.and_then(|uid| self.map.map.indexes.get(uid));
+        reply::relayed(refusal, position, index.map(|index| &index.view))
     }
 
     /// Lets the first of the nodes judge the client's own request, so that the message is about that. `fallback` is the
@@ -308,11 +320,14 @@ impl Machine for ReadMachine {
                     leg.on_verdict(dispatch, id, verdict);
                 }
             }),
-            Some(replay) => self.end(match verdict {
-                Verdict::Trouble(Trouble::Forbidden(refusal)) => reply::relayed(&refusal, None),
-                Verdict::Refused(refusal) if !replay.keys_only => reply::relayed(&refusal, None),
-                _ => replay.fallback,
-            }),
+            Some(replay) => {
+                let reply = match verdict {
+                    Verdict::Trouble(Trouble::Forbidden(refusal)) => self.relayed(&refusal, None),
+                    Verdict::Refused(refusal) if !replay.keys_only => self.relayed(&refusal, None),
+                    _ => replay.fallback,
+                };
+                self.end(reply)
+            }
         }
     }
 

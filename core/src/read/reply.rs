@@ -4,6 +4,7 @@ use super::classify::{Refusal, Trouble};
 use crate::call::Reply;
 use crate::error::ErrorBody;
 use crate::search;
+use crate::shardmap::SearchView;
 
 /// Header `x-miroir-shards: answered/total`.
 const SHARDS_HEADER: &str = "x-miroir-shards";
@@ -45,10 +46,13 @@ pub(super) fn unreadable<'a>(
     reply
 }
 
-/// A refusal of the engine as the client may see it. `position` is that of the query within a multi-search, whose
+/// A refusal of the engine as the client may see it, where its words are about the index of `view`. `position` is that of the query within a multi-search, whose
 /// errors the engine marks, and where a missing index is 400.
-pub(super) fn relayed(refusal: &Refusal, position: Option<usize>) -> Reply {
-    let message = search::scrub_message(&refusal.error.message);
+pub(super) fn relayed(refusal: &Refusal, position: Option<usize>, view: Option<&SearchView>) -> Reply {
+    let mut message = search::scrub_message(&refusal.error.message);
+    if view.is_some_and(|view| view.tag_rule_first) {
+        message = search::renumber_rules(&message);
+    }
     let (message, status) = match position {
         None => (message, refusal.status),
         Some(position) => {
@@ -100,16 +104,16 @@ mod tests {
 
     #[test]
     fn errors_within_a_multi_search_are_positioned() {
-        let reply = relayed(&refusal(404, "index_not_found"), Some(3));
+        let reply = relayed(&refusal(404, "index_not_found"), Some(3), None);
         assert_eq!(reply.status, 400);
         assert!(String::from_utf8(reply.body).unwrap().contains("Inside `.queries[3]`: Index `a` not found."));
-        assert_eq!(relayed(&refusal(404, "index_not_found"), None).status, 404);
-        assert_eq!(relayed(&refusal(403, "invalid_api_key"), Some(0)).status, 403);
+        assert_eq!(relayed(&refusal(404, "index_not_found"), None, None).status, 404);
+        assert_eq!(relayed(&refusal(403, "invalid_api_key"), Some(0), None).status, 403);
     }
 
     #[test]
     fn retry_after_is_relayed() {
-        let reply = relayed(&refusal(503, "too_many_search_requests"), None);
+        let reply = relayed(&refusal(503, "too_many_search_requests"), None, None);
         assert!(reply.headers.contains(&("retry-after".into(), "10".into())));
     }
 

@@ -38,7 +38,8 @@ pub use plan::{
     strip_document,
 };
 pub(crate) use reserved::hide_in_filter;
-pub use scrub::scrub_message;
+pub(crate) use scrub::{Subject, subject};
+pub use scrub::{renumber_rules, scrub_message};
 
 /// A request to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]

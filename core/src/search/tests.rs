@@ -181,6 +181,7 @@ proptest! {
         }
         let _ = strip_document(&bytes);
         let _ = scrub_message(&text);
+        let _ = renumber_rules(&text);
         let _ = join_multi_search(vec![(text, bytes.clone())]);
         let _ = plan(&json!({})).accept(0, bytes);
     }

@@ -120,6 +120,9 @@ pub struct SearchView {
     /// `_geo` is sortable or filterable: the engine then refuses documents with a malformed one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub geo: bool,
+    /// On nodes the tag's own rule stands before those of `filterableAttributes`: their errors number them one too high.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tag_rule_first: bool,
 }
 
 impl Default for SearchView {
@@ -132,6 +135,7 @@ impl Default for SearchView {
             facet_order: BTreeMap::new(),
             distinct: None,
             geo: false,
+            tag_rule_first: false,
         }
     }
 }

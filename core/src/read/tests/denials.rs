@@ -223,3 +223,25 @@ fn a_node_without_the_shard_is_asked_about_the_key() {
     drive.end_all(|_| engine_error(404, "document_not_found", "Document `1` not found."));
     assert_eq!(drive.error().0, 503);
 }
+
+#[test]
+fn rules_are_numbered_as_those_of_the_index_that_the_message_is_about() {
+    let words = |number: u32| {
+        format!("attribute matches rule #{number} in filterableAttributes. Hint: prepend another before rule #{number}")
+    };
+    let mut map = shard_map(3, 2, 16);
+    map.indexes.get_mut("b").unwrap().view.tag_rule_first = true;
+    for (path, said, expected) in [
+        ("/indexes/a/search", words(3), words(3)),
+        ("/indexes/b/search", words(3), words(2)),
+        ("/indexes/b/search", format!("Index `b`: {}", words(3)), format!("Index `b`: {}", words(2))),
+        ("/multi-search", format!("Inside `.queries[1]`: {}", words(3)), format!("Inside `.queries[1]`: {}", words(2))),
+        ("/multi-search", format!("Inside `.queries[0]`: {}", words(3)), format!("Inside `.queries[0]`: {}", words(3))),
+    ] {
+        let mut drive = Drive::fake(map.clone(), &healthy(), &[], "", path, 1_000);
+        drive.end("n0", filter_fault);
+        let judged = drive.calls.len() - 1;
+        drive.end_at(judged, |_| engine_error(400, "invalid_search_facets", &said));
+        assert_eq!(drive.error().1.message, expected, "{path}");
+    }
+}
