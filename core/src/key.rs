@@ -265,4 +265,48 @@ mod tests {
         );
         assert!(invalid_id(&value_for_message("1e3")).message.starts_with("Document identifier `1000.0` is invalid."));
     }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    mod properties {
+        use super::*;
+        use proptest::prelude::*;
+
+        proptest! {
+            /// Whether an id comes as JSON, with whatever escapes, or as the text of a path or a cell.
+            #[test]
+            fn a_text_is_judged_alike_in_every_form(text in prop_oneof!["[A-Za-z0-9_-]{0,12}", "[ -~é]{0,6}", "-?[0-9.e]{1,24}"]) {
+                let plain = canonical_from_text(&text).map(Cow::into_owned);
+                let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+                for raw in [Value::from(text.as_str()).to_string(), format!("\"{escaped}\"")] {
+                    prop_assert_eq!(canonical(&raw).map(Cow::into_owned), plain.clone(), "{}", raw);
+                    let bytes = canonical_bytes(raw.as_bytes()).map(Cow::into_owned);
+                    prop_assert_eq!(bytes, plain.clone().map(String::into_bytes), "{}", raw);
+                }
+                prop_assert_eq!(deletion_text(&Value::from(text.as_str())).into_owned(), text);
+            }
+
+            /// The number `1` and the text `1` are one document.
+            #[test]
+            fn a_number_is_its_text(signed: i64, unsigned: u64) {
+                for number in [Value::from(signed), Value::from(unsigned)] {
+                    let text = number.to_string();
+                    prop_assert_eq!(canonical(&text).map(Cow::into_owned), Ok(text.clone()));
+                    prop_assert_eq!(canonical_from_text(&text).map(Cow::into_owned), Ok(text.clone()));
+                    prop_assert_eq!(deletion_text(&number).into_owned(), text);
+                }
+            }
+
+            /// What a document can be found by, it can be deleted by; from the same bytes, as they stand in a payload.
+            #[test]
+            fn what_is_an_id_deletes_the_document_that_it_names(
+                raw in prop_oneof!["-?[0-9]{1,21}", "-?0{1,2}[0-9]?", "-?[0-9]{1,3}[.e][0-9]{1,3}", "\"[A-Za-z0-9_-]{0,9}\"", "null|true|\\[1\\]|\\{\\}"],
+            ) {
+                if let Ok(id) = canonical(&raw) {
+                    let value: Value = serde_json::from_str(&raw).unwrap();
+                    prop_assert_eq!(deletion_text(&value).into_owned(), id.to_string());
+                    prop_assert_eq!(canonical_from_text(&id).map(Cow::into_owned), Ok(id.to_string()));
+                }
+            }
+        }
+    }
 }

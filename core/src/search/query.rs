@@ -232,4 +232,64 @@ mod tests {
         assert_ne!(hash(r#"{"q":"a","sort":["x:asc"]}"#, "films"), hash(r#"{"q":"a"}"#, "films"));
         assert_ne!(hash(r#"{"q":"a"}"#, "films"), hash(r#"{"q":"a"}"#, "books"));
     }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    mod properties {
+        use std::collections::BTreeMap;
+
+        use super::*;
+        use crate::search::{IndexFacts, Plan, ReadCall, plan_documents, plan_facet_search, plan_search};
+        use crate::shardmap::SearchView;
+        use proptest::prelude::*;
+
+        /// JSON as clients write it: with any space, and numbers and escapes that no type of ours would give back.
+        fn json() -> impl Strategy<Value = String> {
+            let leaf = prop_oneof![
+                Just("null".to_owned()),
+                "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?",
+                "\"([a-zé\u{1F600} ]|\\\\[\"\\\\/bfnrt]|\\\\u00[0-7][0-9a-f]|\\\\ud83d\\\\ude00){0,9}\"",
+            ];
+            leaf.prop_recursive(3, 12, 4, |inner| {
+                let space = || "[ \n\t\r]{0,2}";
+                prop_oneof![
+                    (space(), prop::collection::vec(inner.clone(), 0..4))
+                        .prop_map(|(space, items)| format!("[{space}{}]", items.join(&format!("{space},")))),
+                    (space(), prop::collection::vec(("[a-b]{1,2}", inner), 0..4)).prop_map(|(space, members)| {
+                        let members: Vec<_> =
+                            members.iter().map(|(name, value)| format!("\"{name}\"{space}:{space}{value}")).collect();
+                        format!("{{{}{space}}}", members.join(" ,"))
+                    }),
+                ]
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn members_that_nobody_knows_get_to_the_nodes_as_they_came(
+                unknown in prop::collection::btree_map("x-[a-z\"\\\\é]{0,4}", json(), 0..6),
+                space in "[ \n]{0,2}",
+                before in 0usize..6,
+            ) {
+                let mut members: Vec<String> = unknown
+                    .iter()
+                    .map(|(name, value)| format!("{}{space}:{space}{value}{space}", serde_json::Value::from(name.as_str())))
+                    .collect();
+                let known = r#""q":"a","facetName":"b","filter":"c = 1","limit":3,"offset":2"#;
+                members.insert(before.min(members.len()), known.to_owned());
+                let body = format!("{{{}}}", members.join(","));
+                let call =
+                    ReadCall { method: "POST", path: "/x", query: None, body: body.as_bytes(), include_metadata: false };
+                let view = SearchView::default();
+                let index = IndexFacts { uid: "films", primary_key: None, view: &view };
+                for plan in [plan_search, plan_facet_search, plan_documents] {
+                    let Plan::Gather(gather) = plan(&call, &index) else { panic!("relayed: {body}") };
+                    let sent = gather.request(r#""clause""#, 0).body.unwrap();
+                    let sent: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&sent).unwrap();
+                    for (name, value) in &unknown {
+                        prop_assert_eq!(sent.get(name).map(|raw| raw.get()), Some(value.as_str()));
+                    }
+                }
+            }
+        }
+    }
 }

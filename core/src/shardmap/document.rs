@@ -110,7 +110,7 @@ fn check(map: &ShardMap) -> Result<(), MapError> {
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
-    use crate::shardmap::{MapNode, Placement};
+    use crate::shardmap::{MapIndex, MapNode, Placement, StaleMark};
     use proptest::prelude::*;
 
     pub(crate) fn sample() -> ShardMap {
@@ -135,6 +135,39 @@ mod tests {
             control_cluster: "miroir-control".into(),
             control_internal_cluster: "miroir-control-internal".into(),
         }
+    }
+
+    /// A document of this map with the checksum that it should have.
+    fn sealed(map: &str) -> String {
+        format!(r#"{{"schema":{SCHEMA_VERSION},"checksum":"{}","map":{map}}}"#, checksum(map))
+    }
+
+    /// Maps that keep every contract.
+    fn maps() -> impl Strategy<Value = ShardMap> {
+        (1u16..5, 1usize..9, 1usize..4).prop_flat_map(|(nodes, shards, placements)| {
+            let owners = prop::collection::btree_set(0..nodes, 0..=usize::from(nodes));
+            let owners = prop::collection::vec(owners.prop_map(|owners| owners.into_iter().collect()), shards);
+            let placements = prop::collection::vec(owners.prop_map(|owners| Placement { owners }), placements);
+            (placements, 0..nodes).prop_map(move |(placements, unreadable)| {
+                let index = MapIndex {
+                    incarnation: 3,
+                    primary_key: Some("id".into()),
+                    placement: placements.len() as u16 - 1,
+                    swapping: unreadable == 0,
+                    unreadable: vec![unreadable],
+                    view: Default::default(),
+                };
+                let node = sample().nodes.remove(0);
+                ShardMap {
+                    shards: shards as u32,
+                    nodes: vec![node; usize::from(nodes)],
+                    stale: vec![StaleMark { placement: 0, shard: shards as u32 - 1, node: unreadable }],
+                    placements,
+                    indexes: [("a".to_owned(), index)].into(),
+                    ..sample()
+                }
+            })
+        })
     }
 
     #[test]
@@ -173,6 +206,51 @@ mod tests {
         #[test]
         fn parse_never_panics(text in ".{0,400}") {
             let _ = parse(&text);
+        }
+
+        /// The checksum holds, so that it is the map itself that is judged.
+        #[test]
+        fn nothing_under_a_good_checksum_panics(at in 0usize..1000, byte in 0u8..128, text in ".{0,200}") {
+            let mut body = serde_json::to_string(&sample()).unwrap().into_bytes();
+            let at = at % body.len();
+            body[at] = byte;
+            for body in [String::from_utf8(body).unwrap(), text] {
+                if let Ok(map) = parse(&sealed(&body)) {
+                    let _ = crate::shardmap::CompiledMap::new(map);
+                }
+            }
+        }
+
+        #[test]
+        fn any_map_that_keeps_its_contracts_is_read_back(map in maps()) {
+            prop_assert_eq!(parse(&sealed(&serde_json::to_string(&map).unwrap())), Ok(map));
+        }
+
+        #[test]
+        fn no_map_that_breaks_one_is_read(mut map in maps(), what in 0usize..11, at: usize, beyond in 0u16..3) {
+            let (nodes, placements) = (map.nodes.len() as u16, map.placements.len() as u16);
+            let owners = at % map.placements.len();
+            let owners = &mut map.placements[owners].owners;
+            let shard = at % owners.len();
+            let mark = StaleMark { placement: 0, shard: 0, node: 0 };
+            let index = MapIndex {
+                incarnation: 1, primary_key: None, placement: 0, swapping: false, unreadable: vec![], view: Default::default(),
+            };
+            match what {
+                0 => owners[shard].push(nodes + beyond),
+                1 => owners[shard] = vec![0, 0],
+                2 => drop(owners.pop()),
+                3 => owners.push(vec![]),
+                4 => map.shards = 0,
+                5 => map.shards = crate::tag::MAX_SHARDS + 1 + u32::from(beyond),
+                6 => map.stale.push(StaleMark { placement: placements + beyond, ..mark }),
+                7 => map.stale.push(StaleMark { shard: map.shards + u32::from(beyond), ..mark }),
+                8 => map.stale.push(StaleMark { node: nodes + beyond, ..mark }),
+                9 => drop(map.indexes.insert("b".into(), MapIndex { placement: placements + beyond, ..index })),
+                _ => drop(map.indexes.insert("b".into(), MapIndex { unreadable: vec![0, nodes + beyond], ..index })),
+            }
+            let read = parse(&sealed(&serde_json::to_string(&map).unwrap()));
+            prop_assert!(matches!(read, Err(MapError::Inconsistent(_))), "{:?}", read);
         }
 
         #[test]
