@@ -272,9 +272,10 @@ fn delete_by_filter(index: &mut Index, text: &Value, contains: bool) -> Outcome 
 
 /// Ids of the documents that a filter finds; `text`: the filter as it came.
 fn found(index: &Index, parsed: &Filter, text: &Value, contains: bool) -> Result<Vec<String>, ErrorBody> {
-    let fault = |message: String| ErrorBody::new("invalid_document_filter", message);
-    filter::validate(parsed, &index.settings, contains, Scope::Documents, text)
-        .map_err(|error| fault(format!("Index `{}`: {}", index.uid, error.message)))?;
+    filter::validate(parsed, &index.settings, contains, Scope::Documents, text).map_err(|error| {
+        let code = error.code.unwrap_or("invalid_document_filter");
+        ErrorBody::new(code, format!("Index `{}`: {}", index.uid, error.message))
+    })?;
     let found: Vec<u32> = index
         .documents
         .iter()

@@ -65,7 +65,9 @@ pub(crate) fn validate(
                     &quoted(filter, attribute, scope, text),
                 ));
             };
-            allowed(&attribute.text, test, rule, features)
+            // The engine has one code for this, whatever the route.
+            let code = (scope == Scope::Documents).then_some("invalid_search_filter");
+            allowed(&attribute.text, test, rule, features).map_err(|fault| FilterFault { code, ..fault })
         }
     }
 }
