@@ -5,9 +5,11 @@ use super::matching::Matching;
 
 /// The longest way round that is looked for; more than two gifts in a row are rarely needed.
 const LONGEST: usize = 6;
+/// Gifts that are ruled out, one after the other, before a round is given up.
+const MOST_CLOSED: usize = 64;
 
 /// A copy that changes hands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Gift {
     shard: usize,
     from: usize,
@@ -38,6 +40,8 @@ pub(super) struct Evening<'m, 'a> {
     /// The table in force: to come back to it costs nothing.
     before: &'m [Vec<usize>],
     held: Vec<Vec<usize>>,
+    /// Gifts that could not be made where the way led over them: looked for around them until one is found.
+    closed: Vec<Gift>,
 }
 
 impl<'m, 'a> Evening<'m, 'a> {
@@ -50,7 +54,7 @@ impl<'m, 'a> Evening<'m, 'a> {
                 }
             }
         }
-        Self { matching, before, held }
+        Self { matching, before, held, closed: Vec::new() }
     }
 
     /// Nodes above their bound give to those below theirs, then to those that have room; then those below theirs take
@@ -87,7 +91,11 @@ impl<'m, 'a> Evening<'m, 'a> {
     }
 
     /// Copies that a gift adds to what has to be made, if zones allow it.
-    fn cost(&self, Gift { shard, from, to }: Gift) -> Option<i8> {
+    fn cost(&self, gift: Gift) -> Option<i8> {
+        let Gift { shard, from, to } = gift;
+        if self.closed.contains(&gift) {
+            return None;
+        }
         let new = |node: usize| i8::from(!self.before.get(shard).is_some_and(|owners| owners.contains(&node)));
         self.matching.may_give(shard, from, to).then(|| new(to).saturating_sub(new(from)))
     }
@@ -126,6 +134,23 @@ impl<'m, 'a> Evening<'m, 'a> {
     /// One copy from a giver to a taker by way of others, so that as few new copies as can be are made; false where
     /// there is no way.
     fn round(&mut self, gives: Role<'a>, takes: Role<'a>, kind: Gifts) -> bool {
+        self.closed.clear();
+        while self.closed.len() < MOST_CLOSED {
+            match self.nearest(gives, takes, kind) {
+                None => break,
+                Some(Ok(())) => {
+                    self.closed.clear();
+                    return true;
+                }
+                Some(Err(closed)) => self.closed.push(closed),
+            }
+        }
+        self.closed.clear();
+        false
+    }
+
+    /// The cheapest way, followed; the gift on it that could not be made.
+    fn nearest(&mut self, gives: Role<'a>, takes: Role<'a>, kind: Gifts) -> Option<Result<(), Gift>> {
         let targets = self.all(takes);
         let mut frontier = self.all(gives);
         let mut ways: Vec<Option<Way>> = vec![None; self.held.len()];
@@ -145,9 +170,10 @@ impl<'m, 'a> Evening<'m, 'a> {
                 break;
             }
         }
-        let way = |target: &usize| ways.get(*target).copied().flatten().map(|way| (way.cost, *target));
+        let led = |target: &usize| ways.get(*target).copied().flatten().filter(|way| way.last.is_some());
+        let way = |target: &usize| led(target).map(|way| (way.cost, *target));
         let best = targets.iter().filter_map(way).min();
-        best.is_some_and(|(_, target)| self.follow(&ways, target))
+        best.map(|(_, target)| self.follow(&ways, target))
     }
 
     /// Goes one gift further from each of these nodes; the nodes to which there is a cheaper way than before.
@@ -193,7 +219,7 @@ impl<'m, 'a> Evening<'m, 'a> {
 
     /// Makes all gifts on the way to `target`. A shard may stand in two of them: then the way may be closed, and all are
     /// taken back.
-    fn follow(&mut self, ways: &[Option<Way>], target: usize) -> bool {
+    fn follow(&mut self, ways: &[Option<Way>], target: usize) -> Result<(), Gift> {
         let mut made: Vec<Gift> = Vec::new();
         let last = |node: usize| ways.get(node).copied().flatten().and_then(|way| way.last);
         let mut next = last(target);
@@ -202,12 +228,12 @@ impl<'m, 'a> Evening<'m, 'a> {
                 for Gift { shard, from, to } in made.into_iter().rev() {
                     self.shift(Gift { shard, from: to, to: from });
                 }
-                return false;
+                return Err(gift);
             }
             made.push(gift);
             next = last(gift.from);
         }
-        !made.is_empty()
+        Ok(())
     }
 
     fn give(&mut self, gift: Gift) -> bool {
