@@ -14,6 +14,7 @@ pub mod network;
 pub mod node;
 pub mod serve;
 pub mod settings;
+mod signals;
 pub mod standby;
 pub mod stats;
 pub mod store;

@@ -15,6 +15,7 @@ use crate::api::{self, Service};
 use crate::cluster::{self, Members, Runtime};
 use crate::config::{Config, Module, Node};
 use crate::settings::SettingsPlanner;
+use crate::signals::Signals;
 use crate::standby::Switch;
 use crate::store::{Lease, Location};
 use crate::telemetry::Metrics;
@@ -31,14 +32,16 @@ const LINGER: Duration = Duration::from_secs(60);
 /// # Errors
 /// What keeps the service from starting; a failure of the store.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::take().context("waiting for signals")?;
     let bind = async |address: std::net::SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
     };
     let public = bind(config.listen_api).await?;
     let internal = bind(config.listen_internal).await?;
-    let shutdown = CancellationToken::new();
+    // The public listener closes with the first of these, and the one over which writes end with the second.
+    let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
     let (public_api, internal_api) = (Switch::default(), Switch::default());
-    let public = tokio::spawn(listen(public, public_api.router(), shutdown.clone()));
+    let public = tokio::spawn(listen(public, public_api.router(), closing.clone()));
     let internal = tokio::spawn(listen(internal, internal_api.router(), shutdown.clone()));
 
     let name = format!("{}:{}", config.envoy.advertise, config.listen_api.port());
@@ -46,7 +49,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         Location::File(_) => None,
         Location::Redis(redis) => tokio::select! {
             lease = Lease::wait_for(redis, &name) => Some(lease?),
-            signal = signalled() => return signal.context("waiting for signals"),
+            () = signals.next() => return Ok(()),
         },
     };
     // Bound by the leader only: an Envoy that gets through to it finds one that answers.
@@ -55,13 +58,19 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let planner = Arc::new(SettingsPlanner);
     let keys = crate::keys::default_keys();
-    let running = cluster::start(&config, lease.clone(), planner, keys, metrics.clone()).await?;
+    let running = tokio::select! {
+        running = cluster::start(&config, lease.clone(), planner, keys, metrics.clone()) => running?,
+        () = signals.next() => {
+            release(lease).await;
+            return Ok(());
+        }
+    };
     let mut ended = running.ended;
     let tracker = Tracker::default();
     let service = Service::new(running.cluster.clone(), metrics, tracker.clone(), &config);
     let service = Arc::new(service.with_context(|| format!("making {}", config.spool.display()))?);
     let (maps, members) = (running.cluster.map_changes(), running.cluster.member_changes());
-    drop(running.cluster);
+    let cluster = running.cluster;
 
     let first = push(&config, &members.borrow(), maps.borrow().clone());
     let (pushed, told) = watch::channel(Arc::new(first));
@@ -78,24 +87,32 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     drop((service, public_api, internal_api));
     info!(api = %config.listen_api, internal = %config.listen_internal, xds = %config.listen_xds, "listening");
 
-    let failed = tokio::select! {
-        signal = signalled() => {
-            signal.context("waiting for signals")?;
-            info!("stopping");
-            None
+    let serve = async {
+        signals.next().await;
+        info!("stopping");
+        closing.cancel();
+        cluster.close();
+        let limit = Instant::now() + Duration::from_millis(config.drain_ms);
+        // Until then the internal listener serves: an open write needs it for its commit.
+        if tokio::time::timeout_at(limit, cluster.settled()).await.is_err() {
+            warn!("writes are still open");
         }
-        end = &mut ended => Some(end),
+        limit
+    };
+    let limit = tokio::select! {
+        limit = serve => limit,
+        end = &mut ended => {
+            // Whoever waits gets no answer, which is the truth: nobody knows what the disk holds.
+            error!("the store failed");
+            return end.context("the executor")?.context("the store failed").and_then(|()| anyhow::bail!("ended early"));
+        }
         () = async { match &lease { Some(lease) => lease.lost().await, None => std::future::pending().await } } => {
             // Another control may lead already. Nothing may be finished, not even an answer.
             anyhow::bail!("leadership is lost");
         }
     };
     shutdown.cancel();
-    if let Some(end) = failed {
-        // Whoever waits gets no answer, which is the truth: nobody knows what the disk holds.
-        error!("the store failed");
-        return end.context("the executor")?.context("the store failed").and_then(|()| anyhow::bail!("ended early"));
-    }
+    drop(cluster);
     let drain = async {
         for listener in [public, internal] {
             if let Ok(Err(error)) = listener.await {
@@ -108,10 +125,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         ended.await
     };
     follower.abort();
-    let drained = tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await;
-    if let Some(lease) = lease {
-        lease.release().await;
-    }
+    let drained = tokio::time::timeout_at(limit, drain).await;
+    release(lease).await;
     match drained {
         Ok(end) => end.context("the executor")?.context("the store failed"),
         Err(_) => {
@@ -129,11 +144,10 @@ async fn listen(listener: TcpListener, router: axum::Router, shutdown: Cancellat
     axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-async fn signalled() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupt = tokio::signal::ctrl_c() => interrupt,
+/// Lets another control lead at once.
+async fn release(lease: Option<Lease>) {
+    if let Some(lease) = lease {
+        lease.release().await;
     }
 }
 

@@ -55,7 +55,7 @@ use locks::Locks;
 pub use names::ClusterNames;
 use out::Out;
 use planted::Planted;
-use state::{Copy, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
+use state::{Copy, Live, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
 pub use time::rfc3339;
 pub use watch::WATCHED;
 
@@ -189,6 +189,18 @@ impl Sequencer {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.meta.epoch
+    }
+
+    /// Writes that a client or its filter may still hear of: granted and not committed, or being decided. Those that
+    /// only wait in the queue, and those that nobody will commit, are not among them.
+    #[must_use]
+    pub fn open_writes(&self) -> usize {
+        let open = |ticket: &&Ticket| match ticket.live {
+            Live::Granted => matches!(ticket.row.work, TicketWork::Write(_)),
+            Live::Settling { resolve } => !resolve || !ticket.asking.is_empty(),
+            Live::Queued | Live::Decided | Live::Over => false,
+        };
+        self.tickets.values().filter(open).count()
     }
 
     /// An index.

@@ -233,3 +233,24 @@ async fn an_attempt_whose_handler_goes_away_is_given_up() {
     let _ = waiting.await;
     assert_eq!(all.service.cluster.waiting(), 0);
 }
+
+#[tokio::test]
+async fn a_closed_cluster_begins_no_write_and_refuses_those_that_wait() {
+    let all = listeners().await;
+    let cluster = &all.service.cluster;
+    let ask = || ask(&all.internal, "POST", BEGIN_PATH, None, json!(begin()));
+    let close = async {
+        while cluster.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        cluster.close();
+    };
+    let (waited, ()) = futures::join!(ask(), close);
+    for (status, answer) in [waited, ask().await] {
+        let BeginAnswer::Reply(reply) = serde_json::from_value(answer).unwrap() else { panic!("granted") };
+        assert_eq!((status, reply.status), (200, 503));
+        assert_eq!(reply.headers, [("retry-after".to_owned(), "1".to_owned())]);
+        assert!(reply.body.unwrap()["message"].as_str().unwrap().contains("Nothing was written"));
+    }
+    cluster.settled().await;
+}

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::api::{Service, internal, reply};
 use crate::auth::authorise;
-use crate::cluster::Runtime;
+use crate::cluster::{Runtime, not_begun};
 use crate::config::Config;
 use crate::encoding::Encoding;
 
@@ -91,7 +91,11 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
     let id = matched.segments.get(1).map(String::as_str);
     let head = WriteHead::read(kind, &index, id, query, content_type.as_deref()).map_err(|error| refuse(&error))?;
 
-    let spooled = spool::receive(body, &service.bulk.directory, service.bulk.max_bytes).await;
+    let spooled = tokio::select! {
+        // A client may take any time for its payload; nobody waits for it at the end.
+        () = service.cluster.closed() => return Err(reply::core(not_begun())),
+        spooled = spool::receive(body, &service.bulk.directory, service.bulk.max_bytes) => spooled,
+    };
     let mut spooled = spooled.map_err(|fault| refuse(&fault.error(service.bulk.max_bytes)))?;
     if let Some(encoding) = Encoding::of(&parts.headers) {
         let decoded =
@@ -137,8 +141,9 @@ async fn accept(service: &Arc<Service>, request: Request) -> Result<Response, Re
 async fn write(service: &Arc<Service>, mut setup: WriteSetup, spooled: spool::Spooled) -> Reply {
     let units = spooled.length.min(IN_MEMORY).div_ceil(UNIT);
     let memory = service.bulk.memory.clone();
-    let Ok(_permit) = memory.acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).await else {
-        return ErrorBody::new("internal", "shutting down").reply();
+    let _permit = tokio::select! {
+        () = service.cluster.closed() => return not_begun(),
+        permit = memory.acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)) => permit,
     };
     service.metrics.bulk_open().inc();
     let reply = match tokio::task::block_in_place(|| spooled.read()) {

@@ -19,6 +19,8 @@ pub(crate) enum Message {
     Look(oneshot::Sender<Look>),
     /// Somebody wants to know the epoch when all that was sent before has been taken in.
     Epoch(oneshot::Sender<u64>),
+    /// Somebody waits until no write is open.
+    Settled(oneshot::Sender<()>),
 }
 
 /// How things are.
@@ -48,6 +50,8 @@ pub(crate) struct Actor {
     pub(crate) steps: mpsc::UnboundedSender<Vec<Step>>,
     pub(crate) seen: Vec<NodeStatus>,
     pub(crate) wake_ms: Option<u64>,
+    /// Who waits until no write is open.
+    pub(crate) leaving: Vec<oneshot::Sender<()>>,
 }
 
 impl Actor {
@@ -74,6 +78,11 @@ impl Actor {
                         let _ = who.send(self.sequencer.epoch());
                         continue;
                     }
+                    Some(Message::Settled(who)) => {
+                        self.leaving.push(who);
+                        self.tell_leaving();
+                        continue;
+                    }
                     None => return,
                 },
                 () = wake => {
@@ -84,6 +93,16 @@ impl Actor {
             let effects = self.sequencer.handle(self.clock.now_ms(), event);
             if !self.pass_on(effects) {
                 return;
+            }
+            self.tell_leaving();
+        }
+    }
+
+    fn tell_leaving(&mut self) {
+        if !self.leaving.is_empty() && self.sequencer.open_writes() == 0 {
+            for who in self.leaving.drain(..) {
+                // Who has gone does not wait.
+                let _ = who.send(());
             }
         }
     }

@@ -11,9 +11,11 @@ use miroir_core::wire;
 use miroir_sequencer::{AdminAnswer, AdminCommand, Event, IndexOperation, JobView, MemberView, RequestId, TaskRow};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::actor::{Look, Message};
+use super::closing::no_ticket;
 use super::shared::Shared;
 use super::waiters::{Answer, Waiter, Waiters};
 use super::{Indexes, KeyRecord, Members, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
@@ -43,6 +45,8 @@ pub struct Cluster {
     pub(super) keys_changed: Arc<Notify>,
     /// One change of keys or values at a time.
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    /// No write begins any more.
+    pub(super) closing: CancellationToken,
 }
 
 /// The cluster is shutting down; an `internal` error with status 503.
@@ -92,17 +96,26 @@ impl Cluster {
         api_key: Option<String>,
         may_create: bool,
     ) -> Result<wire::BeginAnswer, ErrorBody> {
+        // Before the sequencer hears of it, and creates the index that it names.
+        if self.closing.is_cancelled() {
+            return Ok(no_ticket());
+        }
         // The order of declarations matters: the waiter goes first, so that no answer can be on its way to it when
         // the attempt is given up.
         let mut giveup = Giveup { cluster: self, attempt: begin.attempt.clone(), armed: true };
         let mut waiter = self.waiters.join();
         self.tell(Event::Begin { request: waiter.id, begin, api_key, may_create });
-        match waiter.wait().await {
-            Some(Answer::Begun(answer)) => {
-                giveup.armed = false;
-                Ok(answer)
-            }
-            _ => Err(closing()),
+        tokio::select! {
+            // First: a grant that comes at the same time is given back, so that none is handed out from then on.
+            biased;
+            () = self.closed() => Ok(no_ticket()),
+            answer = waiter.wait() => match answer {
+                Some(Answer::Begun(answer)) => {
+                    giveup.armed = false;
+                    Ok(answer)
+                }
+                _ => Err(closing()),
+            },
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod actor;
 mod clock;
+mod closing;
 mod errand;
 mod executor;
 mod handle;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub(crate) use actor::Look;
+pub(crate) use closing::not_begun;
 pub use handle::Cluster;
 pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};

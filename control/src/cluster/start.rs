@@ -11,6 +11,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::actor::Actor;
@@ -114,7 +115,7 @@ pub async fn start(
         courier: Courier::start(config.private_webhooks)?,
         findings: config.findings.clone(),
     };
-    let actor = Actor { sequencer, clock, inbox, steps, seen: Vec::new(), wake_ms: None };
+    let actor = Actor { sequencer, clock, inbox, steps, seen: Vec::new(), wake_ms: None, leaving: Vec::new() };
     tokio::spawn(actor.run(first));
     let ended = tokio::spawn(executor.run(work));
     let cluster = Arc::new(Cluster {
@@ -126,6 +127,7 @@ pub async fn start(
         events,
         keys_changed: keys_changed.clone(),
         changing: Arc::default(),
+        closing: CancellationToken::new(),
     });
     tokio::spawn(keep_aligned(Arc::downgrade(&cluster), keys_changed));
     tokio::spawn(crate::tasks::keep_short(Arc::downgrade(&cluster)));

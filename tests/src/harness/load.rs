@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -54,6 +55,8 @@ pub struct Written {
     pub refused: Vec<(u64, String)>,
     /// How many answers said that a replica was missed.
     pub degraded: usize,
+    /// The longest wait for an answer.
+    pub slowest: Duration,
 }
 
 /// Writes one new document after the other, ids from `first` on.
@@ -65,7 +68,10 @@ pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
         let mut id = first;
         while !stopped.load(Ordering::SeqCst) {
             let body = json!([{"id": id, "text": format!("written {id}")}]);
-            match client.post(&path, &body).await {
+            let sent = Instant::now();
+            let answer = client.post(&path, &body).await;
+            written.slowest = written.slowest.max(sent.elapsed());
+            match answer {
                 Ok(answer) if answer.status == 202 => {
                     let task = answer.json()["taskUid"].as_u64().context("a 202 without task")?;
                     written.degraded += usize::from(answer.header("x-miroir-degraded").is_some());
