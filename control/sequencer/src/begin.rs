@@ -170,8 +170,10 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
         let overdue = ticket.waiting.as_ref().is_some_and(|waiting| waiting.until <= self.now);
         if overdue && let Some(waiting) = ticket.waiting.take() {
-            self.refuse(uid, waiting, unavailable("other writes to the same shards are in progress"));
+            return self.refuse(uid, waiting, unavailable("other writes to the same shards are in progress"));
         }
+        // It may hold its locks, and wait for nodes to get on.
+        self.todo.insert(Todo::Grant(uid));
     }
 
     /// Ends a queued ticket: nothing was sent, nothing stays.

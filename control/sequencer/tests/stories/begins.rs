@@ -364,3 +364,33 @@ fn faults_and_empty_payloads_become_tasks_without_any_node() {
     let uid = reply.body.unwrap()["taskUid"].as_u64().unwrap() as u32;
     assert_eq!(desk.task(uid).error.as_ref().unwrap().code, "index_not_found");
 }
+
+/// The engine drops a document that one task of a batch makes and the next replaces with `skipCreation`: whether it is
+/// there would depend on how each node batches.
+#[test]
+fn a_replacement_that_makes_nothing_waits_until_nodes_are_done() {
+    let mut desk = pair();
+    let first = desk.granted(write("t1", &[0]));
+    let open = |desk: &mut Desk, node: &str| {
+        desk.add_task(node, Some(&first.metadata), "documentAdditionOrUpdate", Some("a"), TaskStatus::Enqueued, None)
+    };
+    let tasks = [("n0", open(&mut desk, "n0")), ("n1", open(&mut desk, "n1"))];
+    let parts = tasks.map(|(node, uid)| (node, PartOutcome::Accepted { uid }));
+    let request = desk.commit(&first, "t1", &parts);
+    assert_eq!(desk.status(request), Some(202));
+
+    let skips = |attempt: &str, shard: u32| Begin { skip_creation: true, ..write(attempt, &[shard]) };
+    let waits = desk.begin(skips("t2", 0));
+    desk.granted(skips("t3", 1));
+    let update = desk.begin(Begin { kind: WriteKind::Update, ..skips("t4", 0) });
+    desk.end_task("n0", tasks[0].1, TaskStatus::Succeeded, Some(1));
+    desk.wait(500);
+    assert!(!desk.begun.contains_key(&waits), "n1 is not done");
+    assert!(!desk.begun.contains_key(&update), "an update comes after it");
+    desk.end_task("n1", tasks[1].1, TaskStatus::Succeeded, Some(1));
+    desk.wait(500);
+    let Some(BeginAnswer::Grant(grant)) = desk.begun.remove(&waits) else { panic!("not granted") };
+    let parts = accepted(&mut desk, &grant, 1);
+    commit(&mut desk, &grant, "t2", &parts);
+    assert!(matches!(desk.begun.get(&update), Some(BeginAnswer::Grant(_))), "an update waits for no queue");
+}

@@ -1,0 +1,42 @@
+//! Documents that are made and at once replaced by a write that makes none: the engine drops some of them where both are
+//! in one batch, and replicas batch differently.
+
+use miroir_e2e::harness::scene;
+use miroir_e2e::{Client, turn};
+use serde_json::json;
+
+const EACH: u64 = 30;
+
+/// Makes and replaces documents without waiting; the last task.
+async fn made_and_replaced(client: Client, first: u64) -> u64 {
+    let mut task = 0;
+    for id in first..first + EACH {
+        for (path, version) in [("/indexes/docs/documents", 1), ("/indexes/docs/documents?skipCreation=true", 2)] {
+            let answer = client.post(path, &json!([{"id": id, "version": version}])).await.unwrap();
+            assert_eq!(answer.status, 202, "{}", answer.text);
+            task = answer.json()["taskUid"].as_u64().unwrap();
+        }
+    }
+    task
+}
+
+#[tokio::test]
+async fn nothing_that_was_just_made_is_dropped() {
+    let _turn = turn().await;
+    let mut cluster = scene::sound(2).await.unwrap();
+    let client = cluster.client(0);
+    client
+        .succeeded(&client.post("/indexes", &json!({"uid": "docs", "primaryKey": "id"})).await.unwrap())
+        .await
+        .unwrap();
+    let writers =
+        (0..4).map(|writer| tokio::spawn(made_and_replaced(cluster.client(writer % 2), writer as u64 * EACH)));
+    for writer in writers.collect::<Vec<_>>() {
+        client.task(writer.await.unwrap()).await.unwrap();
+    }
+    cluster.drained(&[0, 1, 2]).await.unwrap();
+    cluster.adopted().await.unwrap();
+    let held = cluster.agreed(&[0, 1, 2], "docs").await.unwrap();
+    assert_eq!(held.len() as u64, 4 * EACH);
+    assert!(held.values().all(|document| document["version"] == 2), "{held:?}");
+}
