@@ -4,7 +4,7 @@
 //! - deterministic: the same nodes in any order give the same owners;
 //! - balanced: every node holds its weighted share, rounded down or up;
 //! - weight-respecting: a node of twice the weight holds about twice the shards;
-//! - minimal movement on join and on leave: at most 1.2 × what must move, or one copy more;
+//! - minimal movement on join and on leave: at most 1.2 × what must move, or two copies more;
 //! - replicas on distinct nodes, and in distinct zones where there are enough zones;
 //! - every single move leaves the cluster no worse, so that a cancel is always safe.
 //!
