@@ -91,4 +91,18 @@ impl Client {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(Answer::Tasks { tasks, more: page.next.is_some(), open, bytes })
     }
+    /// Whether tasks that change indexes or their settings have not ended on a node.
+    ///
+    /// # Errors
+    /// When the node gives no sensible answer.
+    pub(crate) async fn changes_indexes(&self, node: &str, timeout: Duration) -> Result<bool, Fault> {
+        #[derive(Deserialize)]
+        struct Count {
+            total: u64,
+        }
+        let path = "/tasks?limit=1&statuses=enqueued,processing\
+                    &types=indexCreation,indexUpdate,indexDeletion,indexSwap,settingsUpdate";
+        let count: Count = read(&self.get(node, path.to_owned(), timeout).await?)?;
+        Ok(count.total > 0)
+    }
 }
