@@ -11,7 +11,7 @@ use crate::state::{N, Todo};
 /// Task types by which documents change.
 const DOCUMENTS: [&str; 3] = ["documentAdditionOrUpdate", "documentDeletion", "documentEdition"];
 /// Task types by which indexes change.
-const INDEXES: [&str; 5] = ["indexCreation", "indexUpdate", "indexDeletion", "indexSwap", "settingsUpdate"];
+pub const INDEX_TASKS: [&str; 5] = ["indexCreation", "indexUpdate", "indexDeletion", "indexSwap", "settingsUpdate"];
 
 impl Sequencer {
     /// Takes one page of a node's list. Returns whether a known task ended.
@@ -60,7 +60,7 @@ impl Sequencer {
                 let text = format!("task {} ({kind}, {:?}) is nobody's", task.uid, task.metadata);
                 self.deviates(n, "audit_foreign", &text);
             }
-        } else if INDEXES.contains(&kind) && !self.claim_step(n, task) && audited {
+        } else if INDEX_TASKS.contains(&kind) && !self.claim_step(n, task) && audited {
             self.deviates(n, "audit_foreign", &format!("task {} ({kind}) is nobody's", task.uid));
             // Its indexes are looked at and put right before any document is repaired.
             if !self.planted.audit_off {

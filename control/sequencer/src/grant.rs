@@ -86,11 +86,10 @@ impl Sequencer {
             return false;
         }
         let placement = self.placement_of(&ticket.row);
-        let earlier = || self.tickets.range(..uid).map(|(_, ticket)| ticket);
-        self.nodes.iter().filter(|node| node.reach == Reach::Up).any(|node| {
-            let mut places = work.shards.iter().map(|count| (placement, count.shard));
-            places.any(|place| earlier().any(|ticket| self.is_unfinished(ticket, &node.row, place, &work.index)))
-        })
+        // The write is unfinished itself, so that the floor is right below it once all earlier ones are done.
+        let is_behind =
+            |n: N| work.shards.iter().any(|count| self.floor_of(n, (placement, count.shard), &work.index) + 1 < uid);
+        (0..self.nodes.len()).any(|n| self.nodes[n].reach == Reach::Up && is_behind(n))
     }
 
     fn verdict(&self, waiting: &Waiting) -> Verdict {

@@ -51,6 +51,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use api::*;
+pub use audit::INDEX_TASKS;
 use locks::Locks;
 pub use names::ClusterNames;
 use out::Out;

@@ -18,22 +18,18 @@ pub(super) async fn reconcile(
     node: &str,
     expected: &[IndexRow],
 ) -> Result<Vec<NodeStep>, String> {
-    // What somebody has asked of it and it has not done yet would come after whatever is found now.
-    match client.changes_indexes(node, READ).await {
-        Ok(false) => {}
-        Ok(true) => return Err("the node has still to carry out changes of its indexes".to_owned()),
-        Err(fault) => return Err(words(&fault).to_owned()),
-    }
     let wanted = |uid: &str| expected.iter().any(|row| row.uid == uid);
-    match client.found_indexes(node, wanted, READ).await {
-        Ok(found) => Ok(planner.reconcile(expected, &found)),
-        Err(fault) => Err(words(&fault).to_owned()),
-    }
-}
-
-fn words(fault: &NodeFault) -> &'static str {
-    match fault {
-        NodeFault::NotSent => "the node cannot be reached",
-        NodeFault::Unknown => "the node gave no sensible answer",
+    let look = async {
+        // What somebody has asked of it and it has not done yet would come after whatever is found now.
+        if client.changes_indexes(node, READ).await? {
+            return Ok(None);
+        }
+        client.found_indexes(node, wanted, READ).await.map(Some)
+    };
+    match look.await {
+        Ok(Some(found)) => Ok(planner.reconcile(expected, &found)),
+        Ok(None) => Err("the node has still to carry out changes of its indexes".to_owned()),
+        Err(NodeFault::NotSent) => Err("the node cannot be reached".to_owned()),
+        Err(NodeFault::Unknown) => Err("the node gave no sensible answer".to_owned()),
     }
 }

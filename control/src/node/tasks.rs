@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use miroir_core::error::ErrorBody;
-use miroir_sequencer::{NodeAnswer as Answer, NodeFault as Fault, NodeTask, TaskStatus};
+use miroir_sequencer::{INDEX_TASKS, NodeAnswer as Answer, NodeFault as Fault, NodeTask, TaskStatus};
 use serde::Deserialize;
 
 use super::{Client, read};
@@ -91,6 +91,7 @@ impl Client {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(Answer::Tasks { tasks, more: page.next.is_some(), open, bytes })
     }
+
     /// Whether tasks that change indexes or their settings have not ended on a node.
     ///
     /// # Errors
@@ -100,9 +101,8 @@ impl Client {
         struct Count {
             total: u64,
         }
-        let path = "/tasks?limit=1&statuses=enqueued,processing\
-                    &types=indexCreation,indexUpdate,indexDeletion,indexSwap,settingsUpdate";
-        let count: Count = read(&self.get(node, path.to_owned(), timeout).await?)?;
+        let path = format!("/tasks?limit=1&statuses=enqueued,processing&types={}", INDEX_TASKS.join(","));
+        let count: Count = read(&self.get(node, path, timeout).await?)?;
         Ok(count.total > 0)
     }
 }

@@ -134,19 +134,16 @@ impl<'m, 'a> Evening<'m, 'a> {
     /// One copy from a giver to a taker by way of others, so that as few new copies as can be are made; false where
     /// there is no way.
     fn round(&mut self, gives: Role<'a>, takes: Role<'a>, kind: Gifts) -> bool {
-        self.closed.clear();
-        while self.closed.len() < MOST_CLOSED {
+        let mut found = false;
+        while !found && self.closed.len() < MOST_CLOSED {
             match self.nearest(gives, takes, kind) {
                 None => break,
-                Some(Ok(())) => {
-                    self.closed.clear();
-                    return true;
-                }
+                Some(Ok(())) => found = true,
                 Some(Err(closed)) => self.closed.push(closed),
             }
         }
         self.closed.clear();
-        false
+        found
     }
 
     /// The cheapest way, followed; the gift on it that could not be made.

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::cluster::{await_url, envoy_command, part};
+use super::cluster::{Cluster, await_url, envoy_command, part};
 use super::process::Process;
+use super::wait::until;
 use super::{parts, ports};
+
+/// Longest wait for the map.
+const MAP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A bootstrap that is written for other addresses and other places than this machine's.
 #[derive(Clone, Debug)]
@@ -103,6 +108,25 @@ impl Existing {
         let mut process = Process::start(part(dir, id.to_owned(), format!("http://{listen}"), command))?;
         await_url(&mut process, &format!("http://{admin}/ready")).await?;
         Ok(Self { process, admin: Client::new(&format!("http://{admin}"), None) })
+    }
+
+    /// A client of Miroir's host, with the keys of the cluster.
+    #[must_use]
+    pub fn through(&self, cluster: &Cluster, host: &str) -> Client {
+        cluster.control_client().at(&self.process.part.url, host)
+    }
+
+    /// The same, once the filter has its map.
+    ///
+    /// # Errors
+    /// When the map does not come.
+    pub async fn mapped(&self, cluster: &Cluster, host: &str) -> anyhow::Result<Client> {
+        let client = self.through(cluster, host);
+        until("the filter's map", MAP_LIMIT, || async {
+            (client.get("/_miroir/filter").await.ok()?.status == 200).then_some(())
+        })
+        .await?;
+        Ok(client)
     }
 
     /// Requests that it has sent to a cluster.

@@ -37,19 +37,10 @@ fn filter() -> String {
     parts::filter().unwrap().to_string_lossy().into_owned()
 }
 
-fn through(cluster: &Cluster, envoy: &Existing) -> Client {
-    cluster.control_client().at(&envoy.process.part.url, HOST)
-}
-
 /// Miroir is there, whole, and follows changes of the map; the shop on the same listener is as it was. `fetched`: Envoy
 /// has the module from a server.
 async fn serves(cluster: &mut Cluster, envoy: &Existing, fetched: bool) {
-    let client = through(cluster, envoy);
-    until("the filter's map", Duration::from_secs(30), || async {
-        (client.get("/_miroir/filter").await.ok()?.status == 200).then_some(())
-    })
-    .await
-    .unwrap();
+    let client = envoy.mapped(cluster, HOST).await.unwrap();
     // An index is made: the map changes, and the change arrives.
     scene::fill(&client, 60).await.unwrap();
     assert_eq!(scene::count(&client).await.unwrap(), 60);
@@ -159,7 +150,7 @@ async fn a_module_that_hashes_to_something_else_is_not_run() {
     let cluster = behind(&envoy_section(&keys)).await;
     let bootstrap = example("ads.yaml").address("control:7703", &cluster.xds);
     let envoy = Existing::start(&cluster.dir, "edge", bootstrap, LISTENER).await.unwrap();
-    let answer = through(&cluster, &envoy).get("/indexes").await.unwrap();
+    let answer = envoy.through(&cluster, HOST).get("/indexes").await.unwrap();
     assert!(matches!(answer.status, 500 | 503), "{} {}", answer.status, answer.text);
     assert_eq!(envoy.sent_to("miroir-node-node-0").await.unwrap(), 0);
     shop(&envoy).await;

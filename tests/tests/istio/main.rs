@@ -203,12 +203,7 @@ async fn a_gateway_as_istio_makes_it_serves() {
     let mut bootstrap = bootstrap.address("agent:15012", &agent::start(dir.path()).await).address(XDS, &xds);
     patches::apply(named(&resources(), "EnvoyFilter", "miroir"), &mut bootstrap.config);
     let envoy = Existing::start(dir.path(), "gateway", bootstrap, "0.0.0.0:8080").await.unwrap();
-    let client = cluster.control_client().at(&envoy.process.part.url, "search.example.com");
-    until("the filter's map", Duration::from_secs(30), || async {
-        (client.get("/_miroir/filter").await.ok()?.status == 200).then_some(())
-    })
-    .await
-    .unwrap();
+    let client = envoy.mapped(&cluster, "search.example.com").await.unwrap();
     scene::fill(&client, 60).await.unwrap();
     assert_eq!(scene::count(&client).await.unwrap(), 60);
     assert_eq!(client.get("/indexes/docs/documents/7").await.unwrap().json()["id"], 7);

@@ -30,14 +30,7 @@ impl Sequencer {
         lowest.unwrap_or(self.meta.next_uid).saturating_sub(1)
     }
 
-    /// Whether a node has still to do with a ticket, as far as a shard of an index is concerned.
-    pub(crate) fn is_unfinished(
-        &self,
-        ticket: &Ticket,
-        node: &NodeRow,
-        (placement, shard): (u16, u32),
-        index: &str,
-    ) -> bool {
+    fn is_unfinished(&self, ticket: &Ticket, node: &NodeRow, (placement, shard): (u16, u32), index: &str) -> bool {
         match &ticket.row.work {
             TicketWork::Write(work) => {
                 work.index == index
