@@ -88,7 +88,8 @@ pub fn writer(client: Client, index: &str, first: u64) -> Load<Written> {
 }
 
 /// Reads without end, in turns by search, by listing, by id and by multi-search; each answer must be complete, show no
-/// document twice, and all of ids `0..least`. Returns the number of reads.
+/// document twice, and all of ids `0..least`, which [`super::scene::fill`] has written. Others may write more than a
+/// search shows: searches ask for the words of the former. Returns the number of reads.
 #[must_use]
 pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
     let index = index.to_owned();
@@ -102,10 +103,10 @@ pub fn reader(client: Client, index: &str, least: u64) -> Load<usize> {
 }
 
 async fn read(client: &Client, index: &str, least: u64, turn: u64) -> anyhow::Result<()> {
-    let query = json!({"indexUid": index, "limit": 1000});
+    let query = json!({"indexUid": index, "q": "first", "limit": 1000});
     let answer = match turn % 4 {
-        0 => client.post(&format!("/indexes/{index}/search"), &json!({"limit": 1000})).await?,
-        1 => client.post(&format!("/indexes/{index}/documents/fetch"), &json!({"limit": 1000})).await?,
+        0 => client.post(&format!("/indexes/{index}/search"), &json!({"q": "first", "limit": 1000})).await?,
+        1 => client.post(&format!("/indexes/{index}/documents/fetch"), &json!({"limit": 100_000})).await?,
         2 => client.post("/multi-search", &json!({"queries": [query, query]})).await?,
         _ => client.get(&format!("/indexes/{index}/documents/{}", turn % least)).await?,
     };
