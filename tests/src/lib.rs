@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod chaos;
 pub mod demo;
+pub mod fidelity;
 pub mod harness;
 pub mod scenario;
 

@@ -44,6 +44,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Ask one node and a cluster the same generated queries, and print how many answers are the same. `--help` lists
+    /// the options.
+    #[command(disable_help_flag = true)]
+    Fidelity {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build the filter to `target/wasm/miroir_filter.wasm`.
     Wasm,
     /// Fetch what builds and tests need, and nothing else.
@@ -75,6 +83,7 @@ fn main() -> anyhow::Result<()> {
             ]),
         ),
         Command::Chaos { arguments } => gate::run_binary("chaos", &arguments),
+        Command::Fidelity { arguments } => gate::run_binary("fidelity", &arguments),
         Command::Wasm => tools::wasm::build_filter().map(drop),
         Command::Setup => tools::everything(),
         Command::Generate { check } => generated::all(check),

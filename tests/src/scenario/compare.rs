@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Where two values differ, if they do: the path, and both values. The order of fields does not count, except that of
 /// facet values; numbers may differ by rounding.
-pub(super) fn difference(expected: &Value, found: &Value) -> Option<String> {
+pub(crate) fn difference(expected: &Value, found: &Value) -> Option<String> {
     at("", expected, found)
 }
 

@@ -8,6 +8,7 @@ mod compare;
 mod mask;
 mod run;
 
+pub(crate) use compare::difference;
 pub use run::{Against, MASTER_KEY, check, record};
 
 use std::path::{Path, PathBuf};

@@ -102,6 +102,17 @@ fn the_threshold_counts_over_all_parts() {
 }
 
 #[test]
+fn no_more_is_counted_than_the_index_lists() {
+    let mut gather = found(&json!({ "id": 7, "embedder": "e" }));
+    for part in [0, 1] {
+        gather.accept(part, answer(&[], 700)).unwrap();
+    }
+    gather.settle().unwrap();
+    let answer: Value = serde_json::from_slice(&gather.finish(1)).unwrap();
+    assert_eq!(answer["estimatedTotalHits"], SearchView::default().max_total_hits);
+}
+
+#[test]
 fn a_document_without_a_vector_resembles_none_but_all_are_counted() {
     let mut gather = plan(&json!({ "id": 7, "embedder": "e" }));
     gather.accept(0, br#"{"results":[{"id":7,"_vectors":{"e":{"embeddings":[]}}}]}"#.to_vec()).unwrap();
