@@ -232,11 +232,12 @@ impl Sequencer {
         let (mut ready, mut loose) = (true, None);
         for uid in &node.parts {
             let Some(ticket) = self.tickets.get(uid) else { continue };
-            let here = match &ticket.row.work {
-                TicketWork::Index(_) | TicketWork::Reconcile(_) => true,
-                _ => self.touches_shard(ticket, placement, shard),
+            let whole = matches!(&ticket.row.work, TicketWork::Index(_) | TicketWork::Reconcile(_));
+            // What the node is to do in its other shards does not count: there may always be some of that.
+            let here = |part: &&PartRow| {
+                whole || (part.shards.contains(&shard) && self.touches_shard(ticket, placement, shard))
             };
-            for part in ticket.row.parts.iter().filter(|part| here && part.is_open_on(&node.row)) {
+            for part in ticket.row.parts.iter().filter(|part| part.is_open_on(&node.row)).filter(here) {
                 ready = false;
                 if part.task.is_none() && matches!(ticket.live, Live::Decided | Live::Over) {
                     loose = loose.max(Some(part.generation));

@@ -3,7 +3,7 @@
 use miroir_core::wire::*;
 use miroir_sequencer::*;
 
-use crate::desk::{Desk, config};
+use crate::desk::{Desk, config, write};
 
 /// Three nodes; n0 and n1 have a copy of the only shard each, with ten documents.
 fn cluster(vm_silent: u64) -> Desk {
@@ -78,4 +78,47 @@ fn a_copy_is_not_deleted_while_a_page_for_it_may_still_come() {
     desk.wait(10_000);
     assert_eq!((deletions(&desk, "n2"), desk.nodes["n2"].documents.len()), (1, 0));
     assert!(desk.sequencer.retirements().is_empty());
+}
+
+/// A write of these shards that each of its nodes has taken, and `lazy` has yet to do.
+fn taken_but_not_done(desk: &mut Desk, attempt: &str, shards: &[u32], lazy: &str) {
+    let grant = desk.granted(write(attempt, shards));
+    let nodes: Vec<String> = grant.parts.iter().map(|part| part.node.clone()).collect();
+    let taken: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let (status, count) =
+                if node == lazy { (TaskStatus::Enqueued, None) } else { (TaskStatus::Succeeded, Some(1)) };
+            let add = "documentAdditionOrUpdate";
+            let uid = desk.add_task(node, Some(&grant.metadata), add, Some("a"), status, count);
+            (node.as_str(), PartOutcome::Accepted { uid })
+        })
+        .collect();
+    let commit = desk.commit(&grant, attempt, &taken);
+    assert_eq!(desk.status(commit), Some(202));
+}
+
+#[test]
+fn a_copy_is_deleted_though_its_node_always_has_writes_to_do() {
+    let mut desk = cluster(1_000);
+    let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
+    while desk.sequencer.retirements().is_empty() {
+        desk.wait(100);
+    }
+    taken_but_not_done(&mut desk, "t1", &[0], "n1");
+    desk.wait(10_000);
+    assert_eq!((deletions(&desk, "n1"), desk.sequencer.retirements().len()), (1, 0));
+}
+
+#[test]
+fn a_copy_is_filled_though_its_node_always_has_writes_of_other_shards_to_do() {
+    let mut desk = Desk::new(config(3, vec![vec![0, 1], vec![0, 2]]), true);
+    desk.repairs = true;
+    taken_but_not_done(&mut desk, "t1", &[0, 1], "n2");
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to: "n2".to_owned(), leaving: None }));
+    desk.wait(5_000);
+    let copies = desk.sequencer.copies();
+    let filled = copies.iter().find(|copy| copy.shard == 0 && copy.node == "n2");
+    assert_eq!(filled.map(|copy| copy.state), Some(CopyState::InSync), "{copies:?}");
 }
