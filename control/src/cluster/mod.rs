@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub(crate) use actor::Look;
-pub(crate) use closing::not_begun;
+pub(crate) use closing::{closing, not_begun};
 pub use handle::Cluster;
 pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};
