@@ -17,6 +17,7 @@ mod open;
 mod planning;
 mod reconcile;
 mod shared;
+mod sizes;
 mod start;
 mod waiters;
 
