@@ -12,18 +12,20 @@ async fn a_write_between_begin_and_commit_is_settled_after_the_restart() {
     let mut cluster = scene::faulty(2).await.unwrap();
     let client = cluster.client(0);
     scene::fill(&client, 40).await.unwrap();
-    let before = client.get("/tasks?limit=1").await.unwrap().json()["total"].clone();
+    cluster.drained(&[0, 1, 2]).await.unwrap();
+    let (decided, enqueued) = (cluster.decided().await.unwrap(), cluster.enqueued().await.unwrap());
     cluster.plant_everywhere(&json!({"answerDelayMs": 1500, "path": "/documents"})).await.unwrap();
     let writer = client.clone();
     let documents: Vec<_> = (0..40).map(|id| json!({"id": id, "text": "in between"})).collect();
     let request = tokio::spawn(async move { writer.post("/indexes/docs/documents", &json!(documents)).await });
-    until("the ticket", Duration::from_secs(20), || async {
-        let now = client.get("/tasks?limit=1").await.ok()?.json()["total"].clone();
-        (now != before).then_some(())
+    until("a node to have the write", Duration::from_secs(20), || async {
+        (cluster.enqueued().await.ok()? > enqueued).then_some(())
     })
     .await
     .unwrap();
+    assert_eq!(cluster.decided().await.unwrap(), decided, "no node has answered, and so nothing can be committed");
     cluster.control.kill();
+    assert!(!request.is_finished(), "its client waits");
     cluster.plant_everywhere(&json!({})).await.unwrap();
     cluster.control.restart().unwrap();
     cluster.control_up().await.unwrap();

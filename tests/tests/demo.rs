@@ -193,3 +193,18 @@ async fn films_are_loaded_checked_and_shown() {
     }
     assert_eq!(demo.ends_by("INT").await, Some(0), "{}", demo.said());
 }
+
+#[test]
+fn what_cannot_be_is_said_in_one_line() {
+    let home = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"));
+    demo.arg("--data-dir").arg(home.path().join("data")).env("MEILISEARCH_BIN", "/nowhere/meilisearch");
+    let ended = demo.env("RUST_BACKTRACE", "1").output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert_eq!(
+        said.lines().last(),
+        Some("error: MEILISEARCH_BIN names /nowhere/meilisearch, and there is no such file")
+    );
+    assert!(!said.contains("backtrace"), "{said}");
+}

@@ -43,6 +43,10 @@ async fn a_sound_cluster_is_shown_explained_and_compared() {
     let marks: usize =
         grid.out.lines().filter(|line| line.starts_with("node-")).map(|line| line.matches('#').count()).sum();
     assert_eq!((grid.code, marks), (0, 32), "{grid:?}");
+    for form in ["text", "json"] {
+        let none = cluster.tool(&["shards", "--placement", "7", "-o", form]).await.unwrap();
+        assert!(none.code == 4 && none.out.is_empty() && none.err.contains("There is no placement 7"), "{none:?}");
+    }
 
     let search = r#"{"limit": 7, "filter": "id >= 0"}"#;
     let settings = json!(["id"]);

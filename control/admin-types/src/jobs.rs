@@ -228,6 +228,9 @@ pub struct Job {
     pub moves_done: u64,
     /// Moves that were not needed any more, or were taken back.
     pub moves_skipped: u64,
+    /// Why they were.
+    #[serde(default)]
+    pub skips: Vec<Skip>,
     /// Moves under way.
     pub running: Vec<Move>,
     /// Copying in all, as estimated when the job was planned.
@@ -242,6 +245,18 @@ pub struct Job {
     pub finished_ms: Option<u64>,
     /// Seconds to go at the pace so far.
     pub seconds_left: Option<u64>,
+}
+
+/// Moves that were skipped for the same reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Skip {
+    /// The reason.
+    pub why: String,
+    /// How many.
+    pub moves: u32,
+    /// Their shards, 20 at most.
+    pub shards: Vec<ShardName>,
 }
 
 /// An amount of copying.

@@ -11,7 +11,7 @@ mod verify;
 pub use explain::{ExplainedAnswer, ExplainedCall, Explanation, Question};
 pub use jobs::{
     AcceptLoss, Amount, Done, ForceDeletion, Job, JobKind, JobList, JobState, Loss, Move, NewNode, NodeLoad, Outcome,
-    Pace, Plan, Repair, ReplaceNode, ReplicationFactor, Throttle,
+    Pace, Plan, Repair, ReplaceNode, ReplicationFactor, Skip, Throttle,
 };
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
 pub use scrub::{Drift, FindingList, Scrub, ScrubPass, ScrubTally};

@@ -117,6 +117,9 @@ pub struct Node {
     /// `ready`; `starting`, `fencing` and `catching_up` pass by themselves; `down`: not reachable; `rebuild`: it came
     /// back with another disk and is being filled.
     pub phase: String,
+    /// Why there is no contact, where that is known.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Engine version, once seen.
     pub version: Option<String>,
     /// Grows whenever the node comes back with another disk.

@@ -60,6 +60,7 @@ impl Session {
             Command::Findings { acknowledge } => self.findings(acknowledge).await,
             Command::Shards { placement } => {
                 let answer: Answer<Layout> = self.client.get(&["shards"]).await?;
+                show::has_placement(&answer.read, placement)?;
                 self.print(&answer, |layout| show::grid(layout, placement, Paint::detect()))
             }
             Command::Shard(ShardCommand::AcceptLoss { shards, node, placement, yes }) => {

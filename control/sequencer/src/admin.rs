@@ -282,6 +282,8 @@ pub struct JobView {
     pub moves_done: u64,
     /// Moves that were not needed any more, or were taken back.
     pub moves_skipped: u64,
+    /// Why.
+    pub skips: Vec<SkipView>,
     /// Moves under way.
     pub running: Vec<MoveView>,
     /// Copying in all, as estimated when the job was planned; none where no node could be asked.

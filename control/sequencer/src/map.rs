@@ -83,7 +83,9 @@ impl Sequencer {
     /// What an operator wants to see of the members, by id.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeStatus> {
-        let phase = |node: &crate::state::Node| match node.reach {
+        let phase = |n: N, node: &crate::state::Node| match node.reach {
+            // It has had no disk of ours yet, and may be somebody else's.
+            Reach::Down(_) if self.is_newcomer(n) => "down",
             _ if node.row.rebuild => "rebuild",
             Reach::Down(_) => "down",
             Reach::Joining(_) if node.starting => "starting",
@@ -92,16 +94,17 @@ impl Sequencer {
             Reach::Up if node.row.away => "catching_up",
             Reach::Up => "ready",
         };
-        let status = |node: &crate::state::Node| NodeStatus {
+        let status = |(n, node): (N, &crate::state::Node)| NodeStatus {
             id: node.row.id.clone(),
-            phase: phase(node),
+            phase: phase(n, node),
             incarnation: node.row.incarnation,
             generation: node.row.generation,
             open_tasks: node.open.len(),
             journal: node.journal.len(),
             version: node.version.clone(),
+            trouble: node.trouble.clone(),
         };
-        let members = self.nodes.iter().filter(|node| node.row.member != MemberState::Removed);
+        let members = self.nodes.iter().enumerate().filter(|(_, node)| node.row.member != MemberState::Removed);
         let mut statuses: Vec<NodeStatus> = members.map(status).collect();
         statuses.sort_by(|left, right| left.id.cmp(&right.id));
         statuses

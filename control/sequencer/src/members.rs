@@ -76,6 +76,7 @@ impl Sequencer {
         row.away = true;
         row.seen = false;
         self.nodes[n].starting = false;
+        (self.nodes[n].double, self.nodes[n].trouble) = (None, None);
         self.out.nodes.insert(n);
         self.nodes[n].away_epoch = self.touch_map();
         self.join(n);

@@ -72,15 +72,21 @@ impl Sequencer {
             return;
         }
         match result {
-            Ok(NodeAnswer::State { version, indexes }) => {
+            Ok(NodeAnswer::State { version, indexes, keys }) => {
                 let first = self.nodes[n].version.replace(version).is_none();
+                if self.is_newcomer(n)
+                    && let Some(other) = self.double_of(n, &keys)
+                {
+                    return self.turn_away(n, other);
+                }
+                self.nodes[n].double = None;
                 self.nodes[n].shown.clone_from(&indexes);
                 if self.is_newcomer(n) && !indexes.is_empty() {
                     // Another cluster's, or the wrong address: what is not ours is never cleared away.
                     if first {
                         self.alert("node_not_empty", Some(n), "it is to join but holds indexes: empty it".to_owned());
                     }
-                    return self.lose(n, "it is to join but holds indexes");
+                    return self.lose(n, "it is to join but holds indexes: empty it");
                 }
                 self.check_indexes(n, &indexes);
                 self.nodes[n].reach = Reach::Joining(Join::Fence);
@@ -135,6 +141,7 @@ impl Sequencer {
         }
         node.reach = Reach::Up;
         node.starting = false;
+        node.trouble = None;
         // What it had accepted before it was lost may still wait in its queue.
         let newest = node.open.keys().next_back().map_or(0, |uid| uid + 1);
         node.drain = node.row.floor.max(newest);
@@ -154,6 +161,7 @@ impl Sequencer {
         let retry = self.now + node.backoff.max(first);
         node.backoff = (node.backoff.max(first) * 2).min(longest);
         node.reach = Reach::Down(retry);
+        node.trouble = Some(why.to_owned());
         node.starting = false;
         node.keys = None;
         node.fence = None;

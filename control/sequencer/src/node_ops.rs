@@ -20,7 +20,7 @@ pub enum NodeAction {
         /// Uids known to be unfinished, ascending, at most [`crate::OPEN_LIMIT`].
         open: Vec<u32>,
     },
-    /// Health, version and the indexes with their creation times. Answer: [`NodeAnswer::State`].
+    /// Health, version, the indexes with their creation times, and whose write keys there are. Answer: [`NodeAnswer::State`].
     Inspect,
     /// Replaces the write keys (FENCE): create the data key (`documents.add`, `documents.delete`, `documents.get`) and
     /// the admin key (`indexes.*`, `settings.*`, `tasks.*`, `documents.*`) of this generation, then delete every
@@ -167,6 +167,8 @@ pub enum NodeAnswer {
         version: String,
         /// Index uid and its `createdAt`, verbatim.
         indexes: Vec<(String, String)>,
+        /// Nodes and generations that the names of this cluster's write keys on it tell.
+        keys: Vec<(NodeId, u64)>,
     },
     /// To [`NodeAction::Fence`]: the new keys.
     Fenced {
@@ -268,6 +270,8 @@ pub struct NodeStatus {
     pub journal: usize,
     /// Engine version, once seen.
     pub version: Option<String>,
+    /// Why there is no contact, if that is known.
+    pub trouble: Option<String>,
 }
 
 /// A ticket that is not over, for `status` pages.

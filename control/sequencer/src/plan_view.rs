@@ -1,8 +1,19 @@
 //! What a command would do, as operators see it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::api::*;
+
+/// Moves of a job that were skipped for the same reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipView {
+    /// The reason.
+    pub why: String,
+    /// How many.
+    pub moves: u32,
+    /// Their shards: the first ones.
+    pub shards: Vec<ShardName>,
+}
 
 /// How long a plan takes, about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -117,6 +117,8 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         resembles: Default::default(),
         shown_again: false,
         others_disk: None,
+        double: None,
+        trouble: None,
         starting: member,
     }
 }

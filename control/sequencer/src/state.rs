@@ -73,6 +73,10 @@ pub(crate) struct Node {
     pub(crate) shown_again: bool,
     /// The present disk is the one of this other node.
     pub(crate) others_disk: Option<N>,
+    /// The member whose Meilisearch this newcomer turned out to be.
+    pub(crate) double: Option<N>,
+    /// Why contact was lost, or could not be made, until there is contact.
+    pub(crate) trouble: Option<String>,
     /// The first attempt to reach it in this term is not over.
     pub(crate) starting: bool,
 }

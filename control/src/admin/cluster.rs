@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{convert, explain, view};
 use crate::api::{Service, reply};
-use crate::cluster::{Look, Runtime};
+use crate::cluster::{Look, Runtime, closing};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -39,7 +39,6 @@ pub(super) fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ErrorBo
 }
 
 async fn look(service: &Service) -> Result<Look, ErrorBody> {
-    let closing = || ErrorBody::new("remote_could_not_send_request", "Control is shutting down; try again.");
     service.cluster.look().await.ok_or_else(closing)
 }
 

@@ -53,6 +53,7 @@ pub(super) fn job(job: sequencer::JobView) -> api::Job {
         moves: job.moves,
         moves_done: job.moves_done,
         moves_skipped: job.moves_skipped,
+        skips: job.skips.into_iter().map(skip).collect(),
         running: job.running.into_iter().map(step).collect(),
         estimate: job.estimate.map(amount),
         copied: amount(job.copied),
@@ -61,6 +62,14 @@ pub(super) fn job(job: sequencer::JobView) -> api::Job {
         finished_ms: job.finished_ms,
         seconds_left: job.seconds_left,
     }
+}
+
+fn skip(skip: sequencer::SkipView) -> api::Skip {
+    api::Skip { why: skip.why, moves: skip.moves, shards: names(skip.shards) }
+}
+
+fn names(names: Vec<sequencer::ShardName>) -> Vec<api::ShardName> {
+    names.into_iter().map(|name| api::ShardName { placement: name.placement, shard: name.shard }).collect()
 }
 
 fn plan(plan: sequencer::PlanView) -> api::Plan {
@@ -90,9 +99,6 @@ fn pace(pace: sequencer::Pace) -> api::Pace {
 }
 
 fn loss(loss: sequencer::LossView) -> api::Loss {
-    let names = |names: Vec<sequencer::ShardName>| {
-        names.into_iter().map(|name| api::ShardName { placement: name.placement, shard: name.shard }).collect()
-    };
     api::Loss { promoted: names(loss.promoted), emptied: names(loss.emptied), tasks: loss.tickets }
 }
 
@@ -226,6 +232,8 @@ mod tests {
             node("A", "http://a:7700"),
             node("a", "a:7700"),
             node("a", "http://a:7700/path"),
+            node("a", "http://a:7700/?x"),
+            node("a", "http://key@a:7700"),
             zoned(""),
             zoned(" "),
             zoned("a\nb"),

@@ -108,6 +108,7 @@ pub(super) fn nodes(look: &Look) -> Vec<Node> {
             zone: member.and_then(|member| member.zone.clone()),
             member: member.map_or("removed", |member| membership(member.state)).to_owned(),
             phase: node.phase.to_owned(),
+            trouble: node.trouble.clone(),
             version: node.version.clone(),
             incarnation: node.incarnation,
             generation: node.generation,
@@ -186,7 +187,8 @@ fn judge(
         note(Condition::Degraded, text);
     }
     for node in nodes.iter().filter(|node| node.phase != "ready") {
-        note(Condition::Degraded, format!("node {} is {}", node.id, node.phase));
+        let why = node.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        note(Condition::Degraded, format!("node {} is {}{why}", node.id, node.phase));
     }
     for node in nodes {
         if let Some(stale) = node.copies.get(&CopyState::Stale).filter(|stale| **stale > 0) {

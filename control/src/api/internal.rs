@@ -92,11 +92,8 @@ async fn judge(State(service): State<Arc<Service>>, body: Bytes) -> Response {
 
 /// An error as the answer for the client, wrapped so that the filter passes it on.
 pub(crate) fn refused(error: &ErrorBody) -> BeginAnswer {
-    BeginAnswer::Reply(ControlReply {
-        status: error.status(),
-        headers: Vec::new(),
-        body: serde_json::to_value(error).ok(),
-    })
+    let (status, headers) = reply::standing(error);
+    BeginAnswer::Reply(ControlReply { status, headers, body: serde_json::to_value(error).ok() })
 }
 
 async fn begin(State(service): State<Arc<Service>>, body: Bytes) -> Response {

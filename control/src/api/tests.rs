@@ -39,7 +39,7 @@ pub(crate) async fn listeners_with(directory: TempDir, sections: &str) -> Listen
     let path = directory.path().display();
     let text = format!(
         "[cluster]\nshards = 4\nmaster_key = '{KEY}'\n[store]\npath = '{path}/s.sqlite'\n\
-         [[nodes]]\nid = 'a'\nurl = 'http://127.0.0.1:1'\n[[nodes]]\nid = 'b'\nurl = 'http://127.0.0.1:1'\n{sections}"
+         [[nodes]]\nid = 'a'\nurl = 'http://127.0.0.1:1'\n[[nodes]]\nid = 'b'\nurl = 'http://127.0.0.1:2'\n{sections}"
     );
     let config = toml::from_str::<File>(&text).unwrap().check().unwrap();
     let metrics = Arc::new(Metrics::default());

@@ -17,6 +17,11 @@ fn error() -> ErrorBody {
     ErrorBody::new("remote_could_not_send_request", message)
 }
 
+/// The cluster has ended before it answered: 503, to be asked for again. What was asked for may have been done.
+pub(crate) fn closing() -> ErrorBody {
+    ErrorBody::new("remote_could_not_send_request", "Miroir's control service is shutting down; try again.")
+}
+
 fn retry_after() -> (String, String) {
     (RETRY_AFTER.0.to_owned(), RETRY_AFTER.1.to_owned())
 }
@@ -52,5 +57,17 @@ impl Cluster {
             // A cluster that has ended has nothing open.
             let _ = answer.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing;
+    use crate::api::reply;
+
+    #[test]
+    fn who_asked_a_cluster_that_has_ended_asks_again() {
+        let response = reply::error(&closing());
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miroir_core::wire::BeginAnswer;
-use miroir_sequencer::{Alert, Amount, Effect, Event, IndexRow, NodeId, OpId, Record, TaskRow, TaskStatus};
+use miroir_sequencer::{Alert, Effect, Event, IndexRow, NodeId, OpId, Record, TaskRow, TaskStatus};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
@@ -15,7 +15,7 @@ use super::planning::Planning;
 use super::reconcile::reconcile;
 use super::shared::Shared;
 use super::waiters::{Answer, Waiters};
-use super::{NodeRequest, Planner};
+use super::{NodeRequest, Planner, sizes};
 use crate::node::Client;
 use crate::store::{Change, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -201,9 +201,7 @@ impl Executor {
     fn measure(&self, op: OpId, nodes: Vec<NodeId>) {
         let (client, events) = (self.client.clone(), self.events.clone());
         tokio::spawn(async move {
-            let sizes = nodes.iter().map(|node| sizes(&client, node));
-            let answers = futures::future::join_all(sizes).await;
-            let nodes = nodes.into_iter().zip(answers).filter_map(|(node, sizes)| Some((node, sizes?))).collect();
+            let nodes = sizes::of_nodes(&client, &nodes).await;
             if let Some(events) = events.upgrade() {
                 let _ = events.send(Message::Event(Box::new(Event::Measured { op, nodes })));
             }
@@ -258,28 +256,6 @@ async fn agrees(
         return None;
     }
     Some(planner.agrees(expected, &serde_json::from_slice(&settings.body).ok()?))
-}
-
-/// How much a node holds of each index; none when it does not say.
-async fn sizes(client: &Client, node: &str) -> Option<Vec<(String, Amount)>> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Index {
-        number_of_documents: u64,
-        avg_document_size: u64,
-    }
-    #[derive(serde::Deserialize)]
-    struct Stats {
-        indexes: std::collections::BTreeMap<String, Index>,
-    }
-    let request = NodeRequest { method: "GET".to_owned(), path: "/stats".to_owned(), body: None };
-    let answer = client.call(node, &request, VERIFY).await.ok().filter(|answer| answer.status == 200)?;
-    let stats: Stats = serde_json::from_slice(&answer.body).ok()?;
-    let amount = |index: Index| Amount {
-        documents: index.number_of_documents,
-        bytes: index.number_of_documents.saturating_mul(index.avg_document_size),
-    };
-    Some(stats.indexes.into_iter().map(|(uid, index)| (uid, amount(index))).collect())
 }
 
 /// Indexes that have got other names take their history of tasks with them, as on the engine: what was the one's is the

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::actor::{Look, Message};
-use super::closing::no_ticket;
+use super::closing::{closing, no_ticket};
 use super::shared::Shared;
 use super::waiters::{Answer, Waiter, Waiters};
 use super::{Indexes, KeyRecord, Members, NodeAnswer, NodeFault, NodeRequest, NodeView, Runtime, Secrets, TaskSummary};
@@ -47,11 +47,6 @@ pub struct Cluster {
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     /// No write begins any more.
     pub(super) closing: CancellationToken,
-}
-
-/// The cluster is shutting down; an `internal` error with status 503.
-fn closing() -> ErrorBody {
-    ErrorBody::new("remote_could_not_send_request", "Miroir's control service is shutting down; try again.")
 }
 
 fn store_failed(error: &crate::store::StoreError) -> ErrorBody {

@@ -17,6 +17,7 @@ mod open;
 mod planning;
 mod reconcile;
 mod shared;
+mod sizes;
 mod start;
 mod waiters;
 
@@ -30,7 +31,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub(crate) use actor::Look;
-pub(crate) use closing::not_begun;
+pub(crate) use closing::{closing, not_begun};
 pub use handle::Cluster;
 pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};

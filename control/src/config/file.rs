@@ -193,6 +193,12 @@ impl File {
         if let Some(pair) = nodes.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(ConfigError::value("nodes", format!("two nodes have the id `{}`", pair[0].id)));
         }
+        for (at, node) in nodes.iter().enumerate() {
+            if let Some(other) = nodes[..at].iter().find(|other| other.url == node.url) {
+                let fault = format!("`{}` and `{}` are one address, {}", other.id, node.id, node.url);
+                return Err(ConfigError::value("nodes", fault));
+            }
+        }
         let replication_factor = self.cluster.replication_factor.unwrap_or(if nodes.len() > 1 { 2 } else { 1 });
         if replication_factor == 0 || usize::from(replication_factor) > nodes.len() {
             let fault = format!("{replication_factor} copies cannot be kept on {} nodes", nodes.len());
@@ -355,6 +361,7 @@ mod tests {
             ("[[nodes]]\nid='C'\nurl='http://c'", "nodes.id"),
             ("[[nodes]]\nid='c'\nurl='c:7700'", "nodes.c.url"),
             ("[[nodes]]\nid='a'\nurl='http://c'", "two nodes"),
+            ("[[nodes]]\nid='c'\nurl='http://A:7700/'", "`a` and `c` are one address"),
             ("[timing]\npoll_min_ms=600", "timing.poll_min_ms"),
             ("[timing]\nfoo=1", "unknown field `foo`"),
             ("[other]", "unknown field `other`"),

@@ -88,6 +88,7 @@ impl Node {
         let url = reqwest::Url::parse(&section.url)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/")
+            .filter(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty())
             .ok_or_else(|| ConfigError::value(key("url"), format!("`{}` is not http(s)://host:port", section.url)))?;
         let weight = section.weight.unwrap_or(1.0);
         if !weight.is_finite() || weight <= 0.0 {

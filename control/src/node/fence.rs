@@ -28,10 +28,20 @@ fn uid(key: &Value) -> Option<Uuid> {
     key["uid"].as_str()?.parse().ok()
 }
 
+/// What follows the cluster in the name of one of its write keys. None for any other key.
+fn rest<'a>(key: &'a Value, cluster: &str) -> Option<&'a str> {
+    key["name"].as_str()?.strip_prefix(WRITE_KEY)?.strip_prefix(' ')?.strip_prefix(cluster)
+}
+
 /// The generation of a write key of this cluster; 0 where its name does not tell. None for any other key.
 pub(super) fn generation(key: &Value, cluster: &str) -> Option<u64> {
-    let rest = key["name"].as_str()?.strip_prefix(WRITE_KEY)?.strip_prefix(' ')?.strip_prefix(cluster)?;
-    Some(rest.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap_or(0))
+    Some(rest(key, cluster)?.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap_or(0))
+}
+
+/// The node that a write key of this cluster was made for, and its generation.
+pub(super) fn owner(key: &Value, cluster: &str) -> Option<(String, u64)> {
+    let node = rest(key, cluster)?.split(' ').nth(1)?;
+    Some((node.to_owned(), generation(key, cluster)?))
 }
 
 /// The term of the leader that made a write key; 0 where its name does not tell.
@@ -147,6 +157,9 @@ mod tests {
         assert_eq!(of("miroir-write another node-0 12 data"), None);
         assert_eq!(of("Default Search API Key"), None);
         assert_eq!(of("miroir-write c0ffee00 node-0 12 data 7"), Some(12));
+        let owner_of = |name: &str| owner(&json!({ "name": name }), "c0ffee00");
+        assert_eq!(owner_of("miroir-write c0ffee00 node-0 12 data 7"), Some(("node-0".to_owned(), 12)));
+        assert_eq!((owner_of("miroir-write another node-0 12 data"), owner_of("miroir-write c0ffee00")), (None, None));
         let term_of = |name: &str| term(&json!({ "name": name }));
         assert_eq!(
             (term_of("miroir-write c0ffee00 node-0 12 data 7"), term_of("miroir-write c0ffee00 node-0 12 data")),

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::cluster::{FoundIndex, NodeAnswer, NodeFault, NodeRequest, Secrets};
 use crate::config::Node;
+use fence::owner;
 
 /// Talks to all nodes. Clones share connections.
 #[derive(Clone, Debug)]
@@ -169,7 +170,13 @@ impl Client {
         let version: Version = read(&self.get(node, "/version".to_owned(), timeout).await?)?;
         let indexes = self.list_indexes(node, timeout).await?;
         let indexes = indexes.into_iter().map(|index| (index.uid, index.created_at)).collect();
-        Ok(Answer::State { version: version.pkg_version, indexes })
+        let keys = match self.master_key {
+            Some(_) => {
+                self.list_keys(node, timeout).await?.iter().filter_map(|key| owner(key, &self.cluster)).collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(Answer::State { version: version.pkg_version, indexes, keys })
     }
 
     async fn list_indexes(&self, node: &str, timeout: Duration) -> Result<Vec<Index>, Fault> {

@@ -9,6 +9,7 @@ use miroir_core::media;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::reply;
 use crate::cluster::Handle;
 
 /// A whole body, no larger than what the cluster takes of documents: settings may be large as well.
@@ -56,11 +57,7 @@ pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// The answer that an error is.
 pub(crate) fn refusal(error: &ErrorBody) -> Response {
-    let mut response = answer(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
-    if error.status() == 503 {
-        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
-    response
+    reply::error(error)
 }
 
 /// The answer of a handler that can fail.

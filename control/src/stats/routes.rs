@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 
 use super::gather::{Form, Sums, available, count, every_node};
 use super::{features, features_request, size};
-use crate::api::reply;
 use crate::auth::{Caller, authorise};
 use crate::cluster::Handle;
 use crate::indexes::{moment, query, valid_uid};
@@ -40,19 +39,6 @@ async fn status_line() -> Response {
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: Option<&str>) -> Result<Caller, ErrorBody> {
     let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     authorise(handle.as_ref(), authorization, action, uid)
-}
-
-/// The answer of a handler that asks nodes. What they cannot tell now can be asked for again: 503 as for searches,
-/// where the engine has 502, which clients do not retry.
-fn respond_or_retry(result: Result<Response, ErrorBody>) -> Response {
-    match result {
-        Err(error) if error.code == "remote_could_not_send_request" => {
-            let mut reply = error.reply_with_status(503);
-            reply.headers.push(("retry-after".to_owned(), "1".to_owned()));
-            reply::core(reply)
-        }
-        other => respond(other),
-    }
 }
 
 fn form(raw: Option<&str>) -> Result<Form, ErrorBody> {
@@ -95,7 +81,7 @@ async fn index_stats(
         let documents = count(&handle, &uid).await?;
         Ok(answer(StatusCode::OK, &sums.view(documents, handle.is_indexing(&uid), form)))
     };
-    respond_or_retry(result.await)
+    respond(result.await)
 }
 
 async fn stats(State(handle): State<Handle>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
@@ -129,7 +115,7 @@ async fn stats(State(handle): State<Handle>, RawQuery(raw): RawQuery, headers: H
             }),
         ))
     };
-    respond_or_retry(result.await)
+    respond(result.await)
 }
 
 /// Open to everybody, as the engine's.
@@ -153,7 +139,7 @@ async fn version(State(handle): State<Handle>, headers: HeaderMap) -> Response {
             .ok_or_else(|| ErrorBody::new("remote_could_not_send_request", "No node can be asked for its version."))?;
         Ok(answer(StatusCode::OK, &lowest))
     };
-    respond_or_retry(result.await)
+    respond(result.await)
 }
 
 async fn show_features(State(handle): State<Handle>, headers: HeaderMap) -> Response {

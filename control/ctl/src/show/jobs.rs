@@ -1,6 +1,6 @@
 //! Jobs, plans and losses.
 
-use miroir_admin::{Amount, Job, JobKind, Loss, Move, Pace, Plan, ShardName};
+use miroir_admin::{Amount, Job, JobKind, Loss, Move, Pace, Plan, ShardName, Skip};
 
 use crate::output::{count, ranges, seconds, size, table};
 
@@ -62,6 +62,11 @@ pub fn jobs(jobs: &[Job]) -> String {
     let head = ["job", "why", "state", "moves", "done", "skipped", "running", "documents", "bytes", "to go"];
     let right = ["job", "moves", "done", "skipped", "running", "documents", "bytes"];
     let mut text = table(&head, &right, jobs.iter().map(row));
+    for job in jobs {
+        for skip in &job.skips {
+            text.push_str(&format!("\njob {} skipped {}", job.id, skip_line(skip)));
+        }
+    }
     for job in jobs.iter().filter(|job| !job.state.is_over()) {
         for step in &job.running {
             text.push_str(&format!("\njob {}: {}", job.id, step_line(step)));
@@ -71,6 +76,14 @@ pub fn jobs(jobs: &[Job]) -> String {
         }
     }
     text
+}
+
+fn skip_line(skip: &Skip) -> String {
+    let shards = ranges(&skip.shards.iter().map(|name| name.shard).collect::<Vec<_>>());
+    let more = if skip.shards.len() < skip.moves as usize { ", ..." } else { "" };
+    let moves = if skip.moves == 1 { "move" } else { "moves" };
+    let named = if skip.shards.len() == 1 { "shard" } else { "shards" };
+    format!("{} {moves}: {} ({named} {shards}{more})", skip.moves, skip.why)
 }
 
 fn step_line(step: &Move) -> String {
@@ -163,6 +176,11 @@ mod tests {
             moves: 32,
             moves_done: 10,
             moves_skipped: 1,
+            skips: vec![Skip {
+                why: "node-3 has a good copy already".into(),
+                moves: 1,
+                shards: vec![ShardName { placement: 0, shard: 5 }],
+            }],
             running: vec![Move {
                 placement: 0,
                 shard: 17,
@@ -194,6 +212,7 @@ mod tests {
             "\
 JOB  WHY             STATE    MOVES  DONE  SKIPPED  RUNNING  DOCUMENTS    BYTES  TO GO
   3  join of node-3  running     32    10        1        1     15,000  20.0 MB  1 min 15 s
+job 3 skipped 1 move: node-3 has a good copy already (shard 5)
 job 3: shard    17  node-0 -> node-3  (1,500 documents, 2.0 MB)"
         );
         assert_eq!(jobs(&[]), "no jobs");

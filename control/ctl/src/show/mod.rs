@@ -10,6 +10,6 @@ mod verify;
 pub use explain::explain;
 pub use findings::{findings, scrub_line};
 pub use jobs::{job_line, jobs, loss, plan};
-pub use shards::grid;
+pub use shards::{grid, has_placement};
 pub use status::{nodes, status};
 pub use verify::verification;

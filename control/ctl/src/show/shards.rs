@@ -1,7 +1,10 @@
 //! `shards`: a grid.
 
+use std::collections::BTreeSet;
+
 use miroir_admin::{Copy, CopyState, Layout, Shard};
 
+use crate::exit::{Exit, Failure};
 use crate::output::{Colour, Paint, ranges};
 
 /// Shards in one line of the grid.
@@ -18,6 +21,16 @@ fn mark(copy: Option<&Copy>) -> (char, Colour) {
             CopyState::Retiring => ('r', Colour::Dim),
         },
     }
+}
+
+/// Whether there is such a placement; the first one there is also before anything is placed.
+pub fn has_placement(layout: &Layout, placement: u16) -> Result<(), Failure> {
+    let known: BTreeSet<u32> = layout.shards.iter().map(|shard| shard.placement.into()).chain([0]).collect();
+    if known.contains(&placement.into()) {
+        return Ok(());
+    }
+    let known: Vec<u32> = known.into_iter().collect();
+    Err(Failure::new(Exit::NotFound, format!("There is no placement {placement}; there is {}.", ranges(&known))))
 }
 
 /// The grid of a placement: a line a node, a character a shard, in blocks of 64 shards.
@@ -70,6 +83,27 @@ fn ruler(shards: usize) -> String {
 mod tests {
     use super::*;
     use miroir_admin::LayoutNode;
+
+    #[test]
+    fn a_placement_that_there_is_not_is_not_shown_as_empty() {
+        let shard = |placement| Shard { placement, shard: 0, copies: vec![] };
+        let mut layout = Layout {
+            cluster: "c".into(),
+            epoch: 1,
+            shard_count: 1,
+            replication_factor: 1,
+            nodes: vec![],
+            shards: vec![],
+        };
+        assert!(has_placement(&layout, 0).is_ok(), "nothing is placed yet");
+        layout.shards = vec![shard(0), shard(1)];
+        assert!(has_placement(&layout, 1).is_ok());
+        let failure = has_placement(&layout, 7).unwrap_err();
+        assert_eq!(
+            (failure.exit, failure.message.as_str()),
+            (Exit::NotFound, "There is no placement 7; there is 0-1.")
+        );
+    }
 
     #[test]
     fn a_grid_shows_every_state() {

@@ -88,6 +88,7 @@ mod tests {
             zone: None,
             member: "active".into(),
             phase: phase.into(),
+            trouble: None,
             version: Some("1.50.0".into()),
             incarnation: 1,
             generation: 1,

@@ -16,7 +16,7 @@ impl Sequencer {
             },
             AdminCommand::JobPause { job } => self.steer(job, Self::pause_job),
             AdminCommand::JobResume { job } => self.steer(job, Self::resume_job),
-            AdminCommand::JobCancel { job } => self.steer(job, Self::cancel_job),
+            AdminCommand::JobCancel { job } => self.steer(job, Self::cancel_on_request),
             AdminCommand::Throttle(throttle) => self.set_throttle(throttle),
             AdminCommand::Repair { node } => self.repair(node.as_deref()),
             AdminCommand::AcknowledgeFindings => self.acknowledge_findings(),
@@ -132,6 +132,11 @@ impl Sequencer {
             return Err(refusal("job_state", format!("job {} is not paused", id.0)));
         }
         row.state = if row.planned { JobState::Running } else { JobState::Queued };
+        Ok(())
+    }
+
+    fn cancel_on_request(&mut self, id: JobId) -> Result<(), Refusal> {
+        self.cancel_job(id, "the job was cancelled");
         Ok(())
     }
 

@@ -53,6 +53,9 @@ impl Sequencer {
                 self.check_free(node)?;
                 self.check_away(n, "replace it by a node of another id, whose copies are made before these go")?;
                 self.check_last_copies(n, "it would be lost with the disk")?;
+                if let Some(url) = url {
+                    self.check_address(node, url)?;
+                }
                 let kind = JobKind::Replace { node: node.clone(), with: node.clone() };
                 Intent { url: url.clone(), ..intent(kind) }
             }
@@ -111,10 +114,15 @@ impl Sequencer {
             return Err(refusal("bad_value", format!("the weight {} is not a number above 0", new.weight)));
         }
         self.check_free(&new.id)?;
+        self.check_address(&new.id, &new.url)?;
         let Some(n) = self.node_at(&new.id).filter(|n| self.is_member(*n)) else { return Ok(()) };
         let row = &self.nodes[n].row;
         if row.member == MemberState::Active {
             return Err(refusal("node_exists", format!("{} is a member and holds its share", new.id)));
+        }
+        if let Some(other) = self.nodes[n].double.filter(|_| row.place.url == new.url) {
+            let text = format!("{} is the Meilisearch of {} under another address", new.url, self.nodes[other].row.id);
+            return Err(refusal("node_exists", text));
         }
         if self.owned(n) > 0 && row.place.url != new.url {
             let text =
@@ -281,7 +289,10 @@ impl Sequencer {
         let comes = matches!(kind, JobKind::Join { node } if *node == row.id);
         match row.member {
             MemberState::Active => !goes,
-            MemberState::Joining => comes || *kind == JobKind::Rebalance || (self.owned(n) > 0 && !goes),
+            MemberState::Joining => {
+                let evens = *kind == JobKind::Rebalance && self.nodes[n].double.is_none();
+                comes || evens || (self.owned(n) > 0 && !goes)
+            }
             MemberState::Draining | MemberState::Removed => false,
         }
     }

@@ -24,8 +24,26 @@ pub(crate) enum Asked {
     Job(JobId),
 }
 
-/// Documents and bytes of one copy, by placement; none where nobody said.
-type Means = Vec<Option<Amount>>;
+/// What so many copies hold together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    whole: Amount,
+    copies: u64,
+}
+
+impl Held {
+    /// What some copies hold, if all hold the same: shared out only here, lest small shards come to nothing.
+    fn share(self, copies: u64) -> Amount {
+        let share = |whole: u64| {
+            let (all, some) = (u128::from(self.copies.max(1)), u128::from(copies));
+            u64::try_from((u128::from(whole) * some + all / 2) / all).unwrap_or(u64::MAX)
+        };
+        Amount { documents: share(self.whole.documents), bytes: share(self.whole.bytes) }
+    }
+}
+
+/// By placement; none where nobody said.
+type Means = Vec<Option<Held>>;
 
 impl Sequencer {
     pub(crate) fn measure(&mut self, asked: Asked) {
@@ -48,7 +66,7 @@ impl Sequencer {
             Asked::Job(id) => {
                 let moves = self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|(_, row)| row);
                 let copies: Vec<u16> = moves.filter(|row| row.to.is_some()).map(|row| row.placement).collect();
-                let estimate = total(copies.iter().map(|placement| mean(&means, *placement)));
+                let estimate = total(&means, copies.into_iter());
                 let copied = self.jobs.rows.get(&id).map(|row| row.copied).unwrap_or_default();
                 if let Some(row) = self.job_mut(id) {
                     row.estimate = estimate.map(|more| add(copied, more));
@@ -76,7 +94,7 @@ impl Sequencer {
                     whole = add(whole, *amount);
                 }
             }
-            (copies > 0).then(|| Amount { documents: whole.documents / copies, bytes: whole.bytes / copies })
+            (copies > 0).then_some(Held { whole, copies })
         });
         means.collect()
     }
@@ -98,11 +116,11 @@ impl Sequencer {
                 shard,
                 to: step.to.and_then(id),
                 leaving: step.leaving.and_then(id),
-                estimate: step.to.and_then(|_| mean(means, placement)),
+                estimate: step.to.and_then(|_| total(means, std::iter::once(placement))),
             });
         }
         let made = moves.iter().filter(|step| step.to.is_some());
-        let estimate = total(made.clone().map(|step| step.estimate));
+        let estimate = total(means, made.clone().map(|step| step.shard.placement));
         let copies_made = made.count() as u64;
         let shares = match goal {
             Goal::Even => layout.shares()?,
@@ -151,15 +169,16 @@ impl Sequencer {
     }
 }
 
-fn mean(means: &Means, placement: u16) -> Option<Amount> {
-    means.get(usize::from(placement)).copied().flatten()
-}
-
 pub(super) fn add(left: Amount, right: Amount) -> Amount {
     Amount { documents: left.documents.saturating_add(right.documents), bytes: left.bytes.saturating_add(right.bytes) }
 }
 
-/// The sum; none as soon as one of them is unknown.
-fn total(amounts: impl Iterator<Item = Option<Amount>>) -> Option<Amount> {
-    amounts.into_iter().try_fold(Amount::default(), |sum, amount| Some(add(sum, amount?)))
+/// What copies of these placements hold together; none as soon as nobody said for one of them.
+fn total(means: &Means, copies: impl Iterator<Item = u16>) -> Option<Amount> {
+    let mut counts: std::collections::BTreeMap<u16, u64> = std::collections::BTreeMap::new();
+    copies.for_each(|placement| *counts.entry(placement).or_default() += 1);
+    let held = |placement: u16| means.get(usize::from(placement)).copied().flatten();
+    counts
+        .into_iter()
+        .try_fold(Amount::default(), |sum, (placement, count)| Some(add(sum, held(placement)?.share(count))))
 }

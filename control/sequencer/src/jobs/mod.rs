@@ -65,6 +65,7 @@ impl Sequencer {
             moves: 0,
             done: 0,
             skipped: 0,
+            skips: Vec::new(),
             rounds: 0,
             estimate: None,
             copied: Amount::default(),

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{Amount, JobId, JobKind, JobState};
-use crate::api::NodeId;
+use crate::admin::{Amount, JobId, JobKind, JobState, SkipView};
+use crate::api::{NodeId, ShardName};
+
+/// Most shards that are named with a reason: a cancelled job of a large cluster skips thousands.
+const SHARDS_NAMED: usize = 20;
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct JobRow {
     pub done: u32,
     /// Moves that were not needed any more, or were taken back.
     pub skipped: u32,
+    /// Why, in the order in which the reasons came up.
+    #[serde(default)]
+    pub skips: Vec<SkipView>,
     /// How often it was planned: what failed in one round is tried once more in the next.
     pub rounds: u32,
     /// Copying in all, as estimated; none where no node could be asked.
@@ -34,6 +40,24 @@ pub struct JobRow {
     pub started_ms: Option<u64>,
     /// Unix milliseconds.
     pub finished_ms: Option<u64>,
+}
+
+impl JobRow {
+    /// The moves that were skipped for this reason.
+    pub(crate) fn skips_for(&mut self, why: String) -> &mut SkipView {
+        let at = self.skips.iter().position(|skip| skip.why == why).unwrap_or_else(|| {
+            self.skips.push(SkipView { why, ..SkipView::default() });
+            self.skips.len() - 1
+        });
+        &mut self.skips[at]
+    }
+}
+
+impl SkipView {
+    pub(crate) fn count(&mut self, shard: Option<ShardName>) {
+        self.moves += 1;
+        self.shards.extend(shard.filter(|_| self.shards.len() < SHARDS_NAMED));
+    }
 }
 
 /// A move of a job that is not over. Those that are over are only counted.

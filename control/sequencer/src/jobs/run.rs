@@ -105,9 +105,11 @@ impl Sequencer {
             }
             let id = &self.nodes[to].row.id;
             waiting = Some(match self.nodes[to].reach {
-                _ if self.is_newcomer(to) => format!("{id} is not reached yet, or is not empty"),
                 Reach::Up => format!("{id}, or every source of shard {}, is not ready", row.shard),
-                _ => format!("{id} is out of reach"),
+                _ => match &self.nodes[to].trouble {
+                    Some(why) => format!("{id} is out of reach: {why}"),
+                    None => format!("{id} is not reached yet"),
+                },
             });
         }
         waiting
@@ -121,19 +123,25 @@ impl Sequencer {
         let copies = self.shard_copies(row.placement, row.shard);
         let owner = |n: N| copies.iter().any(|copy| copy.node == n && copy.state != CopyState::Retiring);
         let leaving = leaving.filter(|n| owner(*n));
+        let name = |id: &Option<NodeId>| id.clone().unwrap_or_default();
         if row.to.is_some() && to.is_none() {
-            // Who was to get it is no member any more.
-            return self.skip_move(key);
+            return self.skip_move(key, format!("{} is no member any more", name(&row.to)));
         }
         let good = |n: N| copies.iter().any(|copy| copy.node == n && self.is_good(copy));
         let Some(to) = to.filter(|n| !good(*n)) else {
             // Nothing is to be made, or it is there already.
-            let Some(leaving) = leaving else { return self.skip_move(key) };
+            let Some(leaving) = leaving else {
+                let why = match &row.to {
+                    Some(to) => format!("{to} has a good copy already"),
+                    None => format!("the copy on {} is gone already", name(&row.leaving)),
+                };
+                return self.skip_move(key, why);
+            };
             let stays =
                 |copy: &&Copy| copy.node != leaving && copy.state != CopyState::Retiring && self.may_receive(copy.node);
             if copies.iter().filter(stays).count() < usize::from(self.replication_factor()) {
                 // What it rested on has changed: it is no surplus any more, and the next round makes another copy.
-                return self.skip_move(key);
+                return self.skip_move(key, "there is no copy to spare any more".to_owned());
             }
             self.may_go(row.placement, row.shard, leaving)?;
             self.set_move(key, MoveState::Leaving);
@@ -143,8 +151,11 @@ impl Sequencer {
         };
         let enough = copies.iter().filter(|copy| copy.state != CopyState::Retiring).count()
             >= usize::from(self.replication_factor());
-        if !self.may_receive(to) || (leaving.is_none() && !owner(to) && enough) {
-            return self.skip_move(key);
+        if !self.may_receive(to) {
+            return self.skip_move(key, format!("{} takes no copies any more", name(&row.to)));
+        }
+        if leaving.is_none() && !owner(to) && enough {
+            return self.skip_move(key, "there are as many copies as there should be already".to_owned());
         }
         let stale = |copy: &&Copy| {
             copy.state != CopyState::Retiring && !self.is_good(copy) && copy.node != to && Some(copy.node) != leaving

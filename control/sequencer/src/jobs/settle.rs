@@ -42,10 +42,10 @@ impl Sequencer {
             return;
         }
         match leaving.and_then(|n| self.copy_on(&row, n)).map(|copy| copy.state) {
-            Some(CopyState::Retiring) | None => self.end_move(key, true),
+            Some(CopyState::Retiring) | None => self.end_move(key, None),
             // It was made an owner again.
             Some(_) if row.state == MoveState::Leaving && to.is_none() => self.set_state(key, MoveState::Waiting),
-            Some(_) => self.end_move(key, true),
+            Some(_) => self.end_move(key, None),
         }
     }
 
@@ -77,18 +77,23 @@ impl Sequencer {
         }
     }
 
-    fn end_move(&mut self, key: (JobId, u32), made: bool) {
-        self.jobs.moves.remove(&key);
+    /// A move is over: made, or skipped for a reason.
+    fn end_move(&mut self, key: (JobId, u32), skipped: Option<String>) {
+        let step = self.jobs.moves.remove(&key);
         self.out.moves.insert(key);
-        if let Some(row) = self.job_mut(key.0) {
-            row.done += u32::from(made);
-            row.skipped += u32::from(!made);
+        let Some(row) = self.job_mut(key.0) else { return };
+        match skipped {
+            None => row.done += 1,
+            Some(why) => {
+                row.skipped += 1;
+                row.skips_for(why).count(step.map(|step| ShardName { placement: step.placement, shard: step.shard }));
+            }
         }
     }
 
-    /// A move that is not needed any more.
-    pub(super) fn skip_move(&mut self, key: (JobId, u32)) -> Result<bool, String> {
-        self.end_move(key, false);
+    /// A move that is not needed any more, or cannot be made.
+    pub(super) fn skip_move(&mut self, key: (JobId, u32), why: String) -> Result<bool, String> {
+        self.end_move(key, Some(why));
         Ok(false)
     }
 
@@ -113,7 +118,7 @@ impl Sequencer {
     }
 
     /// Ends a job early: what has flipped stays, what is under way is taken back, the rest does not begin.
-    pub(crate) fn cancel_job(&mut self, id: JobId) -> Result<(), Refusal> {
+    pub(crate) fn cancel_job(&mut self, id: JobId, why: &str) {
         self.settle_moves(id);
         let moves: Vec<MoveRow> = self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|(_, row)| row.clone()).collect();
         for row in moves {
@@ -121,7 +126,8 @@ impl Sequencer {
             if let (MoveState::Copying, Some(to)) = (row.state, to) {
                 self.cancel_sync(row.placement, row.shard, to);
             }
-            self.end_move((id, row.at), row.state == MoveState::Leaving);
+            let skipped = (row.state != MoveState::Leaving).then(|| why.to_owned());
+            self.end_move((id, row.at), skipped);
         }
         let kind = self.jobs.rows.get(&id).map(|row| row.kind.clone());
         match kind {
@@ -136,7 +142,6 @@ impl Sequencer {
             _ => {}
         }
         self.close_job(id, JobState::Cancelled);
-        Ok(())
     }
 
     /// A node whose coming was broken off: a full member if it has got shards.

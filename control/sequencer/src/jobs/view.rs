@@ -45,6 +45,7 @@ impl Sequencer {
             moves: row.moves.into(),
             moves_done: row.done.into(),
             moves_skipped: row.skipped.into(),
+            skips: row.skips.clone(),
             running: running.into_iter().map(move_view).collect(),
             estimate: row.estimate,
             copied,

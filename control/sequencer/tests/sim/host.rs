@@ -47,7 +47,8 @@ impl World {
                     NodeAction::Inspect => {
                         let indexes =
                             engine.disk.indexes.iter().map(|(uid, index)| (uid.clone(), index.created.clone()));
-                        NodeAnswer::State { version: "1.50.0".into(), indexes: indexes.collect() }
+                        let (indexes, keys) = (indexes.collect(), Vec::new());
+                        NodeAnswer::State { version: "1.50.0".into(), indexes, keys }
                     }
                     NodeAction::ReadTasks { from, limit, open } => {
                         let tasks = &engine.disk.tasks;

@@ -6,6 +6,11 @@ use miroir_sequencer::*;
 use crate::engine::Disk;
 use crate::world::World;
 
+/// Where a node is: each has an address of its own.
+pub fn url(id: &str) -> String {
+    format!("http://{id}")
+}
+
 impl World {
     pub fn admin(&mut self, command: AdminCommand) {
         self.note(|| format!("command {command:?}"));
@@ -66,7 +71,8 @@ impl World {
         self.backlog[at].clear();
         (self.nodes[at].up, self.nodes[at].stopped) = (true, false);
         (self.changed[at], self.snapshots[at], self.stash[at]) = (None, None, None);
-        Some(NewNode { id: self.nodes[at].id.clone(), url: String::new(), weight: 1.0, zone: None, tls_ca: None })
+        let id = self.nodes[at].id.clone();
+        Some(NewNode { url: url(&id), id, weight: 1.0, zone: None, tls_ca: None })
     }
 
     /// Operators let everything that they have begun go on.

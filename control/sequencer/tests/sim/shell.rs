@@ -45,7 +45,8 @@ pub struct Shell {
 impl World {
     pub fn config(&self) -> Config {
         let count = self.listed;
-        let node = |engine: &crate::engine::Engine| ConfigNode { id: engine.id.clone(), place: NodePlace::default() };
+        let place = |id: &str| NodePlace { url: crate::operators::url(id), ..NodePlace::default() };
+        let node = |engine: &crate::engine::Engine| ConfigNode { id: engine.id.clone(), place: place(&engine.id) };
         let owners = (0..self.shards as usize)
             .map(|shard| (0..usize::from(self.replicas)).map(|at| ((shard + at) % count) as u16).collect());
         Config {

@@ -15,6 +15,10 @@ pub struct FakeNode {
     /// Answers nothing: every operation ends as this.
     pub silent: Option<NodeFault>,
     pub fences: Vec<u64>,
+    /// Nodes and generations for which it has write keys, besides its own.
+    pub keys: Vec<(NodeId, u64)>,
+    /// It is this node, under another address: it has that one's keys.
+    pub is_really: Option<NodeId>,
     /// Term of the leader that made its keys.
     pub term: u64,
     /// Keys and hashes of the documents of index `a`, all in shard 0.
@@ -39,12 +43,18 @@ pub struct FakeNode {
 impl Desk {
     pub fn node_does(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
         let repairs = self.repairs;
+        let other = self.nodes.get(id).and_then(|node| node.is_really.clone());
+        let others_keys = other.map(|other| (self.nodes[&other].fences.last().copied().unwrap_or(0), other));
         let node = self.nodes.entry(id.to_owned()).or_default();
         if let Some(fault) = node.silent.clone() {
             return Err(fault);
         }
         Ok(match action {
-            NodeAction::Inspect => NodeAnswer::State { version: "1.50.0".into(), indexes: node.indexes.clone() },
+            NodeAction::Inspect => {
+                let (indexes, mut keys) = (node.indexes.clone(), node.keys.clone());
+                keys.extend(others_keys.map(|(generation, other)| (other, generation)));
+                NodeAnswer::State { version: "1.50.0".into(), indexes, keys }
+            }
             NodeAction::ReadTasks { from, open, .. } => {
                 node.reads += 1;
                 NodeAnswer::Tasks {

@@ -180,6 +180,8 @@ fn a_cancelled_join_leaves_what_has_moved_and_moves_no_more() {
     desk.wait(LONG);
     let after = job(&desk, id);
     assert_eq!((after.moves, after.moves_done, after.moves_skipped), (3, 2, 1));
+    let [skip] = &after.skips[..] else { panic!("{:?}", after.skips) };
+    assert_eq!((skip.why.as_str(), skip.moves, skip.shards.len()), ("the job was cancelled", 1, 1));
     assert!(desk.sequencer.copies().iter().all(|copy| copy.state == CopyState::InSync), "no orphans");
     assert_eq!((held(&desk, "n3"), held(&desk, "n2")), (2, 4));
     assert!(owners(&desk).values().all(|owners| owners.len() == 1));

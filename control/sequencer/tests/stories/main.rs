@@ -3,6 +3,7 @@
 mod begins;
 mod desk;
 mod disks;
+mod doubles;
 mod edits;
 mod fake_node;
 mod jobs;

@@ -2,6 +2,7 @@
 //! changes a node goes with the key that the sequencer gives, so that a fenced leader can do nothing.
 
 mod pages;
+mod sample;
 mod stored;
 mod stream;
 
