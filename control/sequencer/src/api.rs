@@ -34,6 +34,15 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OpId(pub u64);
 
+/// A look at a node's indexes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Tasks of [`crate::INDEX_TASKS`] had not ended there when it began: what they do comes after whatever it found.
+    pub changing: bool,
+    /// Requests for this node, in order, none if it is as it must be.
+    pub steps: Vec<NodeStep>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -122,9 +131,8 @@ pub enum Event {
     Reconciled {
         /// The question.
         op: OpId,
-        /// Requests for this node, in order, none if it is as it must be; or why it could not be looked at (then it is
-        /// asked again later).
-        steps: Result<Vec<NodeStep>, String>,
+        /// What came of it; or why it could not be looked at (then it is asked again later).
+        look: Result<Look, String>,
     },
     /// What is about to be lost has been written down and is durable; or why not: then nothing is repaired. Answer to
     /// [`Effect::WriteDown`].
@@ -345,8 +353,8 @@ pub enum Effect {
         timeout_ms: u64,
     },
     /// Asks the caller to look at a node and say what it must be told so that it has exactly these indexes, with their
-    /// settings and primary keys (and no others: what is left over from another time is deleted); answered by
-    /// [`Event::Reconciled`]. For a node with another disk than before, or with drift, or that may have some.
+    /// settings and primary keys (and no others: what is left over from another time is deleted), but first whether
+    /// changes of its indexes are in its queue; answered by [`Event::Reconciled`]. For a node with another disk than before, or with drift, or that may have some.
     Reconcile {
         /// Comes back.
         op: OpId,

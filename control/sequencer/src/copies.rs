@@ -123,7 +123,11 @@ impl Sequencer {
 
     /// Has a node looked at, and told what its indexes lack or have too much. Its documents are as they must be.
     pub(crate) fn mend_indexes(&mut self, node: N) {
-        self.nodes[node].row.drifted = true;
+        let told = self.is_being_told(node);
+        let row = &mut self.nodes[node].row;
+        row.drifted = true;
+        // What it is being told already rests on an earlier look: there is another one after that.
+        row.leftovers |= told;
         self.out.nodes.insert(node);
         self.todo.insert(Todo::Node(node));
     }

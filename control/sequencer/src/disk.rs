@@ -76,7 +76,7 @@ impl Sequencer {
         node.others_disk = None;
         node.owes.clear();
         (node.drain, node.owed) = (0, 0);
-        node.journal_op = None;
+        (node.journal_op, node.taken_for, node.row.doubted) = (None, None, false);
         self.out.nodes.insert(n);
         self.touch_map();
         if !remembered {

@@ -82,7 +82,7 @@ impl Sequencer {
     fn needs_short_queues(&self, uid: u32) -> bool {
         let Some(ticket) = self.tickets.get(&uid).filter(|ticket| ticket.skips_creation) else { return false };
         let TicketWork::Write(work) = &ticket.row.work else { return false };
-        if work.kind != WriteKind::Replace {
+        if work.kind != WriteKind::Replace || self.planted.queues_unawaited {
             return false;
         }
         let placement = self.placement_of(&ticket.row);

@@ -49,6 +49,10 @@ impl Sequencer {
         step: u32,
         result: Result<NodeAnswer, NodeFault>,
     ) {
+        if let Some((_, task)) = self.nodes[n].taken_for.take_if(|(asked, _)| *asked == op) {
+            let confirmed = matches!(&result, Ok(NodeAnswer::Enqueued { uid, .. }) if *uid == task);
+            return self.end_doubt(n, confirmed);
+        }
         if self.nodes[n].journal_op != Some(op) {
             return;
         }
@@ -140,11 +144,35 @@ impl Sequencer {
             JournalState::Waiting => false,
         });
         if is_it {
-            self.nodes[n].journal_op = None;
+            let asked = self.nodes[n].journal_op.take();
             self.step_over(n, Some(task.uid), None);
             self.todo.insert(Todo::Node(n));
+            self.taken_for(n, asked, task.uid);
         }
         is_it
+    }
+
+    /// A task was taken for a step by its type and its index alone. Somebody else may have made it, with another
+    /// content, and the step never came: unless the answer to the step (`asked`) names it, the node is looked at.
+    fn taken_for(&mut self, n: N, asked: Option<OpId>, task: u32) {
+        if self.planted.likeness_trusted {
+            return;
+        }
+        self.nodes[n].row.doubted = true;
+        self.out.nodes.insert(n);
+        match asked {
+            Some(op) => self.nodes[n].taken_for = Some((op, task)),
+            None => self.end_doubt(n, false),
+        }
+    }
+
+    /// No answer is awaited any more that could tell whether a task was ours.
+    pub(crate) fn end_doubt(&mut self, n: N, confirmed: bool) {
+        let doubted = std::mem::replace(&mut self.nodes[n].row.doubted, false);
+        self.out.nodes.insert(n);
+        if doubted && !confirmed {
+            self.mend_indexes(n);
+        }
     }
 
     /// After a fence, what the tasks did not show was not enqueued, and can be sent.

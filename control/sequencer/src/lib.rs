@@ -162,7 +162,7 @@ impl Sequencer {
             Event::Planned { op, plan } => self.on_planned(op, plan),
             Event::Verified { op, differing } => self.on_verified(op, &differing),
             Event::Node { op, result } => self.on_node(op, result),
-            Event::Reconciled { op, steps } => self.on_reconciled(op, steps),
+            Event::Reconciled { op, look } => self.on_reconciled(op, look),
             Event::WrittenDown { op, result } => self.on_written_down(op, result),
             Event::Sync(command) => self.on_sync_command(command),
             Event::Admin { request, command } => self.on_admin(request, command),

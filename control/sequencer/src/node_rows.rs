@@ -35,6 +35,9 @@ pub struct NodeRow {
     /// Its indexes may differ from what they must be: it is reconciled before any of its copies is repaired.
     #[serde(default)]
     pub drifted: bool,
+    /// A task was taken for a step of the journal because it looks like it, and the node's answer has not confirmed it.
+    #[serde(default)]
+    pub doubted: bool,
     /// True from the loss of contact until it is fenced again and its queue has caught up: not read where another
     /// copy can be.
     pub away: bool,

@@ -76,6 +76,12 @@ pub struct Planted {
     pub only_copy_given_up: bool,
     /// A primary key that an open write brings is a fact at once (F31).
     pub reservation_is_fact: bool,
+    /// A task that looks like a step whose outcome is unknown is the step (F13).
+    pub likeness_trusted: bool,
+    /// A node's indexes are looked at while changes of them are in its queue.
+    pub looks_at_once: bool,
+    /// A replacement that makes nothing does not wait for what is in the nodes' queues.
+    pub queues_unawaited: bool,
     /// A ticket does not wait for those before it (F32).
     pub overtakes: bool,
     /// Filters wait for every replica, however long it takes (F35).

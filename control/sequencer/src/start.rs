@@ -102,6 +102,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         parts: Default::default(),
         journal: Default::default(),
         journal_op: None,
+        taken_for: None,
         drain: 0,
         closing: false,
         owed: 0,
@@ -255,7 +256,7 @@ impl Sequencer {
             self.owe_again(n);
         }
         for n in 0..self.nodes.len() {
-            self.out.nodes.insert(n);
+            self.end_doubt(n, false);
             if self.is_member(n) {
                 self.join(n);
             }

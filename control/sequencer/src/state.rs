@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) parts: BTreeSet<u32>,
     pub(crate) journal: VecDeque<JournalRow>,
     pub(crate) journal_op: Option<OpId>,
+    /// A step whose answer is awaited still, and the task that was taken for it because it looks like it.
+    pub(crate) taken_for: Option<(OpId, u32)>,
     /// Not read until its tasks below this uid have ended.
     pub(crate) drain: u32,
     /// By index and shard: one more than the newest ticket that the node has enqueued (F3).

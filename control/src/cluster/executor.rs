@@ -157,9 +157,9 @@ impl Executor {
             Effect::Reconcile { op, node, indexes } => {
                 let (client, planner, events) = (self.client.clone(), self.planner.clone(), self.events.clone());
                 tokio::spawn(async move {
-                    let steps = reconcile(&client, &planner, &node, &indexes).await;
+                    let look = reconcile(&client, &planner, &node, &indexes).await;
                     if let Some(events) = events.upgrade() {
-                        let _ = events.send(Message::Event(Box::new(Event::Reconciled { op, steps })));
+                        let _ = events.send(Message::Event(Box::new(Event::Reconciled { op, look })));
                     }
                 });
             }

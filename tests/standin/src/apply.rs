@@ -229,6 +229,7 @@ fn documents(state: &mut State, uid: &str, tasks: &[Task], at: Timestamp) {
     let last_clear = tasks.iter().rposition(|task| matches!(task.work, Work::Clear));
     let only_deletions = tasks.iter().all(|task| matches!(task.work, Work::Delete { .. }));
     let mut outcomes: Vec<(u32, Outcome)> = Vec::new();
+    let mut made = BTreeSet::new();
     let held = u64::try_from(index.documents.len()).unwrap_or_default();
     for (position, task) in tasks.iter().enumerate() {
         let outcome = match &task.work {
@@ -245,7 +246,7 @@ fn documents(state: &mut State, uid: &str, tasks: &[Task], at: Timestamp) {
             }
             Work::DeleteByFilter { filter } => delete_by_filter(index, filter, contains),
             Work::Add { merge, documents, primary_key, skip_creation, .. } => {
-                add(index, documents, primary_key.as_deref(), *merge, *skip_creation, &analysis)
+                add(index, documents, primary_key.as_deref(), *merge, *skip_creation, &analysis, &mut made)
             }
             _ => Ok(Map::new()),
         };
@@ -285,6 +286,7 @@ fn found(index: &Index, parsed: &Filter, text: &Value, contains: bool) -> Result
     Ok(found.iter().filter_map(|internal| index.id_of(*internal)).collect())
 }
 
+/// `made`: documents that the batch has made so far.
 fn add(
     index: &mut Index,
     raw: &[Box<serde_json::value::RawValue>],
@@ -292,6 +294,7 @@ fn add(
     merge: bool,
     skip_creation: bool,
     analysis: &Analysis,
+    made: &mut BTreeSet<String>,
 ) -> Outcome {
     let mut documents: Vec<Map<String, Value>> = Vec::with_capacity(raw.len());
     for text in raw {
@@ -332,8 +335,17 @@ fn add(
     let distinct: BTreeSet<&String> = ids.iter().collect();
     let count = distinct.len();
     for ((id, document), vectors) in ids.iter().zip(&documents).zip(taken) {
-        if skip_creation && index.get(id).is_none() {
+        let absent = index.get(id).is_none();
+        if skip_creation && absent {
             continue;
+        }
+        // The engine (1.50) lets it take the place of what makes the document, and then finds none to replace.
+        if skip_creation && !merge && made.contains(id) {
+            index.remove(id);
+            continue;
+        }
+        if absent {
+            made.insert(id.clone());
         }
         if merge {
             index.merge(id, document, analysis);

@@ -271,6 +271,30 @@ mod tests {
         assert_eq!(node.state().indexes["a"].documents.len(), 2);
     }
 
+    /// As the engine (1.50) has it: what a batch makes is not there for a replacement that makes nothing.
+    #[test]
+    fn a_document_made_and_replaced_in_one_batch_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::open(directory.path(), None).unwrap();
+        let made = |id: u32| add(&format!(r#"[{{"id": {id}, "v": 1}}]"#));
+        let with = |id: u32, skips: bool, merges: bool| match made(id) {
+            Work::Add { documents, primary_key, create_index, .. } => {
+                Work::Add { merge: merges, documents, primary_key, skip_creation: skips, create_index }
+            }
+            other => other,
+        };
+        node.enqueue(Some("a"), made(1), None).unwrap();
+        assert!(node.step());
+        for work in [with(1, true, false), made(2), with(2, true, false), made(3), with(3, true, true)] {
+            node.enqueue(Some("a"), work, None).unwrap();
+        }
+        assert!(node.step() && !node.step());
+        let state = node.state();
+        assert!(state.tasks.values().all(|task| task.details["indexedDocuments"] == json!(1)));
+        let held = |id: &str| state.indexes["a"].get(id).is_some();
+        assert_eq!((held("1"), held("2"), held("3")), (true, false, true));
+    }
+
     #[test]
     fn planted_failures_survive_too() {
         let directory = tempfile::tempdir().unwrap();

@@ -111,7 +111,8 @@ impl Sequencer {
 
     fn has_its_indexes(&self, n: N) -> bool {
         let node = &self.nodes[n];
-        let settled = !node.row.away && !node.row.rebuild && !node.row.drifted && node.journal.is_empty();
+        let drifted = node.row.drifted || node.row.doubted;
+        let settled = !node.row.away && !node.row.rebuild && !drifted && node.journal.is_empty();
         node.reach == Reach::Up && settled && self.is_member(n)
     }
 

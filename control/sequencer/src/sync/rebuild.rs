@@ -50,7 +50,12 @@ impl Sequencer {
         })
     }
 
-    pub(crate) fn on_reconciled(&mut self, op: OpId, steps: Result<Vec<NodeStep>, String>) {
+    pub(crate) fn on_reconciled(&mut self, op: OpId, look: Result<Look, String>) {
+        // What somebody has asked of the node and it has not done yet would come after whatever is found now.
+        let steps = match look {
+            Ok(look) if look.changing && !self.planted.looks_at_once => Err("its indexes are being changed".to_owned()),
+            look => look.map(|look| look.steps),
+        };
         let n = match self.ops.remove(&op) {
             Some(Op::Reconcile(n)) => n,
             Some(Op::Scrub(asked, n)) => return self.scrub_looked(asked, n, steps),

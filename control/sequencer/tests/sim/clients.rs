@@ -85,7 +85,7 @@ impl World {
         };
         if matches!(kind, WriteKind::Replace | WriteKind::Update) {
             query.extend(self.net.random.chance(300).then_some("primaryKey=id"));
-            query.extend(self.net.random.chance(200).then_some("skipCreation=true"));
+            query.extend(self.net.random.chance(self.swarm.skips).then_some("skipCreation=true"));
         }
         Request { kind, index, id, query: query.join("&"), body }
     }

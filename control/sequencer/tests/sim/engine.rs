@@ -7,6 +7,8 @@ use miroir_core::hash;
 use miroir_core::invariants::Document;
 use miroir_sequencer::{NodeTask, TaskStatus};
 
+use crate::batch::{Batch, Batching};
+
 /// The field that edits change.
 pub const EDITED: &str = "e";
 
@@ -163,28 +165,29 @@ impl Engine {
         miroir_sequencer::NodeAnswer::Enqueued { uid, enqueued_at: task.view.enqueued_at.clone() }
     }
 
-    /// Runs the first unfinished task, and its batch where a clear follows. True if there was one.
-    pub fn process(&mut self, now: u64) -> bool {
+    /// Runs the first unfinished task with those that go together with it. True if there was one.
+    pub fn process(&mut self, now: u64, batching: Batching) -> bool {
         let Some(at) = self.disk.tasks.iter().position(|task| !task.view.status.is_over()) else { return false };
         let Some((clear, index)) = self.absorbing(at) else {
-            self.end(at, now, false);
+            self.process_together(at, now, batching);
             return true;
         };
         // One batch: additions that are cleared at its end are never looked at, and report nothing.
+        let mut batch = Batch::default();
         for at in at..=clear {
             let task = &self.disk.tasks[at];
             if !task.view.status.is_over() && task.view.index.as_deref() == Some(index.as_str()) {
                 let adds = matches!(task.work, Work::Add { .. });
-                self.end(at, now, adds);
+                self.end(at, now, adds, &mut batch);
             }
         }
         true
     }
 
-    fn end(&mut self, at: usize, now: u64, absorbed: bool) {
+    pub fn end(&mut self, at: usize, now: u64, absorbed: bool, batch: &mut Batch) {
         let task = self.disk.tasks[at].clone();
         let (status, error, indexed, deleted) =
-            if absorbed { (TaskStatus::Succeeded, None, None, None) } else { self.run(&task) };
+            if absorbed { (TaskStatus::Succeeded, None, None, None) } else { self.run(&task, batch) };
         let view = &mut self.disk.tasks[at].view;
         view.status = status;
         view.error = error.map(|code| miroir_core::error::ErrorBody::new(code, code));
@@ -207,7 +210,7 @@ impl Engine {
         found.map(|(clear, _)| (clear, index.clone()))
     }
 
-    fn run(&mut self, task: &Task) -> (TaskStatus, Option<&'static str>, Option<u64>, Option<u64>) {
+    fn run(&mut self, task: &Task, batch: &mut Batch) -> (TaskStatus, Option<&'static str>, Option<u64>, Option<u64>) {
         let done = |indexed, deleted| (TaskStatus::Succeeded, None, indexed, deleted);
         let failed = |code| (TaskStatus::Failed, Some(code), Some(0), Some(0));
         if let Some(code) = task.fault {
@@ -222,9 +225,15 @@ impl Engine {
                 let mut distinct = BTreeSet::new();
                 for (id, shard, fields) in documents {
                     distinct.insert(id.clone());
-                    if *skips && !found.documents.contains_key(id) {
+                    let there = found.documents.contains_key(id);
+                    if *skips && there && *replace && batch.drops(id) {
+                        found.documents.remove(id);
                         continue;
                     }
+                    if *skips && !there {
+                        continue;
+                    }
+                    batch.makes(id, there);
                     let entry = found.documents.entry(id.clone()).or_insert_with(|| (*shard, Document::new()));
                     if *replace {
                         entry.1 = fields.clone();
@@ -237,7 +246,9 @@ impl Engine {
             Work::Remove { index, ids } => {
                 let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };
                 let gone = ids.iter().filter(|id| found.documents.remove(*id).is_some()).count();
-                done(None, Some(gone as u64))
+                // Beside additions the engine counts what is named, be it there or not.
+                let named = ids.iter().collect::<BTreeSet<_>>().len();
+                done(None, Some(if batch.adds { named } else { gone } as u64))
             }
             Work::RemoveShards { index, shards, having } => {
                 let Some(found) = self.disk.indexes.get_mut(index) else { return failed("index_not_found") };

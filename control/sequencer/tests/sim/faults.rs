@@ -44,6 +44,8 @@ pub enum Fault {
     Drift(usize),
     /// Somebody writes to a node directly, or a request of an earlier time turns up.
     Stray(usize),
+    /// Somebody changes settings on a node directly.
+    ForeignSettings(usize),
 }
 
 /// With which disk a node comes back.
@@ -127,6 +129,7 @@ impl World {
             "hollow" => (Fault::HollowQueue(node), None),
             "stray" => (Fault::Stray(node), None),
             "drift" => (Fault::Drift(node), None),
+            "foreign-settings" => (Fault::ForeignSettings(node), None),
             _ => return,
         };
         self.fault(now);
@@ -167,6 +170,7 @@ impl World {
             Fault::Admin => self.some_command(),
             Fault::Stray(node) => self.stray(node),
             Fault::Drift(node) => self.drift(node),
+            Fault::ForeignSettings(node) => self.foreign_settings(node),
             Fault::HollowQueue(node) => {
                 for task in self.nodes[node].disk.tasks.iter_mut().filter(|task| !task.view.status.is_over()) {
                     task.hollow = matches!(task.work, crate::engine::Work::Add { .. });
@@ -186,6 +190,17 @@ impl World {
         let documents = vec![(key, shard, fields)];
         let work = crate::engine::Work::Add { index: "a".into(), replace: true, skips: false, documents };
         self.nodes[node].enqueue(work, Some("a".into()), "documentAdditionOrUpdate", None, now);
+        self.schedule_work(node);
+    }
+
+    fn foreign_settings(&mut self, node: usize) {
+        let (index, now) = (if self.net.random.chance(800) { "a" } else { "b" }.to_owned(), self.net.now);
+        let engine = &mut self.nodes[node];
+        if !engine.up || engine.stopped {
+            return;
+        }
+        let work = crate::engine::Work::Settings { index: index.clone(), value: "foreign".into() };
+        engine.enqueue(work, Some(index), "settingsUpdate", None, now);
         self.schedule_work(node);
     }
 

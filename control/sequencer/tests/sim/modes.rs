@@ -24,6 +24,11 @@ pub enum Mode {
 
 impl Mode {
     pub fn swarm(self, seed: u64) -> Swarm {
+        let drawn = self.drawn(seed);
+        Swarm { batch: number("SIM_BATCH", drawn.batch), ..drawn }
+    }
+
+    fn drawn(self, seed: u64) -> Swarm {
         match self {
             Self::Plain => Swarm::of(seed),
             Self::Operated => Swarm::operated(seed),
@@ -46,13 +51,22 @@ impl Mode {
 
     /// Runs a seed that must break nothing.
     pub fn holds(self, seed: u64) -> World {
-        let world = run(seed, self.swarm(seed), Planted::default());
+        self.holds_in(self.swarm(seed), seed)
+    }
+
+    /// The same where nodes do one task after the other, as `SIM_BATCH=1` has it.
+    pub fn holds_unbatched(self, seed: u64) -> World {
+        self.holds_in(Swarm { batch: 1, ..self.swarm(seed) }, seed)
+    }
+
+    fn holds_in(self, swarm: Swarm, seed: u64) -> World {
+        let world = run(seed, swarm, Planted::default());
         assert!(
             world.broken.is_empty(),
             "{self:?}, seed {seed}: {}\n{:?}\nreplay with {}",
             world.broken.join("\n"),
             world.swarm,
-            replay_line(&format!("SIM_SEED={seed}"), self.test())
+            replay_line(&format!("SIM_BATCH={} SIM_SEED={seed}", world.swarm.batch), self.test())
         );
         world
     }

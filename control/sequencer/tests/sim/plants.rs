@@ -121,6 +121,12 @@ plants! {
         |seed| Swarm { writes: 60, rest: 300, ..rough(seed, &["stop-node", "kill-vm", "kill-vm"]) };
     a_key_that_is_a_fact_too_early_is_found: [31], { reservation_is_fact },
         |_| Swarm { rivals: true, task_fault: 300, kinds: vec!["recreate"], ..Swarm::calm() };
+    a_look_at_indexes_ahead_of_their_changes_is_found: [38], { looks_at_once },
+        |_| Swarm { kinds: vec!["foreign-settings"], ..Swarm::calm() };
+    a_task_of_somebody_taken_for_a_step_is_found: [13], { likeness_trusted },
+        |seed| Swarm { drop: 50, ..rough(seed, &["foreign-settings", "operation"]) };
+    a_replacement_that_meets_its_making_in_a_batch_is_found: [37], { queues_unawaited },
+        |_| Swarm { batch: 4, skips: 500, rest: 300, ..Swarm::calm() };
     a_ticket_that_overtakes_is_found: [32], { overtakes }, |_| Swarm::calm();
     a_node_that_hangs_and_is_waited_for_is_found: [35], { soft_limit_off },
         |_| Swarm { prompt: true, writes: 60, kinds: vec!["stop-one"], ..Swarm::calm() };

@@ -136,7 +136,9 @@ impl World {
     /// What a node must be told, as seen at this moment.
     pub fn look_at(&mut self, instance: u64, op: OpId, node: usize, indexes: &[IndexRow]) {
         let engine = &self.nodes[node];
-        let steps = if engine.up && !engine.stopped {
+        let look = if engine.up && !engine.stopped {
+            let changes = |task: &NodeTask| !task.status.is_over() && INDEX_TASKS.contains(&task.task_type.as_str());
+            let changing = engine.disk.tasks.iter().any(|task| changes(&task.view));
             let mut steps = Vec::new();
             for uid in engine.disk.indexes.keys().filter(|uid| !indexes.iter().any(|row| row.uid == **uid)) {
                 steps.push(step("indexDeletion", Some(uid), None));
@@ -151,11 +153,11 @@ impl World {
                     steps.push(step("settingsUpdate", Some(&row.uid), Some(settings.to_owned())));
                 }
             }
-            Ok(steps)
+            Ok(Look { changing, steps })
         } else {
             Err("no answer".to_owned())
         };
-        let event = miroir_sequencer::Event::Reconciled { op, steps };
+        let event = miroir_sequencer::Event::Reconciled { op, look };
         let delay = self.net.random.between(1, 50);
         self.net.after(delay, Event::Caller { instance, event: Box::new(event) });
     }

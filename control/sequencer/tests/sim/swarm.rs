@@ -42,6 +42,10 @@ pub struct Swarm {
     pub store_unfenced: bool,
     /// Some documents go to an index `c`, and come with either of two keys.
     pub rivals: bool,
+    /// Most tasks that a node does together; each time so many or fewer.
+    pub batch: u64,
+    /// Writes of documents that make none (`skipCreation`).
+    pub skips: u64,
 }
 
 pub const KINDS: [&str; 15] = [
@@ -68,7 +72,10 @@ impl Swarm {
         let mut some = |rate: u64| if random.chance(500) { random.below(rate) } else { 0 };
         let (drop, slow, repeat) = (some(30), some(60), some(100));
         let (task_fault, hollow, client_leaves, crash_mid) = (some(100), some(50), some(300), some(15));
-        let kinds = KINDS.iter().copied().filter(|_| random.chance(450)).collect();
+        let mut kinds: Vec<&'static str> = KINDS.iter().copied().filter(|_| random.chance(450)).collect();
+        let pause = random.between(500, 6_000);
+        let batch = if random.chance(500) { random.between(2, 6) } else { 1 };
+        kinds.extend(random.chance(300).then_some("foreign-settings"));
         Self {
             fencing: true,
             writes: 14,
@@ -82,7 +89,7 @@ impl Swarm {
             hollow,
             client_leaves,
             crash_mid,
-            pause: random.between(500, 6_000),
+            pause,
             kinds,
             reads: true,
             reads_at_once: false,
@@ -91,6 +98,8 @@ impl Swarm {
             prompt: false,
             store_unfenced: false,
             rivals: false,
+            batch,
+            skips: 200,
         }
     }
 
@@ -124,6 +133,8 @@ impl Swarm {
             prompt: false,
             store_unfenced: false,
             rivals: false,
+            batch: 1,
+            skips: 200,
         }
     }
 }

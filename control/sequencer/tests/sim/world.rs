@@ -8,6 +8,7 @@ use miroir_core::shardmap::{CompiledMap, ShardMap};
 use miroir_sequencer::planted::Planted;
 use miroir_sequencer::*;
 
+use crate::batch::Batching;
 use crate::engine::{Engine, Work};
 use crate::faults::Fault;
 use crate::network::{Network, Party};
@@ -301,8 +302,8 @@ impl World {
             }
             Event::Work { node, boot } => {
                 if self.boots[node] == boot && self.nodes[node].up {
-                    let now = self.net.now;
-                    self.nodes[node].process(now);
+                    let (now, batching) = (self.net.now, self.some_batching());
+                    self.nodes[node].process(now, batching);
                 }
             }
             Event::NodeAnswer { caller: Caller::Control { instance, op }, result } => {
@@ -348,6 +349,14 @@ impl World {
             Event::Inject => self.inject(),
             Event::Fault(fault) => self.fault(fault),
         }
+    }
+
+    fn some_batching(&mut self) -> Batching {
+        let most = self.swarm.batch;
+        if most < 2 {
+            return Batching { most: 1, divided: false };
+        }
+        Batching { most: self.net.random.between(1, most) as usize, divided: self.net.random.chance(500) }
     }
 
     /// Readable copies of a shard for a VM, as the filter sees them.

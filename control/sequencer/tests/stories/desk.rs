@@ -173,7 +173,8 @@ impl Desk {
                 Effect::Reconcile { op, node, .. } => {
                     let mut steps = std::mem::take(&mut self.tells);
                     steps.extend(self.drifted.get(&node).cloned().unwrap_or_default());
-                    self.answers.push_back(Event::Reconciled { op, steps: Ok(steps) });
+                    let look = Look { changing: false, steps };
+                    self.answers.push_back(Event::Reconciled { op, look: Ok(look) });
                 }
                 Effect::WriteDown { op, drifts } => {
                     let result =
