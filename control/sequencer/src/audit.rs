@@ -55,6 +55,9 @@ impl Sequencer {
             self.nodes[n].row.cleared.insert(index.clone(), task.uid);
             self.nodes[n].order.remove(index);
         }
+        if self.only_divides(task) {
+            return;
+        }
         if DOCUMENTS.contains(&kind) {
             if !self.claim(n, task) && !self.claim_step(n, task) && audited {
                 let text = format!("task {} ({kind}, {:?}) is nobody's", task.uid, task.metadata);

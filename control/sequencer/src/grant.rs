@@ -6,8 +6,7 @@ use miroir_core::wire::{BeginAnswer, Grant, GrantPart, KeySource, PartShard, Wri
 use crate::Sequencer;
 use crate::api::*;
 use crate::begin::{error_reply, unavailable};
-use crate::index_ops::LOOK_AGAIN;
-use crate::state::{Live, N, Reach, Ticket, Timer, Waiting};
+use crate::state::{Live, N, Ticket, Timer, Waiting};
 
 /// What a begin comes to once it holds its locks.
 enum Verdict {
@@ -45,7 +44,7 @@ impl Sequencer {
             return if page { self.grant_page(uid) } else { self.start_index_ticket(uid) };
         };
         match self.verdict(&waiting) {
-            Verdict::Go { .. } if self.needs_short_queues(uid) => self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid)),
+            Verdict::Go { .. } if !self.is_divided(uid) => {}
             Verdict::Go { reserve } => self.grant_on_nodes(uid, waiting, reserve),
             Verdict::Reply(reply) => self.refuse(uid, waiting, reply),
             Verdict::Resplit { primary_key, incarnation } => {
@@ -74,22 +73,6 @@ impl Sequencer {
     fn overtakes(&self, ticket: &Ticket) -> bool {
         let waiting = ticket.waiting.as_ref().filter(|_| self.planted.overtakes);
         waiting.is_some_and(|waiting| self.indexes.contains_key(&waiting.begin.index))
-    }
-
-    /// Whether a write has to wait until nodes have finished those before it. The engine (1.50) does not see that a
-    /// document was made by another task of the same batch when it comes to a replacement with `skipCreation`, and drops
-    /// it altogether; nodes batch differently, so that replicas would differ. Nodes out of contact are not waited for.
-    fn needs_short_queues(&self, uid: u32) -> bool {
-        let Some(ticket) = self.tickets.get(&uid).filter(|ticket| ticket.skips_creation) else { return false };
-        let TicketWork::Write(work) = &ticket.row.work else { return false };
-        if work.kind != WriteKind::Replace || self.planted.queues_unawaited {
-            return false;
-        }
-        let placement = self.placement_of(&ticket.row);
-        // The write is unfinished itself, so that the floor is right below it once all earlier ones are done.
-        let is_behind =
-            |n: N| work.shards.iter().any(|count| self.floor_of(n, (placement, count.shard), &work.index) + 1 < uid);
-        (0..self.nodes.len()).any(|n| self.nodes[n].reach == Reach::Up && is_behind(n))
     }
 
     fn verdict(&self, waiting: &Waiting) -> Verdict {

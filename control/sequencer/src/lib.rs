@@ -14,6 +14,7 @@ mod copies;
 mod decide;
 mod details;
 mod disk;
+mod divide;
 mod doubles;
 mod fence;
 mod grant;

@@ -17,6 +17,7 @@ impl Sequencer {
             Some(Op::Cancel(ticket)) => self.cancel_answered(ticket, op),
             Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
             Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
+            Some(Op::Divide { ticket, node }) => self.divided(ticket, node, op, &result),
             Some(Op::Count(place)) => self.counted_shard(place, op, &result),
             Some(Op::Scrub(asked, node)) => self.scrub_read(asked, node, result),
             Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_) | Op::WriteDown) | None => {

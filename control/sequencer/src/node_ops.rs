@@ -133,6 +133,16 @@ pub enum NodeAction {
         /// `customMetadata`.
         metadata: String,
     },
+    /// `POST /documents/delete` with a filter that no document matches: what comes behind it is done in another batch
+    /// than the additions before it. Answer: [`NodeAnswer::Enqueued`] or [`NodeAnswer::Refused`].
+    DivideBatch {
+        /// Data key; none without master key.
+        key: Option<String>,
+        /// Index uid.
+        index: String,
+        /// `customMetadata`.
+        metadata: String,
+    },
     /// How many documents of a shard the node has (`documents/fetch`, limit 0, `total`). Answer:
     /// [`NodeAnswer::Count`], or [`NodeAnswer::Refused`].
     CountShard {

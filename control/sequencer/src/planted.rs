@@ -80,8 +80,8 @@ pub struct Planted {
     pub likeness_trusted: bool,
     /// A node's indexes are looked at while changes of them are in its queue.
     pub looks_at_once: bool,
-    /// A replacement that makes nothing does not wait for what is in the nodes' queues.
-    pub queues_unawaited: bool,
+    /// A replacement that makes nothing may be done in one batch with what is in the nodes' queues.
+    pub batches_undivided: bool,
     /// A ticket does not wait for those before it (F32).
     pub overtakes: bool,
     /// Filters wait for every replica, however long it takes (F35).

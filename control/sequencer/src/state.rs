@@ -183,6 +183,8 @@ pub(crate) struct Ticket {
     pub(crate) keys: Option<Vec<String>>,
     /// `skipCreation` (or not known): it does nothing where there is no document.
     pub(crate) skips_creation: bool,
+    /// Nodes that are asked for a task between this and what came before, or (none) have it.
+    pub(crate) divided: BTreeMap<N, Option<OpId>>,
 }
 
 /// What a ticket waits for.
@@ -244,6 +246,10 @@ pub(crate) enum Op {
         place: Place,
     },
     Count(Place),
+    Divide {
+        ticket: u32,
+        node: N,
+    },
     /// A question of the comparison, by its number.
     Scrub(u64, N),
     WriteDown,

@@ -44,6 +44,7 @@ impl Sequencer {
             announced: None,
             keys: None,
             skips_creation: true,
+            divided: Default::default(),
         }
     }
 

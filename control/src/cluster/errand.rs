@@ -24,6 +24,7 @@ fn destroys(action: &NodeAction) -> bool {
         | NodeAction::Digests { .. }
         | NodeAction::FetchPage { .. }
         | NodeAction::PutPage { .. }
+        | NodeAction::DivideBatch { .. }
         | NodeAction::CountShard { .. } => false,
     }
 }

@@ -199,7 +199,7 @@ impl Sequencer {
     /// Whether a write, a page or a deletion of an earlier time may still arrive at the node. Those that hold their locks
     /// are waited for in the line of locks. What the node has among its tasks it does before a deletion that comes later;
     /// to wait until there is none would be to wait for as long as there are writes.
-    fn has_loose_parts(&self, (placement, shard, n): Place) -> bool {
+    pub(crate) fn has_loose_parts(&self, (placement, shard, n): Place) -> bool {
         let node = &self.nodes[n];
         let may_come = |part: &PartRow| part.is_open_on(&node.row) && part.task.is_none();
         let loose = node.parts.iter().filter_map(|uid| self.tickets.get(uid)).filter(|ticket| {

@@ -92,7 +92,10 @@ impl World {
                     | NodeAction::Digests { .. }
                     | NodeAction::FetchPage { .. }
                     | NodeAction::CountShard { .. } => self.read_copy(node, &action),
-                    NodeAction::PutPage { .. } | NodeAction::DeleteKeys { .. } | NodeAction::DeleteShard { .. } => {
+                    NodeAction::PutPage { .. }
+                    | NodeAction::DeleteKeys { .. }
+                    | NodeAction::DeleteShard { .. }
+                    | NodeAction::DivideBatch { .. } => {
                         return self.write_copy(node, caller, action);
                     }
                     NodeAction::Cancel { key, uids } => {
@@ -191,7 +194,8 @@ fn key_of(action: &NodeAction) -> Option<Option<&str>> {
         | NodeAction::Cancel { key, .. }
         | NodeAction::PutPage { key, .. }
         | NodeAction::DeleteKeys { key, .. }
-        | NodeAction::DeleteShard { key, .. } => Some(key.as_deref()),
+        | NodeAction::DeleteShard { key, .. }
+        | NodeAction::DivideBatch { key, .. } => Some(key.as_deref()),
         _ => None,
     }
 }

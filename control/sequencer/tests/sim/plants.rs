@@ -125,7 +125,7 @@ plants! {
         |_| Swarm { kinds: vec!["foreign-settings"], ..Swarm::calm() };
     a_task_of_somebody_taken_for_a_step_is_found: [13], { likeness_trusted },
         |seed| Swarm { drop: 50, ..rough(seed, &["foreign-settings", "operation"]) };
-    a_replacement_that_meets_its_making_in_a_batch_is_found: [37], { queues_unawaited },
+    a_replacement_that_meets_its_making_in_a_batch_is_found: [37], { batches_undivided },
         |_| Swarm { batch: 4, skips: 500, rest: 300, ..Swarm::calm() };
     a_ticket_that_overtakes_is_found: [32], { overtakes }, |_| Swarm::calm();
     a_node_that_hangs_and_is_waited_for_is_found: [35], { soft_limit_off },

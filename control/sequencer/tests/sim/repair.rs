@@ -78,6 +78,10 @@ impl World {
                     metadata,
                 )
             }
+            NodeAction::DivideBatch { key, index, metadata } => {
+                let nothing = Work::RemoveShards { index: index.clone(), shards: [].into(), having: None };
+                (key, nothing, index, metadata)
+            }
             _ => return,
         };
         if !self.nodes[node].authorised(self.fencing, key.as_deref()) {

@@ -83,6 +83,11 @@ impl Desk {
                 self.drifted.remove(id);
                 self.accepted(id, uid)
             }
+            NodeAction::DivideBatch { metadata, .. } => {
+                let uid =
+                    self.add_task(id, Some(&metadata), "documentDeletion", Some("a"), TaskStatus::Enqueued, Some(0));
+                self.accepted(id, uid)
+            }
             NodeAction::DeleteTasks { from, below, .. } => {
                 node.tasks.retain(|task| !(from..below).contains(&task.uid) || !task.status.is_over());
                 let uid = self.add_task(id, None, "taskDeletion", None, TaskStatus::Succeeded, None);

@@ -8,7 +8,7 @@ mod stream;
 
 use std::time::Duration;
 
-use miroir_core::tag::filter_clause;
+use miroir_core::tag::{TAG_FIELD, filter_clause};
 use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault, PageId};
 use prometheus_client::metrics::counter::Counter;
 use serde_json::value::RawValue;
@@ -84,6 +84,11 @@ impl Client {
             NodeAction::DeleteShard { key, index, shard, metadata } => {
                 let path = format!("/indexes/{index}/documents/delete");
                 self.post(node, key, &path, &json!({ "filter": self.of_shard(shard) }), metadata, timeout).await
+            }
+            NodeAction::DivideBatch { key, index, metadata } => {
+                let path = format!("/indexes/{index}/documents/delete");
+                let nothing = format!("{TAG_FIELD} = \"none\"");
+                self.post(node, key, &path, &json!({ "filter": nothing }), metadata, timeout).await
             }
             NodeAction::CountShard { index, shard } => {
                 let body = json!({ "filter": self.of_shard(shard), "limit": 0 });
