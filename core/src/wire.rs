@@ -331,6 +331,9 @@ pub struct Heartbeat {
     pub oldest_epoch: u64,
     /// Why the newest configuration was not adopted, if it was not.
     pub rejected: Option<String>,
+    /// Its last one: no request is left, and it takes none any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// Control's answer to [`Heartbeat`].

@@ -210,6 +210,11 @@ impl Sequencer {
     }
 
     pub(crate) fn on_heartbeat(&mut self, heartbeat: &Heartbeat) {
+        if heartbeat.gone {
+            self.vms.remove(&heartbeat.vm);
+            self.vm_gone(&heartbeat.vm);
+            return self.check_adoption();
+        }
         let epoch = heartbeat.epoch.min(heartbeat.oldest_epoch);
         self.vms.insert(heartbeat.vm.clone(), Vm { epoch, heard: self.now });
         self.vm_heard(&heartbeat.vm, epoch);

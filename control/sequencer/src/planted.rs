@@ -36,6 +36,8 @@ pub struct Planted {
     pub flip_without_compare: bool,
     /// A retiring copy is deleted before the VMs have adopted the map without it (F6).
     pub deletes_before_adoption: bool,
+    /// A filter that has fallen silent is taken for gone (F6).
+    pub silence_is_gone: bool,
     /// A copy that has become stale goes on being read as a source (F22).
     pub stale_source: bool,
     /// A copy is made from a source without looking whether that still has the disk that was meant (F9).

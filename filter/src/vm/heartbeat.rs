@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use miroir_core::call::{Call, CallId, CallResult};
+use miroir_core::shardmap::CompiledMap;
 use miroir_core::wire::{HEARTBEAT_PATH, Heartbeat, HeartbeatAnswer};
 
 use super::Vm;
@@ -77,13 +78,30 @@ impl<H: Host> Vm<H> {
         if self.heartbeats.in_flight || now < self.heartbeats.next_at {
             return;
         }
+        let call = self.heartbeat(map, false);
+        self.heartbeats.next_at = now.saturating_add(map.map.limits.heartbeat_ms.max(100));
+        self.heartbeats.in_flight = self.send(&call, Purpose::Heartbeat).is_ok();
+    }
+
+    /// Tells control that no request goes by this worker's maps any more, if control knows it; true if it could be sent. Should Envoy use the
+    /// worker once more all the same, it does so under a new name, and waits for control's word before it reads.
+    pub(super) fn say_goodbye(&mut self) -> bool {
+        let Some(map) = self.map.as_ref().filter(|_| self.heartbeats.heard_at.is_some()) else { return false };
+        let call = self.heartbeat(map, true);
+        self.id = self.host.random_id();
+        self.heartbeats = Heartbeats::default();
+        self.send(&call, Purpose::Notice).is_ok()
+    }
+
+    fn heartbeat(&self, map: &CompiledMap, gone: bool) -> Call {
         let message = Heartbeat {
             vm: self.id.clone(),
             epoch: map.map.epoch,
             oldest_epoch: self.oldest_epoch().unwrap_or(map.map.epoch).min(map.map.epoch),
             rejected: self.heartbeats.rejected.clone(),
+            gone,
         };
-        let call = Call {
+        Call {
             id: CallId(0),
             cluster: map.map.control_internal_cluster.clone(),
             method: "POST",
@@ -91,9 +109,7 @@ impl<H: Host> Vm<H> {
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: serde_json::to_vec(&message).unwrap_or_default(),
             timeout_ms: TIMEOUT_MS,
-        };
-        self.heartbeats.next_at = now.saturating_add(map.map.limits.heartbeat_ms.max(100));
-        self.heartbeats.in_flight = self.send(&call, Purpose::Heartbeat).is_ok();
+        }
     }
 
     pub(super) fn on_heartbeat(&mut self, result: &CallResult, now: u64) {

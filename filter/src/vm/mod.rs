@@ -80,6 +80,10 @@ pub struct Vm<H: Host> {
     held: u64,
     /// Replaced root contexts that wait for the ends of their calls.
     draining: Vec<u32>,
+    /// Root contexts that have not ended.
+    roots: BTreeSet<u32>,
+    /// Control has been told that it ends.
+    ended: bool,
     heartbeats: Heartbeats,
     swept_at: u64,
 }
@@ -107,6 +111,8 @@ impl<H: Host> Vm<H> {
             wakes: BTreeSet::new(),
             held: 0,
             draining: Vec::new(),
+            roots: BTreeSet::new(),
+            ended: false,
             heartbeats: Heartbeats::default(),
             swept_at: 0,
         }
@@ -124,6 +130,8 @@ impl<H: Host> Vm<H> {
     /// may lose its filter in Envoy, and the map that it has is better than none. Control learns of it by heartbeat.
     pub fn on_configure(&mut self, root: u32) {
         self.root = root;
+        self.roots.insert(root);
+        self.ended = false;
         self.called(Caller::Root(root));
         self.host.set_tick_ms(TICK_MS);
         self.move_bell();
@@ -186,7 +194,11 @@ impl<H: Host> Vm<H> {
     /// Envoy would cut them off with it, and the newest one until the worker's requests have.
     pub fn on_done(&mut self, root: u32) -> bool {
         self.called(Caller::Root(root));
-        let idle = self.is_idle(root);
+        if self.roots.remove(&root) && self.roots.is_empty() {
+            // The worker is replaced or taken down. What is left of it goes by this root.
+            self.root = root;
+        }
+        let idle = self.is_idle(root) && !self.ends_with(root);
         if idle || root != self.root {
             self.stop_ticks();
         }
@@ -194,6 +206,13 @@ impl<H: Host> Vm<H> {
             self.draining.push(root);
         }
         idle
+    }
+
+    /// Whether the worker ends with this root, and control is being told so: when the last call has ended, no request
+    /// reads by any map of this worker.
+    fn ends_with(&mut self, root: u32) -> bool {
+        let last = root == self.root && self.roots.is_empty();
+        last && self.streams.is_empty() && !std::mem::replace(&mut self.ended, true) && self.say_goodbye()
     }
 
     /// Ends the timer of the entered root context, which would outlive it: Envoy 1.40 sets a root's timer anew whether
@@ -215,7 +234,11 @@ impl<H: Host> Vm<H> {
     /// tick is never told in between.
     fn release_root(&mut self) {
         let Some(at) = self.draining.iter().position(|root| self.is_idle(*root)) else { return };
-        let root = self.draining.remove(at);
+        let Some(root) = self.draining.get(at).copied() else { return };
+        if self.ends_with(root) {
+            return;
+        }
+        self.draining.remove(at);
         if self.host.enter(root) {
             self.stop_ticks();
             self.host.root_done();

@@ -37,9 +37,8 @@ fn filter() -> String {
     parts::filter().unwrap().to_string_lossy().into_owned()
 }
 
-/// Miroir is there, whole, and follows changes of the map; the shop on the same listener is as it was. `fetched`: Envoy
-/// has the module from a server.
-async fn serves(cluster: &mut Cluster, envoy: &Existing, fetched: bool) {
+/// Miroir is there, whole, and follows changes of the map; the shop on the same listener is as it was.
+async fn serves(cluster: &mut Cluster, envoy: &Existing) {
     let client = envoy.mapped(cluster, HOST).await.unwrap();
     // An index is made: the map changes, and the change arrives.
     scene::fill(&client, 60).await.unwrap();
@@ -57,15 +56,7 @@ async fn serves(cluster: &mut Cluster, envoy: &Existing, fetched: bool) {
     })
     .await
     .unwrap();
-    if fetched {
-        // The VMs of the first map have gone, and have not said so: copies that leave wait for them.
-        until("the first VMs to be silent", Duration::from_secs(60), || async {
-            assert_eq!(cluster.tool(&["shard", "force-deletion", "--yes"]).await.unwrap().code, 0);
-            (cluster.job_state(join).await.ok()?["state"] == "done").then_some(())
-        })
-        .await
-        .unwrap();
-    }
+    // Nothing keeps the copies that leave: where Envoy fetches the module, the VMs of the first map go, and say so.
     cluster.job_done(join).await.unwrap();
     let more: Vec<_> = (60..100).map(|id| json!({"id": id, "text": "after the join"})).collect();
     scene::write(&client, &json!(more)).await.unwrap();
@@ -92,7 +83,7 @@ async fn ads_from_control() {
     let mut cluster = behind(&envoy_section(&[("filter_module", &filter())])).await;
     let bootstrap = example("ads.yaml").address("control:7703", &cluster.xds);
     let envoy = Existing::start(&cluster.dir, "edge", bootstrap, LISTENER).await.unwrap();
-    serves(&mut cluster, &envoy, false).await;
+    serves(&mut cluster, &envoy).await;
 }
 
 #[tokio::test]
@@ -107,7 +98,7 @@ async fn files_that_control_writes() {
         .unwrap();
     let bootstrap = example("files.yaml").place("/var/lib/miroir/envoy", &files);
     let envoy = Existing::start(&cluster.dir, "edge", bootstrap, LISTENER).await.unwrap();
-    serves(&mut cluster, &envoy, false).await;
+    serves(&mut cluster, &envoy).await;
 }
 
 #[tokio::test]
@@ -122,7 +113,7 @@ async fn beside_another_management_server() {
     let theirs = Client::new(&format!("http://127.0.0.1:{port}"), None);
     let answers = || async { (theirs.get("/").await.ok()?.text == management::WORDS).then_some(()) };
     until("the other server's listener", Duration::from_secs(30), answers).await.unwrap();
-    serves(&mut cluster, &envoy, false).await;
+    serves(&mut cluster, &envoy).await;
     assert_eq!(theirs.get("/").await.unwrap().text, management::WORDS);
 }
 
@@ -137,7 +128,7 @@ async fn the_module_by_https() {
     let mut cluster = behind(&envoy_section(&keys)).await;
     let bootstrap = example("ads.yaml").address("control:7703", &cluster.xds);
     let envoy = Existing::start(&cluster.dir, "edge", bootstrap, LISTENER).await.unwrap();
-    serves(&mut cluster, &envoy, true).await;
+    serves(&mut cluster, &envoy).await;
 }
 
 #[tokio::test]

@@ -79,6 +79,14 @@ impl Sequencer {
         }
     }
 
+    /// A VM has read its last. Nothing else than its own word tells that: one that is silent may be stopped or cut off,
+    /// and go on reading by the map that it has.
+    pub(crate) fn vm_gone(&mut self, vm: &str) {
+        if self.syncs.vms.remove(vm).is_some() {
+            self.out.extra.push(Record::VmGone(vm.to_owned()));
+        }
+    }
+
     /// Forgets VMs that have been silent for so long that they cannot read any more.
     pub(crate) fn sweep_vms(&mut self) {
         let (now, grace) = (self.now, self.config.timing.vm_grace);
@@ -97,7 +105,7 @@ impl Sequencer {
         // Those that started while nobody listened have spoken when as much time has passed.
         let known = self.started_ms + silent <= self.now;
         let counts = |vm: &SeenVm| {
-            let grace = if row.forced { silent } else { self.config.timing.vm_grace };
+            let grace = if row.forced || self.planted.silence_is_gone { silent } else { self.config.timing.vm_grace };
             vm.heard + grace > self.now
         };
         known && self.syncs.vms.values().filter(|vm| counts(vm)).all(|vm| vm.epoch >= row.epoch)

@@ -296,6 +296,12 @@ impl World {
                 self.net.after(500, Event::Client { client });
             }
         }
+        if graceful {
+            // One that is replaced says goodbye when its requests have ended.
+            let (boot, epoch) = (self.vms[vm].boot, self.vms[vm].epoch());
+            let event = Event::HeartbeatArrives { vm, boot, epoch, gone: true };
+            self.net.send(Party::Vm(vm), Party::Control, event);
+        }
         let vm = &mut self.vms[vm];
         (vm.up, vm.stopped, vm.heard, vm.confirmed, vm.map) = (false, false, None, false, None);
         vm.backlog.clear();

@@ -61,6 +61,8 @@ plants! {
         |seed| rough(seed, &["kill-vm", "stop-vm", "stop-node", "kill-control"]);
     the_deletion_of_a_copy_that_is_still_read_is_found: [6], { deletes_before_adoption },
         |seed| restless(seed, &["move", "cut", "stop-vm"]);
+    a_silent_filter_taken_for_gone_is_found: [6], { silence_is_gone },
+        |seed| restless(seed, &["move", "cut", "stop-vm"]);
     an_acknowledged_map_taken_as_adopted_is_found: [6, 7], { adoption_ignored },
         |_| Swarm { writes: 60, pause: 1_000, kinds: vec!["cut", "stop-node", "operation"], ..Swarm::calm() };
     a_stale_last_copy_is_found: [8], { last_copy_made_stale },

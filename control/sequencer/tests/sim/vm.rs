@@ -121,7 +121,11 @@ impl World {
             Input::Heartbeat => {
                 let epoch = self.vms[vm].epoch();
                 if self.vms[vm].map.is_some() && now >= self.vms[vm].warm_at {
-                    self.net.send(Party::Vm(vm), Party::Control, Event::HeartbeatArrives { vm, boot, epoch });
+                    self.net.send(
+                        Party::Vm(vm),
+                        Party::Control,
+                        Event::HeartbeatArrives { vm, boot, epoch, gone: false },
+                    );
                 }
                 self.net.after(1_000, Event::Heartbeat { vm, boot });
                 // A push that was lost is made good by the next one: ADS is a stream that reconnects.

@@ -86,6 +86,8 @@ pub enum Event {
         vm: usize,
         boot: u64,
         epoch: u64,
+        /// The last one.
+        gone: bool,
     },
     /// Control's answer to a heartbeat.
     Heard {
@@ -318,12 +320,13 @@ impl World {
                 self.control_hears(vm, boot, machine, call, &path, &body, answered);
             }
             Event::Heartbeat { vm, boot } => self.vm_event(vm, boot, crate::vm::Input::Heartbeat),
-            Event::HeartbeatArrives { vm, boot, epoch } => {
+            Event::HeartbeatArrives { vm, boot, epoch, gone } => {
                 let (name, now) = (format!("vm-{vm}-{boot}"), self.net.now);
                 if self.control.alive && !self.control.stopped && self.vms[vm].boot == boot {
                     self.vms[vm].heard = Some(now);
                 }
-                let heartbeat = miroir_core::wire::Heartbeat { vm: name, epoch, oldest_epoch: epoch, rejected: None };
+                let heartbeat =
+                    miroir_core::wire::Heartbeat { vm: name, epoch, oldest_epoch: epoch, rejected: None, gone };
                 let instance = self.control.instance;
                 self.control_event(instance, miroir_sequencer::Event::Heartbeat(heartbeat));
                 if let Some(epoch) = self.control.sequencer.as_ref().map(miroir_sequencer::Sequencer::epoch)

@@ -53,7 +53,7 @@ fn written(desk: &Desk, node: &str) -> usize {
 }
 
 fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 fn begin_move(desk: &mut Desk) {
@@ -128,7 +128,7 @@ fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
         &[("n0", PartOutcome::NotSent), ("n1", PartOutcome::NotSent), ("n2", PartOutcome::NotSent)],
     );
     let after = desk.sequencer.epoch();
-    let reading = Heartbeat { vm: "behind".into(), epoch: after, oldest_epoch: before, rejected: None };
+    let reading = Heartbeat { vm: "behind".into(), epoch: after, oldest_epoch: before, rejected: None, gone: false };
     desk.send(Event::Heartbeat(reading));
     desk.wait(60_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 500, "a request of before is still under way");

@@ -18,7 +18,7 @@ fn cluster(vm_silent: u64) -> Desk {
 }
 
 fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 fn deletions(desk: &Desk, node: &str) -> usize {
@@ -47,6 +47,23 @@ fn an_operator_has_copies_deleted_that_a_filter_keeps_which_is_gone() {
     desk.restart();
     desk.wait(9_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 10, "a filter that has just been heard is waited for");
+    desk.wait(60_000);
+    assert!(desk.nodes["n1"].documents.is_empty() && desk.sequencer.retirements().is_empty());
+}
+
+#[test]
+fn a_filter_that_has_said_goodbye_is_not_waited_for() {
+    let mut desk = cluster(10_000);
+    let before = desk.sequencer.epoch();
+    heartbeat(&mut desk, "replaced", before);
+    let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
+    desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
+    desk.wait(3_600_000);
+    assert_eq!(desk.nodes["n1"].documents.len(), 10, "it may still read");
+    let gone = Heartbeat { vm: "replaced".into(), epoch: before, oldest_epoch: before, rejected: None, gone: true };
+    desk.send(Event::Heartbeat(gone));
+    // And nobody remembers it.
+    desk.restart();
     desk.wait(60_000);
     assert!(desk.nodes["n1"].documents.is_empty() && desk.sequencer.retirements().is_empty());
 }

@@ -29,7 +29,7 @@ fn open(desk: &mut Desk, begin: Begin, task_type: &str) -> (Grant, Vec<(String, 
 }
 
 fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None }));
+    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 #[test]

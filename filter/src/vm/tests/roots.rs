@@ -44,6 +44,65 @@ fn heartbeats_tell_the_epochs_in_use() {
     assert!(!bench.world.borrow().calls.iter().any(|(_, _, call)| call.path == HEARTBEAT_PATH), "one at a time");
 }
 
+/// A worker that control knows.
+fn known() -> Bench {
+    let mut bench = Bench::new();
+    bench.sleep(10);
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":7}"#);
+    bench
+}
+
+fn is_beating(bench: &Bench) -> bool {
+    bench.world.borrow().calls.iter().any(|(_, _, call)| call.path == HEARTBEAT_PATH)
+}
+
+#[test]
+fn a_worker_that_ends_says_goodbye_first() {
+    let mut bench = known();
+    let id = bench.vm.id.clone();
+    assert!(!bench.vm.on_done(ROOT), "its call would be cut off");
+    let last: Heartbeat = serde_json::from_slice(&bench.look(HEARTBEAT_PATH).1.body).unwrap();
+    assert_eq!((last.vm, last.gone), (id.clone(), true));
+    bench.sleep(10);
+    assert!(bench.world.borrow().done_roots.is_empty());
+    bench.answer(HEARTBEAT_PATH, 200, r#"{"epoch":7}"#);
+    bench.sleep(10);
+    assert_eq!(bench.world.borrow().done_roots, [ROOT]);
+    // Envoy uses it once more.
+    bench.configure(2, &shard_map(8));
+    bench.sleep(10);
+    let first = beat(&mut bench);
+    assert!(first.vm != id && !first.gone && !bench.vm.heartbeats.confirmed);
+}
+
+#[test]
+fn a_worker_that_ends_says_goodbye_when_its_requests_have_ended() {
+    let mut bench = known();
+    bench.post(10, "/indexes/m/search", r#"{"q":"a"}"#);
+    assert!(!bench.vm.on_done(ROOT));
+    bench.sleep(10);
+    assert!(!is_beating(&bench), "a search reads by its map");
+    bench.leave(10);
+    for (node, _) in bench.open() {
+        bench.answer(&node, 200, "{}");
+    }
+    for _ in 0..70 {
+        bench.sleep(1_000);
+    }
+    assert!(beat(&mut bench).gone);
+}
+
+#[test]
+fn nobody_says_goodbye_for_a_configuration_that_is_replaced_or_a_worker_that_nobody_knows() {
+    let mut bench = known();
+    bench.configure(2, &shard_map(8));
+    assert!(bench.vm.on_done(ROOT));
+    assert!(!is_beating(&bench));
+    let mut bench = Bench::new();
+    assert!(bench.vm.on_done(ROOT));
+    assert!(!is_beating(&bench));
+}
+
 #[test]
 fn a_search_whose_body_comes_late_reads_by_the_map_that_heartbeats_tell_of() {
     let mut bench = Bench::new();
