@@ -72,7 +72,7 @@ pub(super) async fn both(
         (one.post(&question.path, &question.body).await?, many.post(&question.path, &question.body).await?);
     let shards = found.header("x-miroir-shards").and_then(|shards| shards.split_once('/'));
     let complete = shards.is_none_or(|(answered, all)| answered == all);
-    ensure!(complete, "only {shards:?} shards answered {} {}", question.path, question.body);
+    ensure!(complete, "only {shards:?} shards answered {} {}: {}", question.path, question.body, found.text);
     let (left, right) = (expected.json(), found.json());
     if expected.status != 200 || found.status != 200 {
         let same = expected.status == found.status && left == right;
