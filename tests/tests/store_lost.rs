@@ -7,7 +7,7 @@ use miroir_e2e::harness::client::Client;
 use miroir_e2e::harness::cluster::Cluster;
 use miroir_e2e::harness::copies::Documents;
 use miroir_e2e::harness::scene::{self, documents, done};
-use miroir_e2e::turn;
+use miroir_e2e::{turn, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -205,4 +205,34 @@ async fn of_copies_that_differ_for_no_known_reason_nothing_is_dropped() {
         line["id"] == id.as_str() && line["document"]["text"].as_str().is_some_and(|text| text.starts_with(other))
     };
     assert!(found.iter().any(dropped), "{lines}");
+}
+
+#[tokio::test]
+async fn shards_that_were_being_moved_are_made_whole() {
+    let _turn = turn().await;
+    let mut cluster = scene::moving(3, 2).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 400).await.unwrap();
+    let new = cluster.another_node().await.unwrap();
+    let url = cluster.nodes[new].part.url.clone();
+    let slowly = ["rebalance", "throttle", "--documents-per-second", "60"];
+    assert_eq!(cluster.tool(&slowly).await.unwrap().code, 0);
+    let job = cluster.job(&["node", "add", "node-3", &url]).await.unwrap();
+    until("some moves", Duration::from_secs(60), || async {
+        let state = cluster.job_state(job).await.ok()?;
+        (state["movesDone"].as_u64()? > 0 && state["state"] == "running").then_some(())
+    })
+    .await
+    .unwrap();
+    scene::write(&client, &documents(0..100, "second")).await.unwrap();
+    cluster.noted(0, "node-3", |note| note["members"].as_array().is_some_and(|all| all.len() == 4)).await.unwrap();
+    assert_eq!(cluster.job_state(job).await.unwrap()["state"], "running");
+    cluster.control.kill();
+    cluster.lose_store().unwrap();
+
+    recovered(&mut cluster, &[]).await;
+    settled(&mut cluster).await;
+    assert_eq!(scene::count(&client).await.unwrap(), 400);
+    let held = cluster.agreed(&[0, 1, 2, 3], "docs").await.unwrap();
+    assert_eq!((held.len(), texts(&held, "second")), (400, names(0..100)));
 }

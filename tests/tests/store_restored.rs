@@ -1,9 +1,11 @@
 //! A backup of control's store is taken, more is written, the store is lost, the backup restored.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use miroir_e2e::harness::client::Client;
 use miroir_e2e::harness::cluster::{Cluster, Options};
+use miroir_e2e::harness::copies::Copy;
 use miroir_e2e::harness::scene::{self, documents, done};
 use miroir_e2e::turn;
 use reqwest::Method;
@@ -134,4 +136,38 @@ async fn a_redis_is_backed_up_and_restored_too() {
     cluster.control_up().await.unwrap();
     let written = as_before(&mut cluster, &client).await;
     assert!(written > newest + 1_000, "{written} after {newest}");
+}
+
+#[tokio::test]
+async fn shards_that_moved_after_the_backup_stay_where_they_are() {
+    let _turn = turn().await;
+    let mut cluster = scene::moving(3, 2).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 200).await.unwrap();
+    let file = cluster.dir.join("backup.jsonl").to_string_lossy().into_owned();
+    assert_eq!(cluster.tool(&["backup", &file]).await.unwrap().code, 0);
+    let new = cluster.another_node().await.unwrap();
+    let url = cluster.nodes[new].part.url.clone();
+    let job = cluster.job(&["node", "add", "node-3", &url]).await.unwrap();
+    cluster.job_done(job).await.unwrap();
+    scene::write(&client, &documents(0..100, "second")).await.unwrap();
+    let on_it = |copies: Vec<Copy>| copies.into_iter().filter(|copy| copy.node == new).map(|copy| copy.shard).collect();
+    let before: BTreeSet<u64> = on_it(cluster.copies().await.unwrap());
+    cluster.noted(0, "node-3", |note| note["read"][0]["node-3"].is_string()).await.unwrap();
+    cluster.control.kill();
+    cluster.lose_store().unwrap();
+
+    // The configuration does not list it, and the backup does not know it: the note does.
+    let ran = cluster.control_verb("restore", &[&file]).await.unwrap();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    cluster.control.restart().unwrap();
+    cluster.control_up().await.unwrap();
+    cluster.whole(Duration::from_secs(60)).await.unwrap();
+    let after: BTreeSet<u64> = on_it(cluster.copies().await.unwrap());
+    assert_eq!(after, before, "{ran:?}");
+    cluster.adopted().await.unwrap();
+    assert_eq!(scene::count(&client).await.unwrap(), 200);
+    let held = cluster.agreed(&[0, 1, 2, 3], "docs").await.unwrap();
+    assert_eq!(held.values().filter(|document| document["text"] == "second").count(), 100);
+    assert_eq!(held.len(), 200);
 }
