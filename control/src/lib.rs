@@ -12,6 +12,7 @@ pub mod indexes;
 pub mod keys;
 pub mod network;
 pub mod node;
+pub mod recover;
 pub mod serve;
 pub mod settings;
 mod signals;

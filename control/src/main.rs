@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use miroir_control::config::{Config, ServeArguments};
+use miroir_control::recover::{self, RecoverArguments};
 use miroir_control::serve;
 use miroir_control::telemetry;
 use miroir_control::xds::bootstrap::Bootstrap;
@@ -32,6 +33,18 @@ enum Command {
     Serve(Box<ServeArguments>),
     /// Reads the configuration as `serve` would, and says what is wrong with it.
     CheckConfig(Box<ServeArguments>),
+    /// Makes control's store from a backup (`miroirctl backup`) and from what the nodes hold: writes, tasks and changes
+    /// that came after the backup are theirs to tell. To be run while no control runs, into an empty store.
+    Restore {
+        /// The backup.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        arguments: Box<RecoverArguments>,
+    },
+    /// Makes control's store from nothing but what the nodes hold. To be run while no control runs, into an empty store.
+    /// The history of tasks, webhooks and secrets of embedders cannot be told from nodes: they are lost.
+    Recover(Box<RecoverArguments>),
     /// Prints a bootstrap for an Envoy in front of the cluster.
     EnvoyBootstrap(BootstrapArguments),
     /// Prints the OpenAPI document of the admin API.
@@ -83,6 +96,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             telemetry::start_logs(config.log_format, &config.log_filter)?;
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve::serve(config))?;
         }
+        Command::Restore { file, arguments } => rebuild(&arguments, Some(file))?,
+        Command::Recover(arguments) => rebuild(&arguments, None)?,
         Command::CheckConfig(arguments) => {
             let config = Config::load(&arguments)?;
             eprintln!(
@@ -128,4 +143,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn rebuild(arguments: &RecoverArguments, backup: Option<PathBuf>) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.serve)?;
+    telemetry::start_logs(config.log_format, &config.log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(recover::run(config, arguments, backup))
 }

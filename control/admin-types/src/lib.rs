@@ -1,6 +1,7 @@
 //! What control's admin API (`/_miroir/…`) and its clients say to each other. The schemas in `docs/openapi.json` are
 //! made from these types, and `miroirctl` reads answers with them, so that the three cannot differ.
 
+pub mod backup;
 mod explain;
 mod jobs;
 mod layout;

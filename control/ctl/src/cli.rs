@@ -109,6 +109,17 @@ pub enum Command {
     /// What is done with single shards.
     #[command(subcommand)]
     Shard(ShardCommand),
+    /// Writes a backup of control's store to a file, from the running cluster. The nodes' documents are not in it. To bring
+    /// it back: `miroir-control restore FILE`, while no control runs.
+    #[command(after_help = "Example:\n  miroirctl backup /backups/control-$(date +%F).jsonl")]
+    Backup {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace the file if it exists.
+        #[arg(long)]
+        force: bool,
+    },
     /// How a search is carried out: nodes, shards, filters, times. Control runs it in the filter's place.
     #[command(
         after_help = "Example:\n  miroirctl explain --index films 'star wars' --search '{\"filter\": \"year > 1990\"}'"

@@ -12,6 +12,8 @@ use crate::exit::{Exit, Failure};
 
 /// Longest wait for an answer, unless `--timeout` says otherwise.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Longest time for all of an answer that may be long.
+const STREAM: Duration = Duration::from_secs(86_400);
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -56,6 +58,7 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT)
+            .read_timeout(connection.timeout.unwrap_or(ANSWER))
             .timeout(connection.timeout.unwrap_or(ANSWER));
         if let Some(path) = &connection.ca {
             let bundle = Certificate::from_pem_bundle(&read(path)?).map_err(|error| usage(error.to_string()))?;
@@ -88,14 +91,8 @@ impl Client {
         query: &[(&str, bool)],
         body: Option<&impl Serialize>,
     ) -> Result<Answer<T>, Failure> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("_miroir").extend(path);
-        }
-        let mut request = self.http.request(method, url).query(&query.iter().filter(|(_, on)| *on).collect::<Vec<_>>());
-        if let Some(key) = &self.key {
-            request = request.bearer_auth(key);
-        }
+        let mut request = self.request(method, path);
+        request = request.query(&query.iter().filter(|(_, on)| *on).collect::<Vec<_>>());
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -114,7 +111,31 @@ impl Client {
         Ok(Answer { json, read })
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    /// `GET` of something that may be long: the answer as it comes. `--timeout` bounds each pause in it.
+    pub async fn stream(&self, path: &[&str]) -> Result<reqwest::Response, Failure> {
+        let request = self.request(Method::GET, path).timeout(STREAM);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Err(self.refused(status, &bytes))
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("_miroir").extend(path);
+        }
+        let request = self.http.request(method, url);
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let mut text =
             format!("cannot reach {}: {}", self.base, if error.is_timeout() { "no answer in time" } else { "" });
         if !error.is_timeout() {

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::backup::{self, Written};
 use crate::cli::{self, Change, Cli, Command, Form, NodeCommand, RebalanceCommand, ShardCommand};
 use crate::client::{Answer, Client};
 use crate::confirm::confirm;
@@ -71,6 +72,15 @@ impl Session {
                 let body = ForceDeletion { confirm: true };
                 let answer: Answer<Done> = self.client.post(&["shards", "force-deletion"], &[], &body).await?;
                 self.print(&answer, |done| done.message.clone())
+            }
+            Command::Backup { file, force } => {
+                let written = backup::fetch(&self.client, &file, force).await?;
+                let json = serde_json::to_value(&written).unwrap_or_default();
+                output::data(self.form, &json, || {
+                    let Written { file, cluster, bytes, tasks } = &written;
+                    format!("{}: cluster {cluster}, {tasks} tasks, {}", file.display(), output::size(*bytes))
+                })?;
+                Ok(Exit::Fine)
             }
             Command::Explain { query, index, search, filters } => {
                 let mut search = search.unwrap_or_else(|| Value::Object(Default::default()));

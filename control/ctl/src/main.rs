@@ -1,5 +1,6 @@
 //! `miroirctl`: the operator's tool.
 
+mod backup;
 mod cli;
 mod client;
 mod commands;

@@ -4,6 +4,7 @@
 //! It is served by the internal listener; by the public one, and so through Envoy, only where `admin.public` is set.
 //! `docs/openapi.json` is printed from these handlers.
 
+mod backup;
 mod cluster;
 mod convert;
 mod explain;
@@ -41,7 +42,10 @@ use crate::api::Service;
 struct Document;
 
 fn routes() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::with_openapi(Document::openapi()).merge(cluster::routes()).merge(jobs::routes())
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(cluster::routes())
+        .merge(backup::routes())
+        .merge(jobs::routes())
 }
 
 /// The admin API's OpenAPI document.

@@ -29,9 +29,6 @@ use crate::tasks::view;
 /// Longest wait for a node in a plain request.
 const NODE_REQUEST: Duration = Duration::from_secs(5);
 
-/// Name of the stored value that holds the API keys.
-pub(super) const KEYS: &str = "keys";
-
 /// The running cluster. Shared behind an `Arc`.
 #[derive(Debug)]
 pub struct Cluster {
@@ -257,7 +254,7 @@ impl Cluster {
             change(&mut keys);
             keys.sort_by_key(|key| (key.created_at, key.uid));
             let json = serde_json::to_string(&keys).map_err(|error| ErrorBody::new("internal", error.to_string()))?;
-            let change = Change::Value(KEYS.to_owned(), Some(json));
+            let change = Change::Value(KeyRecord::STORED.to_owned(), Some(json));
             store.write(vec![change]).await.map_err(|error| store_failed(&error))?;
             shared.keys.set(keys);
             let members = shared.members.borrow().clone();
@@ -271,7 +268,7 @@ impl Cluster {
 }
 
 async fn align_nodes(shared: &Shared, client: &Client, nodes: &[&Node]) -> bool {
-    let keys = with_reader(&shared.keys.get());
+    let keys = with_reader(&shared.keys.get(), &shared.left_on_nodes());
     let stored = shared.values.get().get(FEATURES).cloned();
     let features = stored.as_ref().map(|stored| features_on_nodes(Some(stored)));
     let align = nodes.iter().map(|node| client.align(&node.id, &keys, features.clone(), NODE_REQUEST));

@@ -11,8 +11,10 @@ mod closing;
 mod errand;
 mod executor;
 mod handle;
+mod identity;
 mod members;
 mod model;
+mod note;
 mod open;
 mod planning;
 mod reconcile;
@@ -33,9 +35,11 @@ use uuid::Uuid;
 pub(crate) use actor::Look;
 pub(crate) use closing::{closing, not_begun};
 pub use handle::Cluster;
+pub(crate) use identity::Identity;
 pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};
 pub use model::{FoundIndex, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
+pub(crate) use note::{Member, Note};
 pub use start::{Running, start};
 
 /// The running cluster, shared by all handlers.

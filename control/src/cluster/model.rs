@@ -123,3 +123,8 @@ pub struct KeyRecord {
     /// Last change of name or description.
     pub updated_at: Timestamp,
 }
+
+impl KeyRecord {
+    /// Name of the stored value that holds all of them.
+    pub(crate) const STORED: &str = "keys";
+}

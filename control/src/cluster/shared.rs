@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::members::{Members, after};
 use super::open::OpenTasks;
-use super::{Indexes, KeyRecord};
+use super::{Indexes, KeyRecord, Note};
 
 /// A value that is replaced as a whole.
 #[derive(Debug, Default)]
@@ -83,6 +83,11 @@ impl Shared {
             self.indexes.set(indexes);
         }
         moved
+    }
+
+    /// What nodes are told to keep.
+    pub(crate) fn left_on_nodes(&self) -> Note {
+        Note::new(&self.map.borrow(), &self.members.borrow(), &self.indexes.get())
     }
 
     /// Keeps the list of open tasks.

@@ -7,8 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use miroir_core::placement::{NodeSpec, place};
 use miroir_sequencer::{ConfigNode, NodePlace, Sequencer, TaskRow};
-use rand::RngExt;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +15,12 @@ use tracing::{info, warn};
 use super::actor::Actor;
 use super::clock::Clock;
 use super::executor::Executor;
-use super::handle::{Cluster, KEYS};
+use super::handle::Cluster;
+use super::identity::Identity;
 use super::members;
 use super::shared::Shared;
 use super::waiters::Waiters;
-use super::{Indexes, KeyRecord, Planner};
+use super::{Indexes, KeyRecord, Note, Planner};
 use crate::config::{Config, Node};
 use crate::node::Client;
 use crate::store::{Change, Lease, Loaded, Location, Store, StoreError};
@@ -29,24 +28,13 @@ use crate::tasks::filter::{TaskFilter, TaskPage};
 use crate::telemetry::Metrics;
 use crate::webhooks::Courier;
 
-/// Name of the stored value that holds what never changes.
-const IDENTITY: &str = "cluster";
 /// First and longest pause between attempts to bring keys and features to nodes that do not take them.
 const ALIGN_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Shortest time between two notes.
+const NOTE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Finished tasks left in a node's list: enough to look into what happened, and far from the engine's million.
 const NODE_TASKS: u32 = 100_000;
-
-/// What never changes in the life of a cluster, and what may not yet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Identity {
-    /// 8 characters of `[a-z0-9]`.
-    id: String,
-    shards: u32,
-    replication_factor: u8,
-    /// Owners of each shard as they were placed first, by node id.
-    owners: Vec<Vec<String>>,
-}
 
 /// A cluster that runs.
 #[derive(Debug)]
@@ -69,15 +57,15 @@ pub async fn start(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Running> {
     let (store, Loaded { snapshot, mut values }) = open(&config.store, lease).await?;
-    let identity = match values.remove(IDENTITY) {
+    let identity = match values.remove(Identity::NAME) {
         Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
         None => first(config, &store).await?,
     };
-    let keys: Vec<KeyRecord> = match values.remove(KEYS) {
+    let keys: Vec<KeyRecord> = match values.remove(KeyRecord::STORED) {
         Some(keys) => serde_json::from_value(keys).context("reading the stored keys")?,
         None => {
             let json = serde_json::to_string(&default_keys)?;
-            store.write(vec![Change::Value(KEYS.to_owned(), Some(json))]).await?;
+            store.write(vec![Change::Value(KeyRecord::STORED.to_owned(), Some(json))]).await?;
             default_keys
         }
     };
@@ -129,6 +117,7 @@ pub async fn start(
         changing: Arc::default(),
         closing: CancellationToken::new(),
     });
+    tokio::spawn(keep_noted(Arc::downgrade(&cluster), keys_changed.clone()));
     tokio::spawn(keep_aligned(Arc::downgrade(&cluster), keys_changed));
     tokio::spawn(crate::tasks::keep_short(Arc::downgrade(&cluster)));
     Ok(Running { cluster, ended })
@@ -149,9 +138,7 @@ async fn open(location: &Location, lease: Option<Lease>) -> anyhow::Result<(Stor
 }
 
 async fn first(config: &Config, store: &Store) -> anyhow::Result<Identity> {
-    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut random = rand::rng();
-    let id = (0..8).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect();
+    let id = Identity::new_id();
     let specs: Vec<NodeSpec> = config
         .nodes
         .iter()
@@ -161,7 +148,7 @@ async fn first(config: &Config, store: &Store) -> anyhow::Result<Identity> {
     let owners = placed.iter().map(|owners| owners.iter().map(|at| specs[*at].id.clone()).collect()).collect();
     let identity = Identity { id, shards: config.shards, replication_factor: config.replication_factor, owners };
     let json = serde_json::to_string(&identity)?;
-    store.write(vec![Change::Value(IDENTITY.to_owned(), Some(json))]).await?;
+    store.write(vec![Change::Value(Identity::NAME.to_owned(), Some(json))]).await?;
     info!(cluster = identity.id, "new cluster");
     Ok(identity)
 }
@@ -228,6 +215,22 @@ async fn open_tasks(store: &Store) -> anyhow::Result<Vec<TaskRow>> {
     let page = TaskPage { filter, limit: u32::MAX, from: None, reverse: true };
     let (tasks, _) = tokio::task::spawn_blocking(move || reader.page(&page, &|_| true, false)).await??;
     Ok(tasks)
+}
+
+/// Tells nodes what they are to keep for `recover`, whenever it has changed, and not all the time.
+async fn keep_noted(cluster: std::sync::Weak<Cluster>, changed: Arc<Notify>) {
+    let Some(mut maps) = cluster.upgrade().map(|cluster| cluster.shared.map.subscribe()) else { return };
+    let mut told: Option<Note> = None;
+    loop {
+        let Some(note) = cluster.upgrade().map(|cluster| cluster.shared.left_on_nodes()) else { return };
+        if told.as_ref().is_none_or(|told| note.tells_more_than(told)) {
+            told = Some(note);
+            changed.notify_one();
+        }
+        tokio::time::sleep(NOTE_PAUSE).await;
+        // Settings that no map shows change seldom; they are looked at now and then.
+        let _ = tokio::time::timeout(ALIGN_RETRY.1, maps.changed()).await;
+    }
 }
 
 /// Brings keys and features to nodes that have (re)appeared or did not take a change.

@@ -10,7 +10,7 @@ mod view;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::cluster::KeyRecord;
+use crate::cluster::{KeyRecord, Note};
 
 pub use reconcile::reconcile;
 pub use routes::router;
@@ -48,12 +48,12 @@ const DEFAULTS: [(u128, &str, &str, &[&str]); 4] = [
 /// The key with which the filter's workers read documents that no client sees: nodes have it, clients do not.
 pub(crate) const READER: Uuid = Uuid::from_u128(0x6d69_726f_6972_4b05_8005_6465_6661_756c);
 
-/// What nodes get: the clients' keys, and the workers' own.
-pub(crate) fn with_reader(clients: &[KeyRecord]) -> Vec<KeyRecord> {
+/// What nodes get: the clients' keys, and the workers' own with the note that control leaves there.
+pub(crate) fn with_reader(clients: &[KeyRecord], note: &Note) -> Vec<KeyRecord> {
     let reader = KeyRecord {
         uid: READER,
         name: Some("Miroir Reader Key".to_owned()),
-        description: None,
+        description: Some(note.text()),
         actions: vec!["documents.get".to_owned()],
         indexes: vec!["*".to_owned()],
         expires_at: None,

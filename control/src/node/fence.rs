@@ -50,6 +50,25 @@ fn term(key: &Value) -> u64 {
     name.split(' ').nth(5).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+/// What the name of a write key tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WriteKey {
+    pub(crate) cluster: String,
+    pub(crate) node: String,
+    pub(crate) generation: u64,
+    pub(crate) term: u64,
+}
+
+impl WriteKey {
+    /// None for any other key.
+    pub(crate) fn read(key: &Value) -> Option<Self> {
+        let mut words = key["name"].as_str()?.strip_prefix(WRITE_KEY)?.strip_prefix(' ')?.split(' ');
+        let (cluster, node) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let generation = words.next()?.parse().ok()?;
+        Some(Self { cluster, node, generation, term: term(key) })
+    }
+}
+
 /// The uid of a write key follows from what it is for, so that a repeated creation finds its own.
 fn write_key_uid(cluster: &str, node: &str, generation: u64, which: &str) -> Uuid {
     let digest = Sha256::digest(format!("{cluster}\n{node}\n{generation}\n{which}"));
@@ -160,6 +179,10 @@ mod tests {
         let owner_of = |name: &str| owner(&json!({ "name": name }), "c0ffee00");
         assert_eq!(owner_of("miroir-write c0ffee00 node-0 12 data 7"), Some(("node-0".to_owned(), 12)));
         assert_eq!((owner_of("miroir-write another node-0 12 data"), owner_of("miroir-write c0ffee00")), (None, None));
+        let read = WriteKey::read(&json!({ "name": "miroir-write c0ffee00 node-0 12 data 7" }));
+        let expected = WriteKey { cluster: "c0ffee00".to_owned(), node: "node-0".to_owned(), generation: 12, term: 7 };
+        assert_eq!(read, Some(expected));
+        assert_eq!(WriteKey::read(&json!({ "name": "Default Search API Key" })), None);
         let term_of = |name: &str| term(&json!({ "name": name }));
         assert_eq!(
             (term_of("miroir-write c0ffee00 node-0 12 data 7"), term_of("miroir-write c0ffee00 node-0 12 data")),

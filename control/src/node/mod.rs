@@ -13,6 +13,7 @@ pub use address::AddressFault;
 use address::{Address, Addresses};
 use bytes::Bytes;
 pub use copy::Copied;
+pub(crate) use fence::WriteKey;
 use miroir_core::error::ErrorBody;
 use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault};
 use serde::Deserialize;
@@ -60,6 +61,16 @@ impl Client {
     /// Takes the list of nodes over. Returns what is wrong with some of them: nothing is sent to those.
     pub fn set_nodes(&self, nodes: &[Node]) -> Vec<AddressFault> {
         self.addresses.set(nodes)
+    }
+
+    /// Whether nodes ask for keys.
+    pub(crate) fn has_master_key(&self) -> bool {
+        self.master_key.is_some()
+    }
+
+    /// What may be given in the place of a write key where no leader has made one.
+    pub(crate) fn master_key(&self) -> Option<String> {
+        self.master_key.clone()
     }
 
     /// A request with the right headers, for bodies that are streamed.

@@ -12,6 +12,7 @@ mod filterable;
 mod locales;
 mod model;
 mod planner;
+mod rebuild;
 mod routes;
 pub(crate) mod schema;
 pub(crate) mod shape;

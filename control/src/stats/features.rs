@@ -40,6 +40,16 @@ pub(crate) fn on_nodes(stored: Option<&Value>) -> Value {
     Value::Object(SERVED.iter().map(|name| ((*name).to_owned(), all[*name].clone())).collect())
 }
 
+/// What must have been stored for nodes to show these: of the features that they do not serve, what was stored before.
+pub(crate) fn from_nodes(stored: Option<&Value>, shown: &Value) -> Option<Value> {
+    let mut after = view(stored);
+    for name in SERVED {
+        after[*name] = (shown[*name] == true).into();
+    }
+    let any = after.as_object().is_some_and(|after| after.values().any(|on| *on == true));
+    (any || stored.is_some()).then_some(after)
+}
+
 /// What is stored after a change.
 pub(super) fn change(stored: Option<&Value>, body: Value) -> Result<Value, ErrorBody> {
     let body = read(&BODY, body, "bad_request")?;

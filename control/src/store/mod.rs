@@ -2,6 +2,7 @@
 //! waits when it is free is written in one transaction (group commit), so that many small writes share one sync of the
 //! disk. Reads of tasks use connections of their own. For several controls: a Redis that they share ([`Lease`]).
 
+mod dump;
 mod lease;
 mod location;
 mod reader;
@@ -64,6 +65,8 @@ pub enum Change {
     /// Tasks of these indexes change their names, all pairs at once (a swap also exchanges the history): those below
     /// this uid.
     RenameTasks(Vec<(String, String)>, u32),
+    /// Everything goes: what is restored or recovered takes its place.
+    Clear,
 }
 
 /// The open store. Clones share it.

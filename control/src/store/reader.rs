@@ -44,17 +44,19 @@ impl Reader {
         Self { path: path.to_owned(), idle: Mutex::default() }
     }
 
+    pub(super) fn connect(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "busy_timeout", 5_000)?;
+        Ok(connection)
+    }
+
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let kept = self.idle.lock().map_or(None, |mut idle| idle.pop());
         let connection = match kept {
             Some(connection) => connection,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(&self.path, flags)?;
-                connection.pragma_update(None, "query_only", true)?;
-                connection.pragma_update(None, "busy_timeout", 5_000)?;
-                connection
-            }
+            None => self.connect()?,
         };
         let outcome = read(&connection);
         if let Ok(mut idle) = self.idle.lock() {

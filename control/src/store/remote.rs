@@ -1,11 +1,12 @@
 //! The store in Redis. Redis holds the rows; whatever waits when it is free is written by one script, all or none, and
 //! only while this control leads. Tasks are read from a mirror in a temporary SQLite file, which is filled at start and
-//! follows every write after Redis has it: Redis has no queries of the kind that the tasks API needs.
+//! follows every write after Redis has it: Redis has no queries of the kind that the tasks API needs. The mirror has
+//! everything else too, so that a backup is of one moment.
 //!
 //! A write whose answer is lost is repeated until the lease is over: it says what rows are, not how they change, so
 //! that repeating it in the same order does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ while at <= #ARGV do
   local hash = KEYS[2 + tonumber(ARGV[at + 1])]
   if ARGV[at] == 'put' then
     redis.call('HSET', hash, ARGV[at + 2], ARGV[at + 3])
+  elseif ARGV[at] == 'clear' then
+    redis.call('DEL', hash)
   else
     redis.call('HDEL', hash, ARGV[at + 2])
   end
@@ -69,8 +72,17 @@ struct Job {
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// Sets a field of a hash, or removes it.
-type Put = (usize, String, Option<String>);
+/// What is done with a hash, in the script's words.
+enum Put {
+    /// Sets a field, or removes it.
+    Field(usize, String, Option<String>),
+    /// Removes all fields.
+    Clear(usize),
+}
+
+fn field(hash: usize, name: String, value: Option<String>) -> Put {
+    Put::Field(hash, name, value)
+}
 
 struct Worker {
     location: RedisLocation,
@@ -91,20 +103,15 @@ impl Remote {
         let mut connection = connect(location).await?;
         check_schema(location, &mut connection).await?;
         warn_if_volatile(&mut connection).await;
-        let mut loaded = Loaded::default();
-        for (key, json) in connection.hgetall(location.key(HASHES[ROWS])).await? {
-            let kind = key.split_once('/').map_or(key.as_str(), |(kind, _)| kind).to_owned();
-            loaded.snapshot.add(&kind, &json).map_err(|source| StoreError::Row { kind, source })?;
-        }
-        for (name, json) in connection.hgetall(location.key(HASHES[VALUES])).await? {
-            let value = serde_json::from_str(&json).map_err(|source| StoreError::Row { kind: name.clone(), source })?;
-            loaded.values.insert(name, value);
-        }
-        let path = directory.path().join("tasks.sqlite");
+        let rows = connection.hgetall(location.key(HASHES[ROWS])).await?;
+        let values = connection.hgetall(location.key(HASHES[VALUES])).await?;
+        let path = directory.path().join("mirror.sqlite");
         let mut file = rusqlite::Connection::open(&path)?;
         schema::prepare(&mut file)?;
         // Nothing depends on the mirror after a crash.
         file.pragma_update(None, "synchronous", "OFF")?;
+        copy_rows(&mut file, &rows, &values)?;
+        let loaded = super::reader::load(&file)?;
         let mirror = Writer::start(file);
         copy_tasks(location, &mut connection, &mirror).await?;
         let reader = Arc::new(Reader::new(&path));
@@ -185,9 +192,13 @@ impl Worker {
             call.key(self.location.key(hash));
         }
         call.arg(self.lease.holder());
-        for (hash, field, value) in puts {
-            let verb = if value.is_some() { "put" } else { "drop" };
-            call.arg(verb).arg(*hash).arg(field).arg(value.as_deref().unwrap_or_default());
+        for put in puts {
+            let (verb, hash, field, value) = match put {
+                Put::Field(hash, field, Some(value)) => ("put", *hash, field.as_str(), value.as_str()),
+                Put::Field(hash, field, None) => ("drop", *hash, field.as_str(), ""),
+                Put::Clear(hash) => ("clear", *hash, "", ""),
+            };
+            call.arg(verb).arg(hash).arg(field).arg(value);
         }
         call.invoke_async::<u32>(&mut self.connection).await.map(|_| ())
     }
@@ -204,17 +215,18 @@ impl Worker {
                         match record {
                             Record::Task(task) => {
                                 fresh.insert(task.uid, Some((**task).clone()));
-                                puts.push((TASKS, key, record.value()));
+                                puts.push(field(TASKS, key, record.value()));
                             }
-                            _ => puts.push((ROWS, format!("{kind}/{key}"), record.value())),
+                            _ => puts.push(field(ROWS, format!("{kind}/{key}"), record.value())),
                         }
                     }
                 }
-                Change::Value(name, json) => puts.push((VALUES, name.clone(), json.clone())),
+                Change::Value(name, json) => puts.push(field(VALUES, name.clone(), json.clone())),
+                Change::Clear => puts.extend((0..HASHES.len()).map(Put::Clear)),
                 Change::DeleteTasks(uids) => {
                     for uid in uids {
                         fresh.insert(*uid, None);
-                        puts.push((TASKS, uid.to_string(), None));
+                        puts.push(field(TASKS, uid.to_string(), None));
                     }
                 }
                 Change::RenameTasks(names, below) => {
@@ -225,7 +237,7 @@ impl Worker {
                     for task in concerned.into_iter().filter_map(|task| renamed(task, names)) {
                         let row = Record::Task(Box::new(task.clone()));
                         fresh.insert(task.uid, Some(task));
-                        puts.push((TASKS, row.slot().1, row.value()));
+                        puts.push(field(TASKS, row.slot().1, row.value()));
                     }
                 }
             }
@@ -268,6 +280,23 @@ async fn warn_if_volatile(connection: &mut ConnectionManager) {
     } else if !is("appendfsync", "always") {
         warn!("the store has appendfsync other than always: a power cut there loses up to its last second");
     }
+}
+
+fn copy_rows(
+    mirror: &mut rusqlite::Connection,
+    rows: &HashMap<String, String>,
+    values: &HashMap<String, String>,
+) -> Result<(), StoreError> {
+    let filling = mirror.transaction()?;
+    for (slot, json) in rows {
+        let (kind, key) = slot.split_once('/').unwrap_or((slot, ""));
+        filling.prepare_cached("INSERT INTO rows (kind, key, json) VALUES (?1, ?2, ?3)")?.execute([kind, key, json])?;
+    }
+    for (name, json) in values {
+        filling.prepare_cached("INSERT INTO vals (name, json) VALUES (?1, ?2)")?.execute([name, json])?;
+    }
+    filling.commit()?;
+    Ok(())
 }
 
 async fn copy_tasks(

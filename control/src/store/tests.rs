@@ -1,3 +1,4 @@
+use miroir_admin::backup::Entry;
 use miroir_sequencer::{MetaRow, TaskStatus};
 
 use super::*;
@@ -170,6 +171,47 @@ fn changed(store: &Store) {
     let mut counts = store.reader().counts().unwrap();
     counts.sort();
     assert_eq!(counts, [("failed".to_owned(), 1), ("succeeded".to_owned(), 2)]);
+}
+
+/// Everything that the store holds.
+fn everything(store: &Store) -> Vec<Entry> {
+    let mut found = Vec::new();
+    let each = |entry| {
+        found.push(entry);
+        Ok::<_, StoreError>(())
+    };
+    store.reader().dump(each).unwrap();
+    found
+}
+
+#[tokio::test]
+async fn a_dump_has_everything_and_nothing_is_left_after_a_clear() {
+    for place in Place::each() {
+        let store = filled(&place).await;
+        let meta = MetaRow { term: 3, next_uid: 9, ..MetaRow::default() };
+        let value = Change::Value("cluster".into(), Some("{\"id\":1}".into()));
+        store.write(vec![Change::Records(vec![Record::Meta(meta.clone())]), value]).await.unwrap();
+        drop(store);
+        place.left().await;
+        let (store, _) = place.open().await;
+        let found = everything(&store);
+        assert_eq!(found.len(), 6);
+        assert!(found.contains(&Entry::Row { kind: "meta".into(), row: serde_json::to_value(&meta).unwrap() }));
+        assert!(found.contains(&Entry::Value { name: "cluster".into(), value: serde_json::json!({"id": 1}) }));
+        let tasks = found.iter().filter_map(|entry| match entry {
+            Entry::Task(task) => task["uid"].as_u64(),
+            _ => None,
+        });
+        assert_eq!(tasks.collect::<Vec<_>>(), [1, 2, 3, 4]);
+
+        let value = Change::Value("kept".into(), Some("1".into()));
+        store.write(vec![Change::Clear, value]).await.unwrap();
+        assert_eq!(everything(&store).len(), 1);
+        drop(store);
+        place.left().await;
+        let (store, loaded) = place.open().await;
+        assert_eq!((loaded.snapshot, loaded.values.len(), uids(&store, "").1), (Snapshot::default(), 1, 0));
+    }
 }
 
 #[test]

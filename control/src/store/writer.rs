@@ -74,6 +74,12 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             }
             Ok(())
         }
+        Change::Clear => {
+            for table in ["rows", "vals", "tasks", "task_indexes"] {
+                transaction.execute(&format!("DELETE FROM {table}"), [])?;
+            }
+            Ok(())
+        }
         Change::RenameTasks(names, below) => rename(transaction, names, *below),
     }
 }

@@ -15,6 +15,7 @@ pub mod process;
 pub mod scene;
 pub mod shared;
 pub mod single;
+pub mod store;
 pub mod tickets;
 pub mod tool;
 pub mod turn;

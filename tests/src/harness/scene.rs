@@ -1,5 +1,6 @@
 //! How fault tests begin: a cluster with short timings, and an index with documents.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -56,6 +57,21 @@ pub async fn fill(client: &Client, count: u64) -> anyhow::Result<()> {
     let documents: Vec<Value> = (0..count).map(|id| json!({"id": id, "text": format!("first {id}")})).collect();
     client.succeeded(&client.post("/indexes/docs/documents", &Value::from(documents)).await?).await?;
     Ok(())
+}
+
+/// Documents with these ids and this text.
+#[must_use]
+pub fn documents(ids: Range<u64>, text: &str) -> Value {
+    ids.map(|id| json!({"id": id, "text": text})).collect()
+}
+
+/// Waits until the task of this answer has succeeded; its uid.
+///
+/// # Errors
+/// When it does not.
+pub async fn done(client: &Client, answer: &Answer) -> anyhow::Result<u64> {
+    client.succeeded(answer).await?;
+    answer.json()["taskUid"].as_u64().context("an answer without task")
 }
 
 /// Writes documents again and again until the write is answered 202 and its task has succeeded; the answer.

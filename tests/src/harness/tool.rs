@@ -1,6 +1,6 @@
 //! The operator's tool, run as operators run it.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -16,6 +16,13 @@ pub struct Ran {
     pub out: String,
     /// Standard error.
     pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
 }
 
 impl Ran {
@@ -42,8 +49,7 @@ pub async fn run(url: &str, key: &str, arguments: &[&str]) -> anyhow::Result<Ran
         .kill_on_drop(true)
         .output()
         .await?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) })
+    Ok(output.into())
 }
 
 impl Cluster {
