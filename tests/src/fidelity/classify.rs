@@ -33,6 +33,9 @@ pub(super) enum Class {
     NumbersAsTexts,
     /// Nearest vectors are found by an approximation, in smaller sets on the nodes.
     Neighbours,
+    /// A word with a typo, or unfinished, stands for words of the data; how much of a longer word is marked depends on
+    /// which of them a node knows.
+    Highlights,
     /// A score is a part of a maximum, such as the most typos possible, which depends on the words a node knows.
     Maxima,
 }
@@ -50,6 +53,7 @@ impl Class {
             Self::SemanticSkipped => "semantic side left out by some nodes",
             Self::NumbersAsTexts => "lists of numbers that small nodes cut as texts",
             Self::Neighbours => "approximate neighbours",
+            Self::Highlights => "how much of a word is marked depends on a node's words",
             Self::Maxima => "maxima in scores depend on a node's words",
         }
     }
@@ -73,7 +77,8 @@ impl Class {
             .find_map(|(class, holds)| holds.then_some(class))
         };
         match (question.feature, difference.aspect) {
-            (_, Aspect::Status | Aspect::Content) => None,
+            (_, Aspect::Content) => same_but_for_marks(expected, found).then_some(Self::Highlights),
+            (_, Aspect::Status) => None,
             (Feature::MatchFrequency, _) => Some(Self::Frequencies),
             (Feature::Distinct, Aspect::Totals) if is_upper_bound(expected, found) => Some(Self::DistinctTotals),
             (Feature::Threshold, Aspect::Totals) if are_estimates(expected, found) => Some(Self::ThresholdTotals),
@@ -126,6 +131,28 @@ fn is_cut_list_of_numbers(difference: &Difference, expected: &Value) -> bool {
     many(expected) || expected["results"].as_array().into_iter().flatten().any(many)
 }
 
+/// Whether the hits that both answers have are the same but for what is marked in them.
+fn same_but_for_marks(expected: &Value, found: &Value) -> bool {
+    let bare = |hit: &Value| {
+        let mut hit = hit.clone();
+        if let Some(fields) = hit.as_object_mut() {
+            fields.retain(|name, _| name != "_matchesPosition" && !name.starts_with("_rankingScore"));
+        }
+        hit.to_string().replace("<em>", "").replace("</em>", "")
+    };
+    same_hits(expected, found, |hit, other| bare(hit) == bare(other))
+}
+
+/// Whether this holds of every hit that both answers have.
+fn same_hits(expected: &Value, found: &Value, holds: impl Fn(&Value, &Value) -> bool) -> bool {
+    let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
+    let others = hits(found);
+    hits(expected).iter().all(|hit| {
+        let other = others.iter().find(|other| other["id"] == hit["id"]);
+        other.is_none_or(|other| holds(hit, other))
+    })
+}
+
 /// Whether all that both answers say of the hits they share is the same but for scores and maxima.
 fn only_maxima(expected: &Value, found: &Value) -> bool {
     let bare = |hit: &Value| {
@@ -137,18 +164,21 @@ fn only_maxima(expected: &Value, found: &Value) -> bool {
         }
         details
     };
-    let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
-    let others = hits(found);
-    hits(expected).iter().all(|hit| {
-        let other = others.iter().find(|other| other["id"] == hit["id"]);
-        other.is_none_or(|other| bare(hit) == bare(other))
-    })
+    same_hits(expected, found, |hit, other| bare(hit) == bare(other))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn marks_may_differ_but_no_letter() {
+        let answer =
+            |text: &str, at: u32| json!({"hits": [{"id": 1, "_formatted": {"a": text}, "_matchesPosition": at}]});
+        assert!(same_but_for_marks(&answer("a <em>lath</em>e", 1), &answer("a <em>lathe</em>", 2)));
+        assert!(!same_but_for_marks(&answer("a <em>lath</em>e", 1), &answer("<em>lathe</em>", 1)));
+    }
 
     #[test]
     fn scores_may_differ_by_maxima_only() {
