@@ -23,6 +23,7 @@ pub(super) struct Answer {
     pub metadata: Option<Span>,
     pub performance: Option<Span>,
     pub semantic: bool,
+    pub facets: ReadFacets,
 }
 
 /// The hits, as far as they have been read.
@@ -85,21 +86,21 @@ impl Source for Answer {
 }
 
 impl Answer {
-    /// Reads an answer and the facets in it.
+    /// Reads an answer.
     ///
     /// # Errors
     /// Where it is malformed, of wrong types, or lacks something. What is wrong with hits behind the first may show
     /// only when they are reached.
-    pub fn read(body: Vec<u8>, rules: &HitRules, expected: Expected<'_>) -> Result<(Self, ReadFacets), BadAnswer> {
+    pub fn read(body: Vec<u8>, rules: &HitRules, expected: Expected<'_>) -> Result<Self, BadAnswer> {
         let end = if expected.all_hits { None } else { memchr::memmem::rfind(&body, BEHIND_HITS) };
         // An array within the last hit can look like the end of the hits; what follows it does not add up then.
         let early = end.and_then(|end| Self::parts(&body, rules, expected, Some(end)).ok());
-        let (mut answer, facets) = match early {
+        let mut answer = match early {
             Some(read) => read,
             None => Self::parts(&body, rules, expected, None)?,
         };
         answer.body = body;
-        Ok((answer, facets))
+        Ok(answer)
     }
 
     /// Reads all but the body; `hits_end` is where the hits end, if they need not be read.
@@ -108,7 +109,7 @@ impl Answer {
         rules: &HitRules,
         expected: Expected<'_>,
         hits_end: Option<usize>,
-    ) -> Result<(Self, ReadFacets), BadAnswer> {
+    ) -> Result<Self, BadAnswer> {
         let mut scanner = Scanner::new(body);
         let (mut hits, mut total, mut took_ms) = (None, None, 0.0);
         let (mut query_vector, mut request_uid, mut metadata, mut performance) = (None, None, None, None);
@@ -165,8 +166,7 @@ impl Answer {
             return Err(BadAnswer("answer without facets".to_owned()));
         }
         let body = Vec::new();
-        let answer = Self { body, hits, total, took_ms, query_vector, request_uid, metadata, performance, semantic };
-        Ok((answer, facets))
+        Ok(Self { body, hits, total, took_ms, query_vector, request_uid, metadata, performance, semantic, facets })
     }
 
     /// The bytes of a span.

@@ -1,16 +1,17 @@
 //! `GET` and `POST /indexes/{uid}/search`, and each query of a multi-search.
 
 use std::collections::BTreeMap;
-use std::collections::HashSet;
 
 use super::answer::{Answer, Expected};
 use super::facets::Facets;
-use super::hits::{Hit, HitList, HitRules};
-use super::merge::{BrokenList, Comparison, Merged, Place, Source};
+use super::hits::HitRules;
+use super::hybrid::Sides;
+use super::merge::{Comparison, Place, Source};
+use super::page::{Page, distinct_hits, merge};
 use super::paging::{Paging, size};
 use super::query::{Filter, NotUnderstood, Query};
-use super::rank::is_semantic;
 use super::rewrite::attributes;
+use super::rounds::{Again, Asked, only_values};
 use super::score::MostTypos;
 use super::{BadAnswer, Gather, IndexFacts, NodeRequest};
 use crate::shardmap::SearchView;
@@ -34,18 +35,13 @@ pub(super) struct Search {
     answers: BTreeMap<usize, Answer>,
     facets: Facets,
     page: Page,
-}
-
-/// The hits that the client gets.
-#[derive(Debug, Default)]
-struct Page {
-    places: Vec<Place>,
-    /// Their bytes, no less than they take.
-    size: usize,
-    /// Hits that were left out for a value that had been seen.
-    repeated: u64,
-    /// Hits of the page that the vector side has found.
-    semantic: u64,
+    /// Hits in all.
+    total: u64,
+    asked: Asked,
+    /// Only where the first answers may leave something open.
+    again: Option<Again>,
+    /// Answers beside `answers`, by part.
+    more: BTreeMap<usize, Answer>,
 }
 
 impl Search {
@@ -69,12 +65,19 @@ impl Search {
         query.remove("filter");
         let q: Option<String> = query.get("q")?;
         let facets: Option<Vec<String>> = query.get("facets")?;
-        let comparison = Comparison { semantic_ratio: semantic_ratio(&query, q.as_deref())? };
+        let comparison = Comparison { sides: Sides::of(&query, q.as_deref())? };
         let rules = attributes(&mut query, index.view)?;
-        if rules.keep_score || comparison.semantic_ratio.is_some() {
+        if rules.keep_score || comparison.sides.is_some() {
             query.set("showRankingScore", &true);
         }
-        paging.ask(paging.needed(index.view.max_total_hits), &mut query);
+        let most = index.view.max_total_hits;
+        let needed = if comparison.sides.is_some() { paging.reached(most) } else { paging.needed(most) };
+        paging.ask(needed, &mut query);
+        let again = match (&rules.distinct, comparison.sides) {
+            (_, Some(sides)) => sides.may_leave_out().then(|| Again::hybrid(&query, paging)),
+            (Some(attribute), None) => Again::values(&query, paging, attribute),
+            (None, None) => None,
+        };
         Ok(Self {
             index: index.uid.to_owned(),
             hash,
@@ -91,53 +94,98 @@ impl Search {
             answers: BTreeMap::new(),
             facets: Facets::default(),
             page: Page::default(),
+            total: 0,
+            asked: Asked::default(),
+            again,
+            more: BTreeMap::new(),
         })
     }
 
-    /// Merges the hits of all nodes into the page.
-    fn merge(&mut self) -> Result<Page, BrokenList> {
-        let (skip, end) = self.paging.window();
-        let end = end.min(size(self.view.max_total_hits));
-        let distinct = self.rules.distinct.is_some();
-        let mut page = Page::default();
-        let mut accepted = 0usize;
-        let mut seen: HashSet<Box<str>> = HashSet::new();
-        let mut merged = Merged::new(self.answers.values_mut(), self.comparison)?;
-        // Values that repeat behind the page are not counted as hits either.
-        while accepted < end || distinct {
-            let look = |list: &HitList, hit: &Hit| {
-                let repeats = list.distinct(hit).iter().any(|value| seen.contains(value));
-                if !repeats {
-                    seen.extend(list.distinct(hit).iter().cloned());
-                }
-                (repeats, is_semantic(list.keys(hit)), list.size(hit))
-            };
-            let Some((place, (repeats, semantic, size))) = merged.next(look)? else { break };
-            if repeats {
-                page.repeated = page.repeated.saturating_add(1);
-                continue;
-            }
-            if accepted >= skip && accepted < end {
-                page.semantic = page.semantic.saturating_add(u64::from(semantic));
-                page.size = page.size.saturating_add(size).saturating_add(1);
-                page.places.push(place);
-            }
-            accepted = accepted.saturating_add(1);
+    /// How answers to what is asked for now are read.
+    fn expected(&self) -> Expected<'static> {
+        Expected {
+            total: self.paging.total_name(),
+            facets: self.facets_wanted && self.asked != Asked::Values,
+            all_hits: self.rules.keep_score || self.rules.distinct.is_some() || self.again.is_some(),
         }
-        Ok(page)
     }
 
-    fn total(&self) -> u64 {
-        self.answers.values().map(|answer| answer.total).fold(0, u64::saturating_add)
+    /// The parts to be asked next for `asked`.
+    fn ask(&mut self, asked: Asked, parts: Vec<usize>) -> Vec<usize> {
+        self.asked = if parts.is_empty() { Asked::Nothing } else { asked };
+        parts
     }
-}
 
-/// The share of the semantic side, where a search has both sides.
-pub(super) fn semantic_ratio(query: &Query, q: Option<&str>) -> Result<Option<f64>, NotUnderstood> {
-    let Some(hybrid) = query.get::<serde_json::Value>("hybrid")? else { return Ok(None) };
-    let ratio = hybrid.get("semanticRatio").and_then(serde_json::Value::as_f64).unwrap_or(0.5);
-    let both = ratio > 0.0 && ratio < 1.0 && q.is_some_and(|q| !q.trim().is_empty());
-    Ok(both.then_some(ratio))
+    /// What the first answers leave open.
+    fn after_hits(&mut self) -> Vec<usize> {
+        let (asked, parts) = match self.comparison.sides {
+            Some(sides) => self.sides_left_open(sides),
+            None => (Asked::Values, self.values_left_open()),
+        };
+        self.ask(asked, parts)
+    }
+
+    /// The parts that have to be asked for the other side than they have answered with, if any.
+    fn sides_left_open(&self, sides: Sides) -> (Asked, Vec<usize>) {
+        let needed = self.paging.reached(self.view.max_total_hits);
+        let has_left_out = |(_, answer): &(&usize, &Answer)| sides.has_left_out(answer.list(), needed);
+        let (left_out, both): (Vec<_>, Vec<_>) = self.answers.iter().partition(has_left_out);
+        let lists: Vec<_> = self.answers.values().map(Source::list).collect();
+        // Where a value may be that of several hits, the lists do not show how many hits by words count.
+        if both.is_empty() || self.rules.distinct.is_some() || sides.may_be_good(&lists, needed) {
+            return (Asked::Words, both.into_iter().map(|(part, _)| *part).collect());
+        }
+        (Asked::Both, self.may_add(left_out.into_iter()))
+    }
+
+    /// Those of the parts that left out their semantic side which can be had with it.
+    fn may_add<'a>(&self, left_out: impl Iterator<Item = (&'a usize, &'a Answer)>) -> Vec<usize> {
+        left_out.filter(|(_, answer)| answer.total < self.view.max_total_hits).map(|(part, _)| *part).collect()
+    }
+
+    /// Decides whether the words alone do. All parts have answered by words now.
+    fn after_words(&mut self, sides: Sides) -> Vec<usize> {
+        let mut both = std::mem::take(&mut self.more);
+        for (part, answer) in &mut both {
+            self.answers.get_mut(part).into_iter().for_each(|known| std::mem::swap(known, answer));
+        }
+        if self.are_good(sides) {
+            return self.ask(Asked::Nothing, Vec::new());
+        }
+        let left_out = self.answers.iter().filter(|(part, _)| !both.contains_key(part));
+        let parts = self.may_add(left_out);
+        self.answers.append(&mut both);
+        self.ask(Asked::Both, parts)
+    }
+
+    /// Whether the first hits by words of all nodes are as many as needed, and good enough.
+    fn are_good(&mut self, sides: Sides) -> bool {
+        let needed = self.paging.reached(self.view.max_total_hits);
+        let distinct = self.rules.distinct.is_some();
+        // All were read when they were accepted.
+        let Ok(page) = merge(self.answers.values_mut(), Comparison::default(), (0, needed), distinct) else {
+            return false;
+        };
+        let most_typos = MostTypos::of(self.answers.values().map(Source::list));
+        let lists: Vec<_> = self.answers.values().map(Source::list).collect();
+        let is_good = |place: &Place| {
+            let hit = lists.get(place.list).and_then(|list| Some((list, list.get(place.rank)?)));
+            hit.is_some_and(|(list, hit)| sides.is_good(hit, list.keys(hit), &most_typos))
+        };
+        page.places.len() >= needed && page.places.iter().all(is_good)
+    }
+
+    /// The parts that have to be asked for their distinct values, if any: nodes count each its own, and only what they
+    /// list can be told apart. Where a node has more than it lists at all, the total stays an upper bound.
+    fn values_left_open(&self) -> Vec<usize> {
+        let most = self.view.max_total_hits;
+        let counting = self.answers.values().filter(|answer| answer.total > 0).count();
+        if counting < 2 || self.answers.values().any(|answer| answer.total > most) {
+            return Vec::new();
+        }
+        let is_cut = |answer: &Answer| size(answer.total) > answer.list().len();
+        self.answers.iter().filter(|(_, answer)| is_cut(answer)).map(|(part, _)| *part).collect()
+    }
 }
 
 impl Gather for Search {
@@ -149,10 +197,14 @@ impl Gather for Search {
         self.hash
     }
 
-    fn request(&self, clause: &str, _part: usize) -> NodeRequest {
-        let room = self.body.len().saturating_add(clause.len()).saturating_add(self.filter.len());
+    fn request(&self, clause: &str, part: usize) -> NodeRequest {
+        let total = self.answers.get(&part).map_or(0, |answer| answer.total);
+        let again = self.again.as_ref().filter(|_| self.asked != Asked::Hits);
+        let again = again.map(|again| again.body(self.asked, total));
+        let open = again.as_ref().unwrap_or(&self.body);
+        let room = open.len().saturating_add(clause.len()).saturating_add(self.filter.len());
         let mut body = Vec::with_capacity(room.saturating_add(32));
-        body.extend_from_slice(&self.body);
+        body.extend_from_slice(open);
         body.extend_from_slice(b",\"filter\":");
         self.filter.write(clause, &mut body);
         body.push(b'}');
@@ -161,25 +213,49 @@ impl Gather for Search {
     }
 
     fn accept(&mut self, part: usize, body: Vec<u8>) -> Result<(), BadAnswer> {
-        let expected = Expected {
-            total: self.paging.total_name(),
-            facets: self.facets_wanted,
-            all_hits: self.rules.keep_score || self.rules.distinct.is_some(),
+        let mut answer = match self.asked {
+            Asked::Values => Answer::read(body, &only_values(&self.rules), self.expected())?,
+            _ => Answer::read(body, &self.rules, self.expected())?,
         };
-        let (answer, facets) = Answer::read(body, &self.rules, expected)?;
-        self.facets.add(facets);
-        self.answers.insert(part, answer);
+        if self.again.is_none() {
+            self.facets.add(std::mem::take(&mut answer.facets));
+        }
+        let answers = if self.asked == Asked::Hits { &mut self.answers } else { &mut self.more };
+        answers.insert(part, answer);
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), usize> {
-        match self.merge() {
-            Ok(page) => {
-                self.page = page;
-                Ok(())
-            }
-            Err(broken) => Err(self.answers.keys().nth(broken.0).copied().unwrap_or_default()),
+    fn again(&mut self) -> Vec<usize> {
+        if self.again.is_none() {
+            return Vec::new();
         }
+        match (self.asked, self.comparison.sides) {
+            (Asked::Hits, _) => self.after_hits(),
+            (Asked::Words, Some(sides)) => self.after_words(sides),
+            (Asked::Both, _) => {
+                self.answers.append(&mut self.more);
+                self.ask(Asked::Nothing, Vec::new())
+            }
+            (Asked::Words | Asked::Values | Asked::Nothing, _) => Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) -> Result<(), usize> {
+        let (skip, end) = self.paging.window();
+        let window = (skip, end.min(size(self.view.max_total_hits)));
+        let distinct = self.rules.distinct.is_some();
+        let page = merge(self.answers.values_mut(), self.comparison, window, distinct);
+        self.page = page.map_err(|broken| self.answers.keys().nth(broken.0).copied().unwrap_or_default())?;
+        self.total = if self.more.is_empty() {
+            let all = self.answers.values().map(|answer| answer.total).fold(0, u64::saturating_add);
+            all.saturating_sub(self.page.repeated)
+        } else {
+            distinct_hits(self.answers.iter().map(|(part, answer)| self.more.get(part).unwrap_or(answer)))
+        };
+        for answer in self.answers.values_mut().filter(|_| self.again.is_some()) {
+            self.facets.add(std::mem::take(&mut answer.facets));
+        }
+        Ok(())
     }
 
     fn replay(&self) -> Option<NodeRequest> {
@@ -188,13 +264,9 @@ impl Gather for Search {
 
     fn finish(self: Box<Self>, took_ms: u64) -> Vec<u8> {
         let answers: Vec<&Answer> = self.answers.values().collect();
-        let mut most_typos = MostTypos::default();
-        if self.rules.keep_score {
-            for list in answers.iter().map(|answer| answer.list()) {
-                list.iter().for_each(|hit| most_typos.note(list.keys(hit)));
-            }
-        }
-        let Page { places, size, repeated, semantic } = &self.page;
+        let kept = answers.iter().filter(|_| self.rules.keep_score);
+        let most_typos = MostTypos::of(kept.map(|answer| answer.list()));
+        let Page { places, size, semantic, .. } = &self.page;
         let mut out = Vec::with_capacity(size.saturating_add(512));
         out.extend_from_slice(b"{\"hits\":[");
         for (number, place) in places.iter().enumerate() {
@@ -213,16 +285,16 @@ impl Gather for Search {
             answers.iter().find_map(|answer| of(answer).map(|span| answer.raw(span)))
         };
         optional("queryVector", first(|answer| answer.query_vector), &mut out);
-        let total = self.total().saturating_sub(*repeated);
+        let total = self.total;
         out.extend_from_slice(format!(",\"processingTimeMs\":{took_ms},{}", self.paging.echo(total)).as_bytes());
         let slowest = answers.iter().max_by(|left, right| left.took_ms.total_cmp(&right.took_ms));
         let performance = slowest.and_then(|answer| answer.performance.map(|span| answer.raw(span)));
-        let counted = total;
-        self.facets.clone().write(&self.view, counted, &mut out);
+        self.facets.clone().write(&self.view, total, &mut out);
         optional("requestUid", first(|answer| answer.request_uid), &mut out);
         optional("metadata", first(|answer| answer.metadata), &mut out);
         optional("performanceDetails", performance, &mut out);
-        if answers.iter().any(|answer| answer.semantic) {
+        let hybrid = self.comparison.sides.is_some() && !answers.is_empty();
+        if hybrid || answers.iter().any(|answer| answer.semantic) {
             out.extend_from_slice(format!(",\"semanticHitCount\":{semantic}").as_bytes());
         }
         out.push(b'}');

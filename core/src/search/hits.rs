@@ -124,6 +124,11 @@ impl HitList {
         self.hits.get(rank)
     }
 
+    /// The number of hits that have been read.
+    pub fn len(&self) -> usize {
+        self.hits.len()
+    }
+
     /// The hits in the order of the answer.
     pub fn iter(&self) -> impl Iterator<Item = &Hit> {
         self.hits.iter()

@@ -6,29 +6,25 @@ use std::collections::binary_heap::PeekMut;
 
 use super::BadAnswer;
 use super::hits::{Hit, HitList};
+use super::hybrid::Sides;
+use super::order;
 use super::rank::{Key, compare, is_semantic};
 
 /// How hits of different lists are compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Comparison {
-    /// Share of the semantic side in a hybrid search: a hit of one side and a hit of the other are compared by their
-    /// weighted scores, as the engine does it.
-    pub semantic_ratio: Option<f64>,
+    /// What both sides of a hybrid search weigh, by which a hit of one and a hit of the other are compared.
+    pub sides: Option<Sides>,
 }
 
 impl Comparison {
-    fn weighted(ratio: f64, hit: &Hit, semantic: bool) -> f64 {
-        let score = hit.score.map_or(0.0, |(_, score)| score);
-        if semantic { score * ratio } else { score * (1.0 - ratio) }
-    }
-
     /// Compares two hits of one query with their keys; the greater one comes first.
     pub fn compare(self, (left, left_keys): (&Hit, &[Key]), (right, right_keys): (&Hit, &[Key])) -> Ordering {
-        if let Some(ratio) = self.semantic_ratio {
+        if let Some(sides) = self.sides {
             let (of_left, of_right) = (is_semantic(left_keys), is_semantic(right_keys));
             if of_left != of_right {
-                let left = Self::weighted(ratio, left, of_left);
-                return left.total_cmp(&Self::weighted(ratio, right, of_right));
+                let (left, right) = (sides.rank(left, left_keys, of_left), sides.rank(right, right_keys, of_right));
+                return order::compare(&left, &right);
             }
         }
         compare(left_keys, right_keys)

@@ -45,6 +45,14 @@ impl Paging {
         end.min(size(most))
     }
 
+    /// Hits up to which the engine goes by words in a hybrid search: to the page's end, even where the page is empty.
+    pub fn reached(self, most: u64) -> usize {
+        match self {
+            Self::Offset { offset, limit: 0 } => size(offset.min(most)),
+            _ => self.needed(most),
+        }
+    }
+
     /// Asks a node for `needed` hits from its first, in the form that gives the same kind of total.
     pub fn ask(self, needed: usize, query: &mut Query) {
         match self {
@@ -110,6 +118,13 @@ mod tests {
         assert_eq!(Paging::Pages { page: 0, per_page: 7 }.window(), (0, 0));
         assert_eq!(Paging::Pages { page: 3, per_page: 7 }.window(), (14, 21));
         assert_eq!(Paging::Pages { page: 2, per_page: 0 }.needed(1000), 0);
+    }
+
+    #[test]
+    fn hybrid_searches_reach_to_the_end_of_an_empty_page() {
+        assert_eq!(Paging::Offset { offset: 40, limit: 0 }.reached(30), 30);
+        assert_eq!(Paging::Offset { offset: 40, limit: 2 }.reached(1000), 42);
+        assert_eq!(Paging::Pages { page: 4, per_page: 0 }.reached(1000), 0);
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.get()).filter(|raw| *raw != "null")
     }
 
+    /// The query without what only concerns how documents are shown.
+    pub fn bare(&self) -> Self {
+        Self(self.0.iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).cloned().collect())
+    }
+
     /// Names of all members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())

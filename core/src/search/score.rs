@@ -4,6 +4,7 @@
 
 use hashbrown::HashMap;
 
+use super::hits::HitList;
 use super::rank::Key;
 
 /// Most typos, by the number of matching words: the engine determines them anew for each.
@@ -27,6 +28,15 @@ fn words_and_typos(keys: &[Key]) -> Option<((u32, u32), (u32, u32))> {
 }
 
 impl MostTypos {
+    /// The most typos of the hits of all nodes.
+    pub fn of<'a>(lists: impl Iterator<Item = &'a HitList>) -> Self {
+        let mut most = Self::default();
+        for list in lists {
+            list.iter().for_each(|hit| most.note(list.keys(hit)));
+        }
+        most
+    }
+
     /// Notes the keys of a hit.
     pub fn note(&mut self, keys: &[Key]) {
         if let Some(((matching, _), (_, max))) = words_and_typos(keys) {

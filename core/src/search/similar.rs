@@ -232,7 +232,7 @@ impl Gather for Similar {
             Step::Missing => Err(bad("a document that was not there a moment ago", 0)),
             Step::Hits { .. } => {
                 let expected = Expected { total: b"estimatedTotalHits", facets: false, all_hits: true };
-                let (answer, _) = Answer::read(body, &self.rules, expected)?;
+                let answer = Answer::read(body, &self.rules, expected)?;
                 self.answers.insert(part, answer);
                 Ok(())
             }

@@ -1,5 +1,7 @@
 //! Properties of whole searches over model nodes: each node ranks its own documents as the engine does.
 
+mod distinct;
+mod hybrid;
 mod splits;
 
 use proptest::prelude::*;

@@ -5,7 +5,6 @@
 
 mod answer;
 mod facets;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +14,10 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::value::RawValue;
 
 use self::answer::Answer;
-use super::find::semantic_ratio;
 use super::hits::HitRules;
+use super::hybrid::Sides;
 use super::merge::Comparison;
+use super::order;
 use super::paging::{Paging, size};
 use super::query::{Filter, NotUnderstood, Query};
 use super::rank::is_semantic;
@@ -150,7 +150,7 @@ impl Part {
         let filter = Filter::of(&query)?;
         query.remove("filter");
         let q: Option<String> = query.get("q")?;
-        let comparison = Comparison { semantic_ratio: semantic_ratio(&query, q.as_deref())? };
+        let comparison = Comparison { sides: Sides::of(&query, q.as_deref())? };
         // The attribute by which all are told apart has to be seen in each.
         let own: Option<String> = query.get("distinct")?;
         if let Some(distinct) = distinct {

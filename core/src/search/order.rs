@@ -1,17 +1,17 @@
-//! How the engine orders the hits of several queries among each other: by lists of values, each either the weighted
-//! score of ranking rules that follow one another, or what a sort rule between them says.
+//! How the engine orders hits of several queries, or of both sides of a hybrid one, among each other: by lists of values,
+//! each either the weighted score of ranking rules that follow one another, or what a sort rule between them says.
 
 use std::cmp::Ordering;
 
-use crate::search::rank::{Key, SortValue, compare_distances, compare_values};
+use super::rank::{Key, SortValue, compare_distances, compare_values};
 
 /// Steps of a rule that tells a share only. The engine knows their number; it matters only where a sort rule follows.
 const STEPS: f64 = 10.0;
 
-/// A hit among those of other queries.
+/// A hit among those of other queries or sides.
 pub(super) struct Rank<'a> {
     pub keys: &'a [Key],
-    /// `weightedRankingScore`.
+    /// The weighted score.
     pub score: f64,
     pub weight: f64,
 }
@@ -58,13 +58,14 @@ fn compare_pair(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
 fn values<'a>(rank: &Rank<'a>) -> Vec<Value<'a>> {
     let mut values = Vec::new();
     let is_rule = |key: &Key| !matches!(key, Key::Sort { .. } | Key::Distance { .. } | Key::Similarity(_));
+    let rules = rank.keys.iter().filter(|key| is_rule(key)).count();
     for run in rank.keys.chunk_by(|one, next| is_rule(one) && is_rule(next)) {
         values.push(match run {
             [Key::Sort { ascending, value }] => Value::Sort(*ascending, value),
             [Key::Distance { ascending, metres }] => Value::Distance(*ascending, *metres),
             [Key::Similarity(similarity)] => Value::Score(similarity.unwrap_or_default() * rank.weight),
             // All rules together are what the engine shows as the score.
-            run if run.len() == rank.keys.len() => Value::Score(rank.score),
+            run if run.len() == rules => Value::Score(rank.score),
             run => Value::Score(score(run) * rank.weight),
         });
     }
