@@ -20,14 +20,12 @@ pub(super) enum Class {
     Splits,
     /// `matchingStrategy: frequency` leaves out what is most frequent on the node.
     Frequencies,
-    /// Totals of distinct hits are upper bounds: nodes do not know each other's values. As estimates the engine counts
-    /// what it has not yet found to be double, which depends on how far it went.
+    /// Without pages the engine counts what it has not yet found to be double, which depends on how far it went. With
+    /// pages, totals of distinct hits are upper bounds where nodes have more than they list.
     DistinctTotals,
     /// Without pages the engine counts what it has not yet found to be below a threshold, which depends on how far it
     /// went.
     ThresholdTotals,
-    /// A node that has enough good hits by words leaves out the semantic side; what that would add is not counted.
-    SemanticSkipped,
     /// Up to 3,000 documents the engine orders numbers among facet values as texts, and cuts its list so; nodes have
     /// fewer than the whole.
     NumbersAsTexts,
@@ -50,7 +48,6 @@ impl Class {
             Self::Frequencies => "word frequencies of nodes",
             Self::DistinctTotals => "totals of distinct hits are estimates",
             Self::ThresholdTotals => "totals above a threshold are estimates",
-            Self::SemanticSkipped => "semantic side left out by some nodes",
             Self::NumbersAsTexts => "lists of numbers that small nodes cut as texts",
             Self::Neighbours => "approximate neighbours",
             Self::Highlights => "how much of a word is marked depends on a node's words",
@@ -82,7 +79,6 @@ impl Class {
             (Feature::MatchFrequency, _) => Some(Self::Frequencies),
             (Feature::Distinct, Aspect::Totals) if is_upper_bound(expected, found) => Some(Self::DistinctTotals),
             (Feature::Threshold, Aspect::Totals) if are_estimates(expected, found) => Some(Self::ThresholdTotals),
-            (Feature::Hybrid, Aspect::Totals) => Some(Self::SemanticSkipped),
             (Feature::Vector | Feature::Hybrid | Feature::Similar, Aspect::Order | Aspect::Scores) => {
                 Some(Self::Neighbours)
             }
@@ -103,10 +99,13 @@ fn queries(body: &Value) -> Vec<&str> {
     all.filter_map(|query| query["q"].as_str()).collect()
 }
 
-/// Whether the number of distinct hits is no fewer than the node's, or neither is exact.
+/// Whether the number of distinct hits is no fewer than the node's where that is beyond what nodes list, or neither is
+/// exact.
 fn is_upper_bound(expected: &Value, found: &Value) -> bool {
+    /// `maxTotalHits`.
+    const LISTED: u64 = 1_000;
     match (expected["totalHits"].as_u64(), found["totalHits"].as_u64()) {
-        (Some(expected), Some(found)) => found >= expected,
+        (Some(expected), Some(found)) => found >= expected && found > LISTED,
         _ => are_estimates(expected, found),
     }
 }
@@ -178,6 +177,15 @@ mod tests {
             |text: &str, at: u32| json!({"hits": [{"id": 1, "_formatted": {"a": text}, "_matchesPosition": at}]});
         assert!(same_but_for_marks(&answer("a <em>lath</em>e", 1), &answer("a <em>lathe</em>", 2)));
         assert!(!same_but_for_marks(&answer("a <em>lath</em>e", 1), &answer("<em>lathe</em>", 1)));
+    }
+
+    #[test]
+    fn few_distinct_hits_of_pages_are_counted_exactly() {
+        let paged = |total: u32| json!({"totalHits": total});
+        assert!(!is_upper_bound(&paged(7), &paged(9)));
+        assert!(!is_upper_bound(&paged(1_100), &paged(1_050)));
+        assert!(is_upper_bound(&paged(1_050), &paged(1_100)));
+        assert!(is_upper_bound(&json!({"estimatedTotalHits": 9}), &json!({"estimatedTotalHits": 7})));
     }
 
     #[test]
