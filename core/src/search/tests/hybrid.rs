@@ -173,6 +173,25 @@ fn nobody_is_asked_twice_where_no_hit_by_words_can_be_good_enough() {
     }
 }
 
+#[test]
+fn a_broken_answer_to_a_later_round_is_refused_and_changes_nothing() {
+    let docs = docs_of(&[(0, Some(0.99), 0.1), (1, Some(0.98), 0.2), (1, Some(0.5), 0.3), (2, None, 0.4)]);
+    let mut gather = plan(&asked(0.5, 0, 2));
+    for part in 0..4 {
+        gather.accept(part, node(&docs, part, &gather.request(r#""clause""#, part), false)).unwrap();
+    }
+    assert_eq!(gather.again(), [0, 1, 2, 3]);
+    for part in 0..4 {
+        let answer = node(&docs, part, &gather.request(r#""clause""#, part), false);
+        assert!(gather.accept(part, answer[..answer.len() / 2].to_vec()).is_err());
+        gather.accept(part, answer).unwrap();
+    }
+    assert!(gather.again().is_empty());
+    gather.settle().unwrap();
+    let answer: Value = serde_json::from_slice(&gather.finish(1)).unwrap();
+    assert_eq!((ids(&answer), &answer["estimatedTotalHits"]), (vec![0, 1], &json!(3)));
+}
+
 proptest! {
     #[test]
     fn both_sides_of_any_split_are_those_of_the_whole(
