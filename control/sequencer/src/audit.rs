@@ -24,6 +24,11 @@ impl Sequencer {
             }
         }
         // Ends come after: what a task reports may rest on a later one (F11).
+        for task in tasks.iter().chain(open).filter(|task| task.task_type == "indexDeletion") {
+            if let (TaskStatus::Succeeded, Some(index)) = (task.status, &task.index) {
+                self.nodes[n].dropped.insert(index.clone(), task.uid);
+            }
+        }
         let mut ended = false;
         for task in tasks.iter().chain(open) {
             ended |= self.see_status(n, task);
@@ -31,6 +36,7 @@ impl Sequencer {
         let node = &mut self.nodes[n];
         let (first, before) = (node.open.keys().next().copied(), node.row.cleared.len());
         node.row.cleared.retain(|_, clear| first.is_some_and(|first| *clear > first));
+        node.dropped.retain(|_, deletion| first.is_some_and(|first| *deletion > first));
         if node.row.cleared.len() < before {
             self.out.nodes.insert(n);
         }
@@ -203,12 +209,15 @@ impl Sequencer {
         true
     }
 
-    /// A success that reports nothing was absorbed by a later clear, or did nothing. The clear may have come while the
-    /// list was being read: only a read that starts later tells.
+    /// A success that reports nothing was absorbed by a later clear or by the deletion of its index, or did nothing. Either
+    /// may have come while the list was being read: only a read that starts later tells.
     fn is_doubtful(&mut self, n: N, uid: u32, task: &NodeTask) -> bool {
         let adds = task.task_type == DOCUMENTS[0];
-        if !adds || task.status != TaskStatus::Succeeded || task.indexed.is_some() || self.is_absorbed(n, uid, task.uid)
-        {
+        let nothing = match task.indexed {
+            None => true,
+            Some(count) => count == 0 && self.is_index_leaving(n, uid),
+        };
+        if !adds || task.status != TaskStatus::Succeeded || !nothing || self.is_nothing_absorbed(n, uid, task) {
             return false;
         }
         let node = &mut self.nodes[n];

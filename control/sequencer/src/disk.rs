@@ -71,6 +71,7 @@ impl Sequencer {
         node.parts.clear();
         node.order.clear();
         node.doubtful.clear();
+        node.dropped.clear();
         node.resembles.clear();
         node.shown_again = false;
         node.others_disk = None;
@@ -206,6 +207,7 @@ impl Sequencer {
         node.accepted.clear();
         node.resembles.clear();
         node.doubtful.clear();
+        node.dropped.clear();
         self.out.extra.extend(disk.journal.iter().cloned().map(Record::Journal));
         node.journal = disk.journal.into();
         for (uid, ticket) in &mut self.tickets {

@@ -42,19 +42,44 @@ impl Sequencer {
         let expected: u64 = counts.map(|count| u64::from(count.keys)).sum();
         match indexed {
             Some(indexed) if indexed == expected => end,
-            None if self.is_absorbed(n, uid, task.uid) => end,
+            _ if self.is_nothing_absorbed(n, uid, task) => end,
             _ => PartEnd::Failed { error: None },
         }
     }
 
     /// Whether a later clear or deletion of the index took a task's work away.
     pub(crate) fn is_absorbed(&self, n: N, uid: u32, task: u32) -> bool {
-        let index = match self.tickets.get(&uid).map(|ticket| &ticket.row.work) {
-            Some(TicketWork::Write(work)) => &work.index,
-            Some(TicketWork::Page(work)) => &work.index,
-            _ => return false,
+        let clear = self.index_written(uid).and_then(|index| self.nodes[n].row.cleared.get(index));
+        clear.is_some_and(|clear| *clear > task)
+    }
+
+    /// Whether a task that reports nothing may do so. The engine (1.50) says null of what a clear absorbed, and 0 of what
+    /// the deletion of its index did: so does a task that did nothing, but once the index is gone that is the same.
+    pub(crate) fn is_nothing_absorbed(&self, n: N, uid: u32, task: &NodeTask) -> bool {
+        let dropped = || self.index_written(uid).and_then(|index| self.nodes[n].dropped.get(index));
+        match task.indexed {
+            None => self.is_absorbed(n, uid, task.uid),
+            Some(0) => dropped().is_some_and(|deletion| *deletion > task.uid),
+            Some(_) => false,
+        }
+    }
+
+    /// Whether the index of a write is being deleted, or has just been.
+    pub(crate) fn is_index_leaving(&self, n: N, uid: u32) -> bool {
+        let Some(index) = self.index_written(uid) else { return false };
+        let deletes = |ticket: &Ticket| match &ticket.row.work {
+            TicketWork::Index(work) => crate::index_ops::uids_of(&work.operation).iter().any(|uid| uid == index),
+            _ => false,
         };
-        self.nodes[n].row.cleared.get(index).is_some_and(|clear| *clear > task)
+        self.nodes[n].row.cleared.contains_key(index) || self.tickets.values().any(deletes)
+    }
+
+    fn index_written(&self, uid: u32) -> Option<&String> {
+        match self.tickets.get(&uid).map(|ticket| &ticket.row.work)? {
+            TicketWork::Write(work) => Some(&work.index),
+            TicketWork::Page(work) => Some(&work.index),
+            _ => None,
+        }
     }
 
     /// A node works on it: so does the cluster, from then on.
@@ -302,9 +327,13 @@ impl Sequencer {
         });
         match work.kind {
             WriteKind::Replace | WriteKind::Update => {
-                let absorbed = ended.into_iter().any(|(_, indexed, _)| indexed.is_none());
+                let indexed: Vec<Option<u64>> = ended.map(|(_, indexed, _)| indexed).collect();
                 let sum = work.shards.iter().map(|count| u64::from(count.keys)).sum();
-                if all && absorbed { None } else { Some(if all { sum } else { 0 }) }
+                match all {
+                    true if indexed.contains(&None) => None,
+                    true if !indexed.contains(&Some(0)) => Some(sum),
+                    _ => Some(0),
+                }
             }
             _ => {
                 let parts: Vec<(N, &[u32], u64)> = ended

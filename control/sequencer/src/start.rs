@@ -109,6 +109,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         owes: Default::default(),
         order: BTreeMap::new(),
         doubtful: BTreeMap::new(),
+        dropped: BTreeMap::new(),
         away_epoch: 0,
         pruning: None,
         next_prune: 0,

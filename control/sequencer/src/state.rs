@@ -52,6 +52,9 @@ pub(crate) struct Node {
     pub(crate) order: BTreeMap<String, Vec<u32>>,
     /// Tasks that report nothing, and the read that showed it first (F11).
     pub(crate) doubtful: BTreeMap<u32, u64>,
+    /// Newest task of each index that has deleted it, where older ones are not over. Not known after a restart: what then
+    /// seems to have done nothing is compared once more than it need be.
+    pub(crate) dropped: BTreeMap<String, u32>,
     /// All that it missed up to `drain` is done: from here on writes wait for it again, so that it gets to the end.
     pub(crate) closing: bool,
     /// Not read until its tasks below this uid have ended: others have been reported as done without it.

@@ -58,7 +58,7 @@ impl Engine {
         let mut batch = Batch { adds, divided: batching.divided, before, made: BTreeSet::new() };
         for at in uids {
             self.disk.tasks[at].fault = fault;
-            self.end(at, now, false, &mut batch);
+            self.end(at, now, None, &mut batch);
         }
     }
 

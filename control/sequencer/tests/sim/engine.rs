@@ -172,22 +172,27 @@ impl Engine {
             self.process_together(at, now, batching);
             return true;
         };
-        // One batch: additions that are cleared at its end are never looked at, and report nothing.
+        // One batch: additions that are cleared at its end are never looked at, and report nothing; where the index goes,
+        // they report that they indexed none.
         let mut batch = Batch::default();
+        let reported = matches!(self.disk.tasks[clear].work, Work::Drop { .. }).then_some(0);
         for at in at..=clear {
             let task = &self.disk.tasks[at];
             if !task.view.status.is_over() && task.view.index.as_deref() == Some(index.as_str()) {
-                let adds = matches!(task.work, Work::Add { .. });
-                self.end(at, now, adds, &mut batch);
+                let absorbed = matches!(task.work, Work::Add { .. }).then_some(reported);
+                self.end(at, now, absorbed, &mut batch);
             }
         }
         true
     }
 
-    pub fn end(&mut self, at: usize, now: u64, absorbed: bool, batch: &mut Batch) {
+    /// Ends a task; one that was absorbed reports this many documents.
+    pub fn end(&mut self, at: usize, now: u64, absorbed: Option<Option<u64>>, batch: &mut Batch) {
         let task = self.disk.tasks[at].clone();
-        let (status, error, indexed, deleted) =
-            if absorbed { (TaskStatus::Succeeded, None, None, None) } else { self.run(&task, batch) };
+        let (status, error, indexed, deleted) = match absorbed {
+            Some(indexed) => (TaskStatus::Succeeded, None, indexed, None),
+            None => self.run(&task, batch),
+        };
         let view = &mut self.disk.tasks[at].view;
         view.status = status;
         view.error = error.map(|code| miroir_core::error::ErrorBody::new(code, code));

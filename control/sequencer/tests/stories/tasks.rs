@@ -173,6 +173,24 @@ fn an_addition_that_a_later_clear_absorbed_counts_as_done() {
 }
 
 #[test]
+fn an_addition_that_the_deletion_of_its_index_absorbed_counts_as_done() {
+    let mut desk = pair();
+    let (first, added) = open(&mut desk, write("t1", &[0]), ADD);
+    let deletion = desk.operate(IndexOperation::Delete { uid: "a".into() });
+    desk.wait(600);
+    // One node did it before, the other in one batch with the deletion.
+    let counts = [1, 0];
+    for ((node, uid), count) in added.iter().zip(counts) {
+        desk.end_task(node, *uid, TaskStatus::Succeeded, Some(count));
+    }
+    desk.wait(15_000);
+    assert_eq!(desk.task(first.ticket).status, TaskStatus::Succeeded, "{:?}", desk.task(first.ticket));
+    assert_eq!(desk.task(first.ticket).details, Some(json!({ "receivedDocuments": 1, "indexedDocuments": 0 })));
+    assert_eq!(desk.task(deletion).status, TaskStatus::Succeeded);
+    assert!(desk.sequencer.map().stale.is_empty(), "{:?}", desk.alerts);
+}
+
+#[test]
 fn a_clear_that_absorbs_additions_is_known_to_the_next_leader() {
     let mut desk = pair();
     let (first, added) = open(&mut desk, write("t1", &[0]), ADD);
