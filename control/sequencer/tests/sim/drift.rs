@@ -175,10 +175,19 @@ impl World {
         if alert.kind == "copy_stale" && self.swarm.breaks > 0 && self.swarm.kinds.is_empty() {
             self.breaks(format!("F18: a connection that broke once has cost a copy: {}", alert.text));
         }
-        if alert.kind == "replica_drift" && self.drifting.count == 0 {
+        if alert.kind == "replica_drift" && self.drifting.count == 0 && !self.lacks_what_is_named(alert) {
             self.breaks(format!("a false alarm: {}", alert.text));
         }
         self.drifting.disturbed |= alert.kind == "copy_stale" && !alert.text.ends_with("nobody knows why");
+    }
+
+    /// A disk that had shown no task yet cannot be told from another one that takes its place: what that one lacks is
+    /// found by comparing, and rightly told.
+    fn lacks_what_is_named(&self, alert: &Alert) -> bool {
+        let node = self.nodes.iter().find(|node| alert.node.as_ref() == Some(&node.id));
+        let others = self.nodes.iter().flat_map(|node| node.disk.indexes.keys());
+        let mut named = others.filter(|index| alert.text.ends_with(&format!("index {index} is not as it must be")));
+        node.is_some_and(|node| named.any(|index| !node.disk.indexes.contains_key(index)))
     }
 
     /// Everything has come to rest: indexes are on every node as they must be, and findings have been put right.
