@@ -25,7 +25,7 @@ async fn made_and_deleted(client: &Client) -> Vec<u64> {
 #[tokio::test]
 async fn no_copy_is_given_up_for_what_its_deletion_absorbed() {
     let _turn = turn().await;
-    let mut cluster = scene::sound(2).await.unwrap();
+    let cluster = scene::sound(2).await.unwrap();
     let client = cluster.client(0);
     for task in made_and_deleted(&client).await {
         let task = client.task(task).await.unwrap();
@@ -34,6 +34,6 @@ async fn no_copy_is_given_up_for_what_its_deletion_absorbed() {
     cluster.drained(&[0, 1, 2]).await.unwrap();
     let copies = cluster.copies().await.unwrap();
     assert!(copies.iter().all(|copy| copy.state == "inSync"), "{copies:?}");
-    let findings = cluster.tool(&["status", "--output", "json"]).await.unwrap();
-    assert_eq!(findings.code, 0, "{findings:?}");
+    let status = cluster.tool(&["status", "--output", "json"]).await.unwrap();
+    assert_eq!(status.code, 0, "{status:?}");
 }
