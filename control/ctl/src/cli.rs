@@ -111,7 +111,7 @@ pub enum Command {
     Shard(ShardCommand),
     /// Writes a backup of control's store to a file, from the running cluster. The nodes' documents are not in it. To bring
     /// it back: `miroir-control restore FILE`, while no control runs.
-    #[command(after_help = "Example:\n  miroirctl backup /backups/control-$(date +%F).jsonl")]
+    #[command(after_help = "Example:\n  miroirctl backup /backups/control.jsonl")]
     Backup {
         /// The file.
         #[arg(value_name = "FILE")]
