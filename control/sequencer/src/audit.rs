@@ -215,7 +215,7 @@ impl Sequencer {
         let adds = task.task_type == DOCUMENTS[0];
         let nothing = match task.indexed {
             None => true,
-            Some(count) => count == 0 && self.is_index_leaving(n, uid),
+            Some(count) => count == 0 && self.may_be_dropped(n, uid),
         };
         if !adds || task.status != TaskStatus::Succeeded || !nothing || self.is_nothing_absorbed(n, uid, task) {
             return false;

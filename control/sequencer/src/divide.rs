@@ -50,7 +50,7 @@ impl Sequencer {
         }
         let node = &self.nodes[n];
         let action = NodeAction::DivideBatch {
-            key: node.keys.as_ref().and_then(|keys| keys.data.clone()),
+            key: node.data_key(),
             index: index.to_owned(),
             metadata: self.dividing_metadata(),
         };

@@ -64,14 +64,14 @@ impl Sequencer {
         }
     }
 
-    /// Whether the index of a write is being deleted, or has just been.
-    pub(crate) fn is_index_leaving(&self, n: N, uid: u32) -> bool {
+    /// Whether the index of a write is being changed, or has just lost its documents on the node: it may be deleted there.
+    pub(crate) fn may_be_dropped(&self, n: N, uid: u32) -> bool {
         let Some(index) = self.index_written(uid) else { return false };
-        let deletes = |ticket: &Ticket| match &ticket.row.work {
+        let changes = |ticket: &Ticket| match &ticket.row.work {
             TicketWork::Index(work) => crate::index_ops::uids_of(&work.operation).iter().any(|uid| uid == index),
             _ => false,
         };
-        self.nodes[n].row.cleared.contains_key(index) || self.tickets.values().any(deletes)
+        self.nodes[n].row.cleared.contains_key(index) || self.tickets.values().any(changes)
     }
 
     fn index_written(&self, uid: u32) -> Option<&String> {

@@ -86,6 +86,13 @@ pub(crate) struct Node {
     pub(crate) starting: bool,
 }
 
+impl Node {
+    /// The key by which documents are written there; none where nodes are open.
+    pub(crate) fn data_key(&self) -> Option<String> {
+        self.keys.as_ref().and_then(|keys| keys.data.clone())
+    }
+}
+
 /// Contact with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -19,6 +18,7 @@ use utoipa_axum::routes;
 
 use crate::api::{Service, reply};
 use crate::cluster::Runtime;
+use crate::cluster::wall_ms;
 use crate::store::{Reader, StoreError};
 
 /// Bytes that go out in one piece.
@@ -41,12 +41,11 @@ async fn backup(State(service): State<Arc<Service>>) -> Response {
     if !store.is_led().await {
         return reply::error(&ErrorBody::new("internal", "This control does not lead: ask the one that does."));
     }
-    let made_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let header = Header {
         miroir_backup: FORMAT,
         cluster: service.cluster.map().cluster.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        made_ms: u64::try_from(made_ms).unwrap_or_default(),
+        made_ms: wall_ms(),
     };
     let (pieces, stream) = mpsc::channel(4);
     let reader = store.reader().clone();

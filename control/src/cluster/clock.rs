@@ -11,8 +11,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base_ms: millis(since), start: Instant::now() }
+        Self { base_ms: wall_ms(), start: Instant::now() }
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -23,6 +22,11 @@ impl Clock {
     pub(crate) fn until(&self, time_ms: u64) -> Duration {
         Duration::from_millis(time_ms.saturating_sub(self.now_ms()))
     }
+}
+
+/// Unix milliseconds by the wall clock, which may be set back.
+pub(crate) fn wall_ms() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub(crate) use actor::Look;
+pub(crate) use clock::wall_ms;
 pub(crate) use closing::{closing, not_begun};
 pub use handle::Cluster;
 pub(crate) use identity::Identity;
@@ -40,6 +41,7 @@ pub(crate) use members::Members;
 pub use miroir_sequencer::{IndexOperation, IndexPlan, IndexRow, IndexSwap, NodeStep, TaskRow, TaskStatus};
 pub use model::{FoundIndex, KeyRecord, NodeAnswer, NodeFault, NodeRequest, NodeView, Secrets, TaskSummary};
 pub(crate) use note::{Member, Note};
+pub(crate) use start::open_store;
 pub use start::{Running, start};
 
 /// The running cluster, shared by all handlers.

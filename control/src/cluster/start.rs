@@ -56,7 +56,7 @@ pub async fn start(
     default_keys: Vec<KeyRecord>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Running> {
-    let (store, Loaded { snapshot, mut values }) = open(&config.store, lease).await?;
+    let (store, Loaded { snapshot, mut values }) = open_store(&config.store, lease).await?;
     let identity = match values.remove(Identity::NAME) {
         Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
         None => first(config, &store).await?,
@@ -123,7 +123,11 @@ pub async fn start(
     Ok(Running { cluster, ended })
 }
 
-async fn open(location: &Location, lease: Option<Lease>) -> anyhow::Result<(Store, Loaded)> {
+/// Opens the store, which a file is made for where there is none.
+///
+/// # Errors
+/// When it cannot be opened, or a shared one comes without its lease.
+pub(crate) async fn open_store(location: &Location, lease: Option<Lease>) -> anyhow::Result<(Store, Loaded)> {
     let opened = match (location, lease) {
         (Location::File(path), _) => {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use miroir_sequencer::{NodeAnswer as Answer, NodeFault as Fault};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Client, read};
+use super::{Client, pages, read};
 use crate::auth::key_value;
 use crate::cluster::NodeRequest;
 
@@ -146,21 +145,7 @@ impl Client {
     }
 
     pub(super) async fn list_keys(&self, node: &str, timeout: Duration) -> Result<Vec<Value>, Fault> {
-        #[derive(Deserialize)]
-        struct Page {
-            results: Vec<Value>,
-            total: usize,
-        }
-        let mut keys = Vec::new();
-        loop {
-            let path = format!("/keys?limit=1000&offset={}", keys.len());
-            let page: Page = read(&self.get(node, path, timeout).await?)?;
-            let empty = page.results.is_empty();
-            keys.extend(page.results);
-            if empty || keys.len() >= page.total {
-                return Ok(keys);
-            }
-        }
+        pages::all("/keys", |path| async { read(&self.get(node, path, timeout).await?) }).await
     }
 }
 

@@ -4,6 +4,7 @@ mod address;
 mod copy;
 mod fence;
 mod keys;
+pub(crate) mod pages;
 mod tasks;
 
 use std::sync::Arc;
@@ -191,21 +192,7 @@ impl Client {
     }
 
     async fn list_indexes(&self, node: &str, timeout: Duration) -> Result<Vec<Index>, Fault> {
-        #[derive(Deserialize)]
-        struct Indexes {
-            results: Vec<Index>,
-            total: usize,
-        }
-        let mut indexes: Vec<Index> = Vec::new();
-        loop {
-            let path = format!("/indexes?limit=1000&offset={}", indexes.len());
-            let page: Indexes = read(&self.get(node, path, timeout).await?)?;
-            let empty = page.results.is_empty();
-            indexes.extend(page.results);
-            if empty || indexes.len() >= page.total {
-                return Ok(indexes);
-            }
-        }
+        pages::all("/indexes", |path| async { read(&self.get(node, path, timeout).await?) }).await
     }
 
     /// The indexes of a node; settings are read of those that `wanted` says.

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use tokio::net::TcpListener;
 
+use crate::cluster::open_store;
 use crate::config::{Config, ServeArguments};
 use crate::node::Client;
 use crate::store::{Lease, Location, Store};
@@ -154,26 +155,18 @@ struct Vacant {
 }
 
 async fn vacant(location: &Location, force: bool) -> anyhow::Result<Vacant> {
-    let opening = || format!("opening {location}");
-    let (store, loaded, lease) = match location {
-        Location::File(path) => {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
-            }
-            let (store, loaded) = Store::open(path).with_context(opening)?;
-            (store, loaded, None)
-        }
+    let lease = match location {
+        Location::File(_) => None,
         Location::Redis(redis) => {
             let patience = std::time::Duration::from_millis(redis.lease_ms) + std::time::Duration::from_secs(5);
             let lease = tokio::time::timeout(patience, Lease::wait_for(redis, "recover")).await;
             let Ok(lease) = lease else {
                 bail!("{location} cannot be reached, or a control leads: no control may run while the store is made")
             };
-            let lease = lease?;
-            let (store, loaded) = Store::open_shared(redis, lease.clone()).await.with_context(opening)?;
-            (store, loaded, Some(lease))
+            Some(lease?)
         }
     };
+    let (store, loaded) = open_store(location, lease.clone()).await?;
     let reader = store.reader().clone();
     let tasks = tokio::task::spawn_blocking(move || reader.counts()).await??;
     let empty = loaded.snapshot == Default::default() && loaded.values.is_empty() && tasks.is_empty();

@@ -4,11 +4,9 @@
 //! to filters only, which refuse an older map than they have; Unix milliseconds are above any epoch that was counted up
 //! from there.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::known::Known;
 use super::survey::Survey;
-use crate::cluster::Note;
+use crate::cluster::{Note, wall_ms};
 
 /// Task uids jump by one to two times this.
 const STEP: u32 = 100_000;
@@ -46,8 +44,7 @@ impl Numbers {
         let meta = known.snapshot.meta.clone().unwrap_or_default();
         let of_tasks = survey.found.iter().flat_map(|found| found.tasks.tickets.values()).map(|(_, uid)| *uid);
         let newest = of_tasks.chain(known.newest).chain([meta.next_uid]).max().unwrap_or(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now_ms = u64::try_from(now).unwrap_or_default();
+        let now_ms = wall_ms();
         let noted = note.map_or(0, |note| note.epoch);
         let finding = known.snapshot.findings.iter().map(|finding| finding.id).max();
         Self {

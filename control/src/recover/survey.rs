@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use miroir_sequencer::{NodeAction, NodeAnswer, TaskStatus};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::known::Known;
 use crate::cluster::{FoundIndex, NodeRequest, Note};
 use crate::config::Node;
 use crate::keys::READER;
-use crate::node::{Client, WriteKey};
+use crate::node::{Client, WriteKey, pages};
 
 /// Longest wait for an answer of a node.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
@@ -109,7 +108,7 @@ async fn look(client: &Client, node: &Node, known: &Known) -> anyhow::Result<Fou
     // It is asked first what needs no key, so that "it does not answer" and "it does not let us in" differ.
     get(client, id, "/health").await?;
     let listed = match client.has_master_key() {
-        true => pages(client, id, "/keys").await?,
+        true => list(client, id, "/keys").await?,
         false => Vec::new(),
     };
     let (ours, keys): (Vec<Value>, Vec<Value>) =
@@ -134,22 +133,8 @@ pub(super) async fn get(client: &Client, node: &str, path: &str) -> anyhow::Resu
     serde_json::from_slice(&answer.body).with_context(|| format!("reading the answer to {path}"))
 }
 
-async fn pages(client: &Client, node: &str, path: &str) -> anyhow::Result<Vec<Value>> {
-    #[derive(Deserialize)]
-    struct Page {
-        results: Vec<Value>,
-        total: usize,
-    }
-    let mut all = Vec::new();
-    loop {
-        let page = get(client, node, &format!("{path}?limit=1000&offset={}", all.len())).await?;
-        let page: Page = serde_json::from_value(page)?;
-        let empty = page.results.is_empty();
-        all.extend(page.results);
-        if empty || all.len() >= page.total {
-            return Ok(all);
-        }
-    }
+async fn list(client: &Client, node: &str, route: &str) -> anyhow::Result<Vec<Value>> {
+    pages::all(route, |path| async move { Ok(serde_json::from_value(get(client, node, &path).await?)?) }).await
 }
 
 async fn tasks(client: &Client, node: &str, known: &Known) -> anyhow::Result<Tasks> {
@@ -188,7 +173,7 @@ fn ticket(metadata: &str) -> Option<(&str, u64, u32)> {
 async fn indexes(client: &Client, node: &str) -> anyhow::Result<Vec<Index>> {
     let stats = get(client, node, "/stats").await?;
     let mut indexes = Vec::new();
-    for listed in pages(client, node, "/indexes").await? {
+    for listed in list(client, node, "/indexes").await? {
         let text = |name: &str| listed[name].as_str().map(str::to_owned);
         let uid = text("uid").context("an index without uid")?;
         let settings = get(client, node, &format!("/indexes/{uid}/settings")).await?;

@@ -9,7 +9,7 @@ use super::sample::{any, misspelt, number, phrase, prefix, text, value};
 use super::words::{Vocabulary, split, vector};
 
 /// What queries are about. Each search has the shape that its name tells, besides words of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Feature {
     Placeholder,
     Word,
@@ -38,38 +38,6 @@ pub(super) enum Feature {
     Multi,
     Federated,
     Documents,
-}
-
-impl Feature {
-    pub(super) const ALL: &[Self] = &[
-        Self::Placeholder,
-        Self::Word,
-        Self::Words,
-        Self::Beginning,
-        Self::Typo,
-        Self::Phrase,
-        Self::Without,
-        Self::MatchAll,
-        Self::MatchFrequency,
-        Self::Filter,
-        Self::Facets,
-        Self::Sort,
-        Self::SortByPlace,
-        Self::FilterByPlace,
-        Self::Pages,
-        Self::Format,
-        Self::Scores,
-        Self::Threshold,
-        Self::Distinct,
-        Self::SearchOn,
-        Self::Vector,
-        Self::Hybrid,
-        Self::Similar,
-        Self::FacetSearch,
-        Self::Multi,
-        Self::Federated,
-        Self::Documents,
-    ];
 }
 
 /// One request.
@@ -147,8 +115,8 @@ fn search(feature: Feature, set: &Set, words: &Vocabulary, random: &mut StdRng) 
             (body["q"], body["filter"]) = (some(random), json!(any(&[box_of, circle, polygon], random)));
         }
         Feature::Pages => {
-            let (page, size) = (random.random_range(1..7), random.random_range(1..30));
-            body = json!({"q": some(random), "page": page, "hitsPerPage": size});
+            body = in_pages(7, random);
+            body["q"] = some(random);
         }
         Feature::Format => {
             body["q"] = json!(text(set, random, 2));
@@ -165,14 +133,14 @@ fn search(feature: Feature, set: &Set, words: &Vocabulary, random: &mut StdRng) 
         }
         Feature::Threshold => {
             if random.random_bool(0.5) {
-                body = json!({"page": (random.random_range(1..4)), "hitsPerPage": (random.random_range(1..30))});
+                body = in_pages(4, random);
             }
             body["q"] = json!(text(set, random, 3));
             body["rankingScoreThreshold"] = json!(f64::from(random.random_range(1..10u8)) / 10.0);
         }
         Feature::Distinct => {
             if random.random_bool(0.5) {
-                body = json!({"page": (random.random_range(1..4)), "hitsPerPage": (random.random_range(1..30))});
+                body = in_pages(4, random);
             }
             (body["q"], body["distinct"]) = (some(random), json!(any(set.facets, random)));
         }
@@ -196,6 +164,11 @@ fn search(feature: Feature, set: &Set, words: &Vocabulary, random: &mut StdRng) 
         _ => return None,
     }
     Some(body)
+}
+
+/// One of the first pages, before this one.
+fn in_pages(before: u32, random: &mut StdRng) -> Value {
+    json!({"page": (random.random_range(1..before)), "hitsPerPage": (random.random_range(1..30))})
 }
 
 fn filter(set: &Set, random: &mut StdRng) -> Option<Value> {

@@ -14,6 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::ensure;
+use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -87,7 +88,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cluster = Cluster::start(options.clone()).await?;
     let single = Single::start(&engine, options.master_key.as_deref()).await?;
     let mut all = Tally::default();
-    for dataset in [Dataset::Films, Dataset::Cities, Dataset::Meanings] {
+    for dataset in Dataset::value_variants().iter().copied() {
         if arguments.datasets.is_empty() || arguments.datasets.contains(&dataset) {
             let mut set = data::load(dataset).await?;
             set.data.documents.truncate(arguments.documents.unwrap_or(usize::MAX));
@@ -116,7 +117,7 @@ async fn compare(
     let vocabulary = Vocabulary::of(set);
     let mut random = StdRng::seed_from_u64(arguments.seed);
     let mut tally = Tally::default();
-    for feature in Feature::ALL {
+    for feature in Feature::value_variants() {
         for _ in 0..arguments.queries {
             let Some(question) = generate::question(*feature, set, &vocabulary, &mut random) else { break };
             let verdict = ask::both(&one, &many, &question, &vocabulary).await?;

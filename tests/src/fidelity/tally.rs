@@ -14,8 +14,19 @@ struct Count {
     identical: usize,
     up_to_ties: usize,
     differ: BTreeMap<Aspect, usize>,
-    same: usize,
     unexplained: usize,
+}
+
+impl Count {
+    fn add(&mut self, other: &Self) {
+        self.asked += other.asked;
+        self.identical += other.identical;
+        self.up_to_ties += other.up_to_ties;
+        self.unexplained += other.unexplained;
+        for (aspect, number) in &other.differ {
+            *self.differ.entry(*aspect).or_default() += number;
+        }
+    }
 }
 
 /// What came of all questions.
@@ -32,7 +43,6 @@ impl Tally {
         let ordered = !verdict.has(Aspect::Order) && !verdict.has(Aspect::Status);
         count.identical += usize::from(ordered && verdict.identical);
         count.up_to_ties += usize::from(ordered && !verdict.identical);
-        count.same += usize::from(verdict.differences.is_empty());
         count.unexplained += usize::from(verdict.differences.iter().any(|difference| difference.class.is_none()));
         for difference in &verdict.differences {
             *count.differ.entry(difference.aspect).or_default() += 1;
@@ -44,15 +54,7 @@ impl Tally {
 
     pub(super) fn add(&mut self, other: Self) {
         for (feature, count) in other.features {
-            let sum = self.features.entry(feature).or_default();
-            sum.asked += count.asked;
-            sum.identical += count.identical;
-            sum.up_to_ties += count.up_to_ties;
-            sum.same += count.same;
-            sum.unexplained += count.unexplained;
-            for (aspect, number) in count.differ {
-                *sum.differ.entry(aspect).or_default() += number;
-            }
+            self.features.entry(feature).or_default().add(&count);
         }
         for (class, number) in other.classes {
             *self.classes.entry(class).or_default() += number;
@@ -90,15 +92,7 @@ impl Tally {
         };
         let mut rows: Vec<_> =
             self.features.iter().map(|(feature, count)| row(format!("{feature:?}"), count)).collect();
-        for count in self.features.values() {
-            sum.asked += count.asked;
-            sum.identical += count.identical;
-            sum.up_to_ties += count.up_to_ties;
-            sum.unexplained += count.unexplained;
-            for (aspect, number) in &count.differ {
-                *sum.differ.entry(*aspect).or_default() += number;
-            }
-        }
+        self.features.values().for_each(|count| sum.add(count));
         rows.push(row("sum".to_owned(), &sum));
         table::print(
             title,

@@ -233,7 +233,7 @@ impl Sequencer {
         let clears = matches!(hand.change, Change::Clear { .. });
         let Some(row) = self.indexes.get(&index) else { return };
         let primary_key = row.primary_key.clone().unwrap_or_default();
-        let key = self.nodes[to].keys.as_ref().and_then(|keys| keys.data.clone());
+        let key = self.nodes[to].data_key();
         let metadata = self.metadata(self.meta.term, uid);
         let documents = if page.is_some() { keys.len() as u64 } else { 0 };
         let action = match page {

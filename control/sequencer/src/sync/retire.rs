@@ -79,8 +79,8 @@ impl Sequencer {
         }
     }
 
-    /// A VM has read its last. Nothing else than its own word tells that: one that is silent may be stopped or cut off,
-    /// and go on reading by the map that it has.
+    /// A VM has read its last. Short of a long time nothing else than its own word tells that: one that is silent may be
+    /// stopped or cut off, and go on reading by the map that it has.
     pub(crate) fn vm_gone(&mut self, vm: &str) {
         if self.syncs.vms.remove(vm).is_some() {
             self.out.extra.push(Record::VmGone(vm.to_owned()));
@@ -92,8 +92,7 @@ impl Sequencer {
         let (now, grace) = (self.now, self.config.timing.vm_grace);
         let gone = self.syncs.vms.iter().filter(|(_, vm)| vm.heard + grace <= now).map(|(id, _)| id.clone());
         for vm in gone.collect::<Vec<_>>() {
-            self.syncs.vms.remove(&vm);
-            self.out.extra.push(Record::VmGone(vm));
+            self.vm_gone(&vm);
         }
     }
 
@@ -228,7 +227,7 @@ impl Sequencer {
             self.drop_ticket(uid);
             return self.retire_later(place, 200);
         }
-        let key = self.nodes[n].keys.as_ref().and_then(|keys| keys.data.clone());
+        let key = self.nodes[n].data_key();
         let metadata = self.metadata(self.meta.term, uid);
         let action = NodeAction::DeleteShard { key, index, shard, metadata };
         self.send_ticket(uid, n, shard, 0, action, place);
