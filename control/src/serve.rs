@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::api::{self, Service};
 use crate::cluster::{self, Members, Runtime};
 use crate::config::{Config, Module, Node};
+use crate::recover::adopt::{Waiting, settle};
 use crate::settings::SettingsPlanner;
 use crate::signals::Signals;
 use crate::standby::Switch;
@@ -58,8 +59,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let planner = Arc::new(SettingsPlanner);
     let keys = crate::keys::default_keys();
+    let listeners = Waiting { public: &public_api, internal: &internal_api };
+    let start = async {
+        let opened = settle(&config, lease.clone(), listeners).await?;
+        cluster::start(&config, opened, planner, keys, metrics.clone()).await
+    };
     let running = tokio::select! {
-        running = cluster::start(&config, lease.clone(), planner, keys, metrics.clone()) => running?,
+        running = start => running?,
+        () = async { match &lease { Some(lease) => lease.lost().await, None => std::future::pending().await } } => {
+            anyhow::bail!("leadership is lost");
+        }
         () = signals.next() => {
             release(lease).await;
             return Ok(());

@@ -17,6 +17,7 @@ use crate::api::reply;
 #[derive(Clone, Debug, Default)]
 pub struct Switch {
     leading: Arc<OnceLock<Router>>,
+    waiting: Arc<OnceLock<Router>>,
 }
 
 impl Switch {
@@ -26,6 +27,11 @@ impl Switch {
         let _ = self.leading.set(router);
     }
 
+    /// Serves with `router` until it leads: it could lead, but may not begin yet.
+    pub fn wait_with(&self, router: Router) {
+        let _ = self.waiting.set(router);
+    }
+
     /// What a listener serves with.
     pub fn router(&self) -> Router {
         Router::new().fallback(answer).with_state(self.clone())
@@ -33,7 +39,7 @@ impl Switch {
 }
 
 async fn answer(State(switch): State<Switch>, request: Request) -> Response {
-    if let Some(router) = switch.leading.get() {
+    if let Some(router) = switch.leading.get().or(switch.waiting.get()) {
         return match router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -71,6 +77,9 @@ mod tests {
         assert_eq!(status(router.clone(), "/_miroir/health").await, 200);
         assert_eq!(status(router.clone(), "/_miroir/ready").await, 503);
         assert_eq!(status(router.clone(), "/indexes").await, 503);
+        switch.wait_with(Router::new().route("/_miroir/ready", get(|| async { "waits" })));
+        assert_eq!(status(router.clone(), "/_miroir/ready").await, 200);
+        assert_eq!(status(router.clone(), "/indexes").await, 404);
         switch.lead(Router::new().route("/indexes", get(|| async { "here" })));
         assert_eq!(status(router.clone(), "/indexes").await, 200);
         assert_eq!(status(router, "/_miroir/ready").await, 404);

@@ -1,6 +1,7 @@
 //! What control's admin API (`/_miroir/…`) and its clients say to each other. The schemas in `docs/openapi.json` are
 //! made from these types, and `miroirctl` reads answers with them, so that the three cannot differ.
 
+mod adopt;
 pub mod backup;
 mod explain;
 mod jobs;
@@ -9,6 +10,7 @@ mod scrub;
 mod status;
 mod verify;
 
+pub use adopt::{AdoptedIndex, Adoption};
 pub use explain::{ExplainedAnswer, ExplainedCall, Explanation, Question};
 pub use jobs::{
     AcceptLoss, Amount, Done, ForceDeletion, Job, JobKind, JobList, JobState, Loss, Move, NewNode, NodeLoad, Outcome,
@@ -16,5 +18,5 @@ pub use jobs::{
 };
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
 pub use scrub::{Drift, FindingList, Scrub, ScrubPass, ScrubTally};
-pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status};
+pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status, Tagging};
 pub use verify::{Finding, Replica, Verification, Verify};

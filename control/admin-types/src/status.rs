@@ -61,6 +61,9 @@ pub struct Status {
     pub jobs: Vec<Job>,
     /// The comparison of all replicas in the background.
     pub scrub: Scrub,
+    /// Documents that were there before the cluster get their shards' tags; none where all have theirs.
+    #[serde(default)]
+    pub tagging: Option<Tagging>,
     /// Uids of all indexes.
     pub indexes: Vec<String>,
     /// Tasks that are enqueued or processing.
@@ -73,6 +76,20 @@ pub struct Status {
     pub envoys: BTreeMap<String, Envoy>,
     /// What each worker of the filter last said.
     pub filters: Vec<Filter>,
+}
+
+/// Documents of a node that holds everything get their shards' tags. Until all have theirs no other node gets a copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tagging {
+    /// Documents that were tagged since control was started.
+    pub tagged: u64,
+    /// The index that is being tagged.
+    pub index: Option<String>,
+    /// Its documents without a tag; none while that is not known.
+    pub left: Option<u64>,
+    /// Why it does not get on.
+    pub trouble: Option<String>,
 }
 
 /// Shards by the copies that can be read and written now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::adopt;
 use crate::exit;
 use crate::parse;
 use crate::simulate::Arguments as Simulate;
@@ -60,6 +61,10 @@ pub enum Command {
     /// Is every shard covered? Which redundancy is lost, what is moving? The exit code says it for scripts.
     #[command(after_help = "Example:\n  miroirctl status || echo 'look at the cluster'")]
     Status,
+    /// Makes a cluster of one node from a Meilisearch that has data, in place, while it goes on to be served: the only node
+    /// in the configuration of a control that has never run. Lists what is there first.
+    #[command(after_help = "Example:\n  miroirctl adopt --dry-run\n  miroirctl adopt node-0 --yes --wait")]
+    Adopt(adopt::Arguments),
     /// Nodes: list, add, drain, remove, replace.
     #[command(subcommand)]
     Node(NodeCommand),

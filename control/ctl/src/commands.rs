@@ -15,7 +15,7 @@ use crate::client::{Answer, Client};
 use crate::confirm::confirm;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Paint};
-use crate::{reference, show, simulate, watch};
+use crate::{adopt, reference, show, simulate, watch};
 
 /// What commands share.
 struct Session {
@@ -46,6 +46,7 @@ impl Session {
     async fn run(&self, command: Command) -> Result<Exit, Failure> {
         match command {
             Command::Status => self.status().await,
+            Command::Adopt(arguments) => adopt::run(&self.client, self.form, self.connection.timeout, arguments).await,
             Command::Node(command) => self.node(command).await,
             Command::Rebalance(command) => self.rebalance(command).await,
             Command::Rf { replication_factor, change } => {

@@ -1,5 +1,6 @@
 //! `miroirctl`: the operator's tool.
 
+mod adopt;
 mod backup;
 mod cli;
 mod client;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use miroir_admin::{Job, JobList, JobState, Verification};
+use miroir_admin::{Job, JobList, JobState, Status, Verification};
 use serde_json::Value;
 
 use crate::client::{Answer, Client};
@@ -135,6 +135,31 @@ pub async fn verification(client: &Client, timeout: Option<Duration>) -> Result<
         progress.show((), done, all, "", &format!("{done} of {all} shards compared, {found} differences so far"));
         if timeout.is_some_and(|timeout| began.elapsed() >= timeout) {
             return Err(Failure::new(Exit::Unreachable, "The time is over; the comparison goes on."));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until all documents of an adopted node have their shard's tag.
+pub async fn tagging(client: &Client, timeout: Option<Duration>) -> Result<(), Failure> {
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    let mut progress = Progress::new("documents");
+    loop {
+        match client.get::<Status>(&["status"]).await {
+            Ok(Answer { read: Status { tagging: None, .. }, .. }) => return Ok(()),
+            Ok(answer) => {
+                let tagging = answer.read.tagging.unwrap_or_default();
+                if let Some(line) = show::tagging_line(&tagging) {
+                    let all = tagging.tagged.saturating_add(tagging.left.unwrap_or_default());
+                    progress.show(tagging.index.is_some(), tagging.tagged, all, &line, &line);
+                }
+            }
+            // The cluster is about to begin.
+            Err(failure) if failure.exit == Exit::Unreachable => {}
+            Err(failure) => return Err(failure),
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Err(Failure::new(Exit::Unreachable, "not all documents have their tags yet; it goes on by itself"));
         }
         tokio::time::sleep(PAUSE).await;
     }

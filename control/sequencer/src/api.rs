@@ -399,7 +399,7 @@ pub struct Alert {
     /// Short stable name: `copy_stale`, `node_down`, `node_up`, `new_incarnation`, `disk_back`, `wrong_disk`,
     /// `audit_foreign`, `audit_late`, `audit_repeated`, `audit_order`, `audit_lost`, `store_behind`, `last_copy_damaged`, `index_differs`, `shard_down`,
     /// `sync_started`, `sync_restarted`, `sync_done`, `copy_deleted`, `node_rebuilt`, `replica_drift`,
-    /// `finding_unwritten`, `node_doubled`.
+    /// `finding_unwritten`, `node_doubled`, `documents_tagged`.
     pub kind: &'static str,
     /// The node, where one is meant.
     pub node: Option<NodeId>,

@@ -61,7 +61,7 @@ impl Sequencer {
             self.nodes[n].row.cleared.insert(index.clone(), task.uid);
             self.nodes[n].order.remove(index);
         }
-        if self.only_divides(task) {
+        if self.only_divides(task) || self.only_tags(task) {
             return;
         }
         if DOCUMENTS.contains(&kind) {

@@ -44,6 +44,7 @@ mod start;
 mod state;
 mod swap;
 mod sync;
+mod tagging;
 mod task_rows;
 mod ticket;
 mod ticket_rows;
@@ -59,6 +60,7 @@ pub use names::ClusterNames;
 use out::Out;
 use planted::Planted;
 use state::{Copy, Live, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
+pub use tagging::TaggingView;
 pub use time::rfc3339;
 pub use watch::WATCHED;
 
@@ -117,6 +119,8 @@ pub struct Sequencer {
     jobs: jobs::Jobs,
     /// The comparison of copies in the background.
     scrub: scrub::Scrub,
+    /// Documents without their shard's tag.
+    tagging: tagging::Tagging,
     watched: watch::Watched,
     out: Out,
 }
@@ -235,6 +239,7 @@ impl Sequencer {
                 Timer::Retire(place) => drop(self.todo.insert(Todo::Retire(place))),
                 Timer::Scan => drop(self.todo.insert(Todo::Scan)),
                 Timer::Scrub => drop(self.todo.insert(Todo::Scrub)),
+                Timer::Tags => drop(self.todo.insert(Todo::Tags)),
             }
         }
     }
@@ -260,6 +265,7 @@ impl Sequencer {
                 Todo::Retire(place) => self.drive_retire(place),
                 Todo::Scan => self.scan_syncs(),
                 Todo::Scrub => self.drive_scrub(),
+                Todo::Tags => self.drive_tagging(),
                 Todo::Unwritten(op) => self.on_written_down(op, Ok(())),
             }
         }

@@ -18,6 +18,7 @@ impl Sequencer {
             Some(Op::Sync(place, run)) => self.sync_read(place, run, op, result),
             Some(Op::Page { ticket, place }) => self.page_answered(ticket, place, op, result),
             Some(Op::Divide { ticket, node }) => self.divided(ticket, node, op, &result),
+            Some(Op::Tag { node, index }) => self.page_tagged(node, index, op, &result),
             Some(Op::Count(place)) => self.counted_shard(place, op, &result),
             Some(Op::Scrub(asked, node)) => self.scrub_read(asked, node, result),
             Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_) | Op::WriteDown) | None => {
@@ -46,6 +47,7 @@ impl Sequencer {
                 self.check_drained(n);
                 self.step_rebuild(n);
                 self.prune_tasks(n);
+                self.todo.insert(Todo::Tags);
             }
         }
         if self.nodes[n].reach == Reach::Up || matches!(self.nodes[n].reach, Reach::Joining(Join::Fence | Join::Replay))

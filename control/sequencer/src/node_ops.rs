@@ -143,6 +143,21 @@ pub enum NodeAction {
         /// `customMetadata`.
         metadata: String,
     },
+    /// Gives some documents of an index that have no valid tag theirs: an update by key that makes no document, and the
+    /// wait for its end. Answer: [`NodeAnswer::Tagged`], or [`NodeAnswer::Refused`], also with the error of a task that
+    /// failed.
+    TagPage {
+        /// Data key; none without master key.
+        key: Option<String>,
+        /// Index uid.
+        index: String,
+        /// Primary key of the index.
+        primary_key: String,
+        /// Most documents.
+        limit: u32,
+        /// `customMetadata`.
+        metadata: String,
+    },
     /// How many documents of a shard the node has (`documents/fetch`, limit 0, `total`). Answer:
     /// [`NodeAnswer::Count`], or [`NodeAnswer::Refused`].
     CountShard {
@@ -225,6 +240,13 @@ pub enum NodeAnswer {
     },
     /// To [`NodeAction::CountShard`].
     Count(u64),
+    /// To [`NodeAction::TagPage`].
+    Tagged {
+        /// Documents that were tagged.
+        documents: u64,
+        /// Those that had no tag either when it was looked.
+        left: u64,
+    },
 }
 
 /// Why a node operation has no answer.

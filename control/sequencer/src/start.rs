@@ -50,6 +50,7 @@ pub(crate) fn build(config: Config, snapshot: Snapshot, now: u64, planted: Plant
         out: Default::default(),
         jobs: Default::default(),
         scrub: Default::default(),
+        tagging: Default::default(),
         watched: Default::default(),
         config,
     };

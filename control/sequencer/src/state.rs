@@ -260,6 +260,11 @@ pub(crate) enum Op {
         ticket: u32,
         node: N,
     },
+    /// A page of an index whose documents get their tags.
+    Tag {
+        node: N,
+        index: String,
+    },
     /// A question of the comparison, by its number.
     Scrub(u64, N),
     WriteDown,
@@ -286,6 +291,8 @@ pub(crate) enum Todo {
     Scan,
     /// The comparison goes on, if it can.
     Scrub,
+    /// Documents get their tags, if some have none.
+    Tags,
     /// What was to be written down counts as written ([`crate::planted`]).
     Unwritten(OpId),
 }
@@ -305,4 +312,5 @@ pub(crate) enum Timer {
     Retire(Place),
     Scan,
     Scrub,
+    Tags,
 }

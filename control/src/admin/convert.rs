@@ -203,6 +203,12 @@ pub(super) fn address(node: &str, url: String) -> Result<String, ErrorBody> {
     new_node(node).map(|node| node.url)
 }
 
+/// How far the tagging of documents is.
+pub(super) fn tagging(view: sequencer::TaggingView) -> miroir_admin::Tagging {
+    let sequencer::TaggingView { tagged, index, left, trouble } = view;
+    miroir_admin::Tagging { tagged, index, left, trouble }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! It is served by the internal listener; by the public one, and so through Envoy, only where `admin.public` is set.
 //! `docs/openapi.json` is printed from these handlers.
 
+mod adopt;
 mod backup;
 mod cluster;
 mod convert;
@@ -44,6 +45,7 @@ struct Document;
 fn routes() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(cluster::routes())
+        .merge(adopt::routes())
         .merge(backup::routes())
         .merge(jobs::routes())
 }
@@ -61,8 +63,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub(crate) fn router(service: Arc<Service>) -> Router {
     let document = openapi();
     let key = service.admin_key.clone();
-    Router::from(routes())
-        .route("/_miroir/openapi.json", get(|| async move { Json(document) }))
-        .route_layer(middleware::from_fn_with_state(key, key::guard))
-        .with_state(service)
+    let router = Router::from(routes()).route("/_miroir/openapi.json", get(|| async move { Json(document) }));
+    guarded(router.with_state(service), key)
+}
+
+/// Routes closed without the key.
+pub(crate) fn guarded(router: Router, key: AdminKey) -> Router {
+    router.route_layer(middleware::from_fn_with_state(key, key::guard))
 }

@@ -143,6 +143,7 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
         nodes,
         jobs: look.jobs.iter().filter(|job| !job.state.is_over()).cloned().map(convert::job).collect(),
         scrub,
+        tagging: look.tagging.clone().map(convert::tagging),
         indexes: cluster.indexes().keys().cloned().collect(),
         open_tasks: cluster.open_tasks(),
         waiting_requests: cluster.waiting(),

@@ -43,8 +43,15 @@ pub(crate) async fn listeners_with(directory: TempDir, sections: &str) -> Listen
     );
     let config = toml::from_str::<File>(&text).unwrap().check().unwrap();
     let metrics = Arc::new(Metrics::default());
-    let running =
-        cluster::start(&config, None, Arc::new(SettingsPlanner), default_keys(), metrics.clone()).await.unwrap();
+    let running = cluster::start(
+        &config,
+        cluster::open_store(&config.store, None).await.unwrap(),
+        Arc::new(SettingsPlanner),
+        default_keys(),
+        metrics.clone(),
+    )
+    .await
+    .unwrap();
     let service = Arc::new(Service::new(running.cluster, metrics, Tracker::default(), &config).unwrap());
     Listeners { public: super::public(service.clone()), internal: super::internal(service.clone()), service, directory }
 }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
-use miroir_sequencer::{CopyRow, Effect, Event, JobView, MemberView, NodeStatus, ScrubView, Sequencer, SyncStatus};
+use miroir_sequencer::{
+    CopyRow, Effect, Event, JobView, MemberView, NodeStatus, ScrubView, Sequencer, SyncStatus, TaggingView,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -32,6 +34,7 @@ pub(crate) struct Look {
     pub(crate) jobs: Vec<JobView>,
     pub(crate) syncs: Vec<SyncStatus>,
     pub(crate) scrub: ScrubView,
+    pub(crate) tagging: Option<TaggingView>,
     pub(crate) map: Arc<ShardMap>,
 }
 
@@ -115,6 +118,7 @@ impl Actor {
             jobs: self.sequencer.jobs(),
             syncs: self.sequencer.syncs(),
             scrub: self.sequencer.scrub(),
+            tagging: self.sequencer.tagging(),
             map: self.sequencer.map(),
         }
     }

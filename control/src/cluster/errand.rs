@@ -25,6 +25,7 @@ fn destroys(action: &NodeAction) -> bool {
         | NodeAction::FetchPage { .. }
         | NodeAction::PutPage { .. }
         | NodeAction::DivideBatch { .. }
+        | NodeAction::TagPage { .. }
         | NodeAction::CountShard { .. } => false,
     }
 }

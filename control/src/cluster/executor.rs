@@ -187,7 +187,7 @@ impl Executor {
         self.metrics.alert(alert.kind);
         let node = alert.node.as_deref();
         match alert.kind {
-            "node_up" | "node_rebuilt" | "sync_started" | "sync_done" | "copy_deleted" => {
+            "node_up" | "node_rebuilt" | "documents_tagged" | "sync_started" | "sync_done" | "copy_deleted" => {
                 info!(kind = alert.kind, node, "{}", alert.text);
             }
             "last_copy_damaged" | "shard_down" | "audit_lost" | "replica_drift" | "finding_unwritten" => {

@@ -45,18 +45,18 @@ pub struct Running {
     pub ended: JoinHandle<Result<(), StoreError>>,
 }
 
-/// Starts. `default_keys` are stored at the first start; `lease` is there where the store is a shared one.
+/// Starts on an open store. `default_keys` are stored at the first start.
 ///
 /// # Errors
 /// The store, a configuration that does not fit what the store holds, a node's CA bundle that cannot be used.
 pub async fn start(
     config: &Config,
-    lease: Option<Lease>,
+    opened: (Store, Loaded),
     planner: Arc<dyn Planner>,
     default_keys: Vec<KeyRecord>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Running> {
-    let (store, Loaded { snapshot, mut values }) = open_store(&config.store, lease).await?;
+    let (store, Loaded { snapshot, mut values }) = opened;
     let identity = match values.remove(Identity::NAME) {
         Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
         None => first(config, &store).await?,

@@ -114,7 +114,8 @@ fn settings(uid: &str, node: &Value, old: Option<&IndexRow>, note: Option<&Note>
     settings
 }
 
-fn millis(time: &str) -> Option<u64> {
+/// Unix milliseconds.
+pub(super) fn millis(time: &str) -> Option<u64> {
     let time: Timestamp = time.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok()
 }

@@ -59,6 +59,13 @@ pub(super) fn rebuild(survey: &Survey, known: &Known) -> Rebuilt {
     Rebuilt { records, said }
 }
 
+/// The keys of the only node.
+pub(super) fn of_one(survey: &Survey) -> Vec<KeyRecord> {
+    let mut records: Vec<KeyRecord> = survey.found.iter().flat_map(|found| &found.keys).filter_map(record).collect();
+    records.sort_by_key(|key| (key.created_at, key.uid));
+    records
+}
+
 fn record(key: &Value) -> Option<KeyRecord> {
     serde_json::from_value(key.clone()).ok()
 }

@@ -20,6 +20,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// The layout with these copies.
+    pub(super) fn new_of(shards: Vec<Vec<(String, CopyState)>>, replication_factor: usize) -> Self {
+        Self { shards, replication_factor }
+    }
+
     pub(super) fn new(
         members: &[Member],
         holders: &[Holders],

@@ -13,6 +13,7 @@
 //!
 //! Until the last step nothing is in the store: it may be repeated whenever it broke off.
 
+pub(crate) mod adopt;
 mod compare;
 mod fence;
 mod indexes;
@@ -135,6 +136,7 @@ pub async fn run(config: Config, arguments: &RecoverArguments, backup: Option<Pa
         indexes: rebuilt.rows,
         keys: keys.records,
         findings: compared.findings,
+        adopts: false,
     };
     let tasks = made.write(&vacant.store, backup.as_deref()).await?;
     if backup.is_some() {

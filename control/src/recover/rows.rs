@@ -38,6 +38,8 @@ pub(super) struct Made<'a> {
     pub(super) indexes: Vec<IndexRow>,
     pub(super) keys: Vec<KeyRecord>,
     pub(super) findings: Vec<FindingRow>,
+    /// The node was somebody's: the tasks that it has had are left alone.
+    pub(super) adopts: bool,
 }
 
 impl Made<'_> {
@@ -163,7 +165,7 @@ impl Made<'_> {
             incarnation: old.incarnation.saturating_add(1),
             generation: found.map_or(old.generation, |found| super::fence::generation(found, self.known)),
             floor: next,
-            pruned: found.and_then(|found| found.tasks.first).unwrap_or(0),
+            pruned: if self.adopts { next } else { found.and_then(|found| found.tasks.first).unwrap_or(0) },
             witness: found.map(shown).unwrap_or_default(),
             cleared: Default::default(),
             doubted: false,

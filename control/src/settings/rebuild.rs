@@ -26,6 +26,29 @@ impl Settings {
         (!hidden.is_empty()).then_some(Value::Object(hidden))
     }
 
+    /// Names of the settings that are not the engine's defaults.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let stored = self.to_stored();
+        stored.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A text in these settings that begins so, if there is one.
+    #[must_use]
+    pub fn mentions(&self, start: &str) -> Option<String> {
+        fn first(value: &Value, start: &str) -> Option<String> {
+            match value {
+                Value::String(text) => Some(text).filter(|text| text.starts_with(start)).cloned(),
+                Value::Array(items) => items.iter().find_map(|item| first(item, start)),
+                Value::Object(members) => members.iter().find_map(|(name, member)| {
+                    Some(name).filter(|name| name.starts_with(start)).cloned().or_else(|| first(member, start))
+                }),
+                _ => None,
+            }
+        }
+        first(&self.to_stored(), start)
+    }
+
     /// The settings that a node with these must have been given, and the embedders whose API keys are lost.
     #[must_use]
     pub fn from_node(node: &Value, hidden: Option<&Value>) -> (Self, Vec<String>) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use miroir_core::error::ErrorBody;
-use miroir_core::shardmap::CompiledMap;
+use miroir_core::shardmap::{CompiledMap, CoverPart};
 use miroir_core::tag::{self, TAG_FIELD};
 use serde_json::{Map, Value, json};
 
@@ -153,7 +153,7 @@ where
             let request = NodeRequest {
                 method: "POST".to_owned(),
                 path: format!("/indexes/{uid}/documents/fetch"),
-                body: Some(json!({ "filter": tag::filter_clause(&part.shards, map.map.shards), "limit": 0 })),
+                body: Some(json!({ "filter": clause(part), "limit": 0 })),
             };
             let asked = ask(&node.id, request);
             Some(async move { (part, asked.await) })
@@ -169,6 +169,11 @@ where
         }
     }
     Ok(total)
+}
+
+/// What a node is to count; null for all that it holds.
+fn clause(part: &CoverPart) -> Value {
+    serde_json::from_str(&part.clause).unwrap_or_default()
 }
 
 fn unreachable_shards(shards: &[u32]) -> ErrorBody {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use super::classify::Trouble;
 use super::dispatch::Dispatch;
 use crate::health::Admission;
-use crate::shardmap::{Cover, CoverPart, NodeIndex};
-use crate::tag;
+use crate::shardmap::{CompiledMap, Cover, CoverPart, NodeIndex};
 
 /// Shards that a query still needs, and what it knows about the nodes.
 pub(super) struct Wanted<'a> {
@@ -34,7 +33,7 @@ impl Wanted<'_> {
         let mut left: Vec<u32> = cover.missing.iter().copied().filter(|shard| self.wants(*shard)).collect();
         for part in &cover.parts {
             // The usual case keeps the cover's own clause: it is built once a map, not once a query.
-            let part = if all { Arc::clone(part) } else { Arc::new(self.narrowed(part, map.map.shards)) };
+            let part = if all { Arc::clone(part) } else { Arc::new(self.narrowed(part, map)) };
             if part.shards.is_empty() {
                 continue;
             }
@@ -50,7 +49,7 @@ impl Wanted<'_> {
         }
         left.sort_unstable();
         let others = Wanted { shards: &left, ..*self }.repair(dispatch);
-        join(fit, others, map.map.shards)
+        self.join(map, fit, others)
     }
 
     /// The wanted shards on other copies than those that failed.
@@ -62,13 +61,13 @@ impl Wanted<'_> {
             return healthy;
         }
         let suspect = map.repair(self.placement, &healthy.missing, &failed);
-        let mut cover = join(Cover { missing: Vec::new(), ..healthy }, suspect, map.map.shards);
+        let mut cover = self.join(map, Cover { missing: Vec::new(), ..healthy }, suspect);
         if cover.missing.is_empty() {
             return cover;
         }
         let missing = std::mem::take(&mut cover.missing);
         let twice = |node: NodeIndex| self.unreadable.contains(&node) || !self.may_be_asked_twice(dispatch, node);
-        join(cover, map.repair(self.placement, &missing, &twice), map.map.shards)
+        self.join(map, cover, map.repair(self.placement, &missing, &twice))
     }
 
     /// Whether every wanted shard could be read from another node than this.
@@ -83,10 +82,31 @@ impl Wanted<'_> {
     }
 
     /// What is wanted of a part.
-    fn narrowed(&self, part: &CoverPart, shard_count: u32) -> CoverPart {
+    fn narrowed(&self, part: &CoverPart, map: &CompiledMap) -> CoverPart {
         let shards: Vec<u32> = part.shards.iter().copied().filter(|shard| self.wants(*shard)).collect();
-        let clause = tag::quoted_clause(&shards, shard_count);
-        CoverPart { node: part.node, shards, clause }
+        map.part(self.placement, part.node, shards)
+    }
+
+    /// One part a node out of two covers of different shards.
+    fn join(&self, map: &CompiledMap, left: Cover, right: Cover) -> Cover {
+        let mut missing = left.missing;
+        missing.extend(right.missing);
+        missing.sort_unstable();
+        let mut parts: BTreeMap<NodeIndex, Arc<CoverPart>> =
+            left.parts.into_iter().map(|part| (part.node, part)).collect();
+        for part in right.parts {
+            let joined = match parts.remove(&part.node) {
+                Some(there) => {
+                    let mut shards = there.shards.clone();
+                    shards.extend_from_slice(&part.shards);
+                    shards.sort_unstable();
+                    Arc::new(map.part(self.placement, part.node, shards))
+                }
+                None => part,
+            };
+            parts.insert(joined.node, joined);
+        }
+        Cover { parts: parts.into_values().collect(), missing }
     }
 
     fn wants(&self, shard: u32) -> bool {
@@ -107,26 +127,4 @@ impl Wanted<'_> {
             _ => false,
         }
     }
-}
-
-/// One part a node out of two covers of different shards.
-fn join(left: Cover, right: Cover, shard_count: u32) -> Cover {
-    let mut missing = left.missing;
-    missing.extend(right.missing);
-    missing.sort_unstable();
-    let mut parts: BTreeMap<NodeIndex, Arc<CoverPart>> = left.parts.into_iter().map(|part| (part.node, part)).collect();
-    for part in right.parts {
-        match parts.get_mut(&part.node) {
-            Some(there) => {
-                let there = Arc::make_mut(there);
-                there.shards.extend_from_slice(&part.shards);
-                there.shards.sort_unstable();
-                there.clause = tag::quoted_clause(&there.shards, shard_count);
-            }
-            None => {
-                parts.insert(part.node, part);
-            }
-        }
-    }
-    Cover { parts: parts.into_values().collect(), missing }
 }

@@ -176,11 +176,15 @@ impl Filter {
         self.0.len()
     }
 
-    /// Writes the filter for a node that answers for the shards of `clause`, a JSON string.
+    /// Writes the filter for a node that answers for the shards of `clause`, a JSON string, or for all that it holds,
+    /// where that is empty.
     pub fn write(&self, clause: &str, out: &mut Vec<u8>) {
+        if self.0.is_empty() && clause.is_empty() {
+            return out.extend_from_slice(b"null");
+        }
         out.push(b'[');
-        if !self.0.is_empty() {
-            out.extend_from_slice(self.0.as_bytes());
+        out.extend_from_slice(self.0.as_bytes());
+        if !self.0.is_empty() && !clause.is_empty() {
             out.push(b',');
         }
         out.extend_from_slice(clause.as_bytes());
@@ -206,11 +210,28 @@ mod tests {
         }
     }
 
-    fn with(filter: &str) -> Result<String, NotUnderstood> {
+    fn within(clause: &str, filter: &str) -> Result<String, NotUnderstood> {
         let query = Query::parse(format!("{{\"filter\":{filter}}}").as_bytes()).unwrap();
         let mut out = Vec::new();
-        Filter::of(&query)?.write(r#""s IN [\"x\"]""#, &mut out);
+        Filter::of(&query)?.write(clause, &mut out);
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn with(filter: &str) -> Result<String, NotUnderstood> {
+        within(r#""s IN [\"x\"]""#, filter)
+    }
+
+    #[test]
+    fn without_a_clause_the_clients_filter_stands_alone() {
+        for (filter, written) in [
+            ("null", "null"),
+            ("\"  \"", "null"),
+            ("[]", "null"),
+            ("\"a = 1 OR b = 2\"", "[\"a = 1 OR b = 2\"]"),
+            ("[[\"a = 1\",\"b = 2\"]]", "[[\"a = 1\",\"b = 2\"]]"),
+        ] {
+            assert_eq!(within("", filter).unwrap(), written);
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct CompiledMap {
 struct CompiledPlacement {
     /// Readable copies of each shard: owners without stale marks and unreadable nodes, preferred first.
     readable: Vec<Vec<NodeIndex>>,
+    /// The node that holds every shard, and beside which nobody holds any.
+    sole: Option<NodeIndex>,
     covers: Vec<Cover>,
 }
 
@@ -39,7 +41,8 @@ pub struct CoverPart {
     pub node: NodeIndex,
     /// Its shards, ascending.
     pub shards: Vec<u32>,
-    /// The filter clause for exactly these shards, as a JSON string.
+    /// The filter clause for exactly these shards, as a JSON string; empty where all that the node holds is asked for
+    /// anyhow, tagged or not: nobody else answers for any of it.
     pub clause: String,
 }
 
@@ -62,10 +65,11 @@ impl CompiledMap {
                         owners.iter().copied().filter(|node| usable(node) && !marks.contains(node)).collect()
                     })
                     .collect();
+                let sole = sole(&placement.owners, &readable);
                 let covers = (0..map.replication_factor.max(1))
-                    .map(|turn| balanced_cover(&readable, map.shards, map.nodes.len(), usize::from(turn)))
+                    .map(|turn| balanced_cover(&readable, sole, map.shards, map.nodes.len(), usize::from(turn)))
                     .collect();
-                CompiledPlacement { readable, covers }
+                CompiledPlacement { readable, sole, covers }
             })
             .collect();
         Self { map, placements }
@@ -87,6 +91,16 @@ impl CompiledMap {
         let covers = &self.placements.get(usize::from(placement))?.covers;
         let turn = query_hash.checked_rem(u64::try_from(covers.len()).ok()?)?;
         covers.get(usize::try_from(turn).ok()?)
+    }
+
+    /// The part of a node that answers for these shards.
+    #[must_use]
+    pub fn part(&self, placement: u16, node: NodeIndex, shards: Vec<u32>) -> CoverPart {
+        part(node, shards, self.sole(placement), self.map.shards)
+    }
+
+    fn sole(&self, placement: u16) -> Option<NodeIndex> {
+        self.placements.get(usize::from(placement))?.sole
     }
 
     /// Assigns the given shards to readable copies outside `avoid`, for fail-over within a request. Nodes that serve
@@ -113,7 +127,7 @@ impl CompiledMap {
                 None => missing.push(*shard),
             }
         }
-        group(assignment, missing, self.map.shards)
+        group(assignment, missing, self.sole(placement), self.map.shards)
     }
 
     /// Position of a node by id.
@@ -123,8 +137,25 @@ impl CompiledMap {
     }
 }
 
+/// The one node of which all copies are, if all can be read.
+fn sole(owners: &[Vec<NodeIndex>], readable: &[Vec<NodeIndex>]) -> Option<NodeIndex> {
+    let node = *owners.first()?.first()?;
+    owners.iter().chain(readable).all(|nodes| nodes.as_slice() == [node]).then_some(node)
+}
+
+fn part(node: NodeIndex, shards: Vec<u32>, sole: Option<NodeIndex>, shard_count: u32) -> CoverPart {
+    let clause = if sole == Some(node) { String::new() } else { tag::quoted_clause(&shards, shard_count) };
+    CoverPart { node, shards, clause }
+}
+
 /// Gives each shard to the least loaded of its copies, starting the comparison at another copy each turn.
-fn balanced_cover(readable: &[Vec<NodeIndex>], shard_count: u32, node_count: usize, turn: usize) -> Cover {
+fn balanced_cover(
+    readable: &[Vec<NodeIndex>],
+    sole: Option<NodeIndex>,
+    shard_count: u32,
+    node_count: usize,
+    turn: usize,
+) -> Cover {
     let mut load = vec![0u32; node_count];
     let mut assignment = Vec::with_capacity(readable.len());
     let mut missing = Vec::new();
@@ -142,18 +173,17 @@ fn balanced_cover(readable: &[Vec<NodeIndex>], shard_count: u32, node_count: usi
             None => missing.push(shard),
         }
     }
-    group(assignment, missing, shard_count)
+    group(assignment, missing, sole, shard_count)
 }
 
-fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, shard_count: u32) -> Cover {
+fn group(mut assignment: Vec<(NodeIndex, u32)>, missing: Vec<u32>, sole: Option<NodeIndex>, shard_count: u32) -> Cover {
     assignment.sort_unstable();
     let parts = assignment
         .chunk_by(|left, right| left.0 == right.0)
         .filter_map(|chunk| {
             let node = chunk.first()?.0;
             let shards: Vec<u32> = chunk.iter().map(|(_, shard)| *shard).collect();
-            let clause = tag::quoted_clause(&shards, shard_count);
-            Some(Arc::new(CoverPart { node, shards, clause }))
+            Some(Arc::new(part(node, shards, sole, shard_count)))
         })
         .collect();
     Cover { parts, missing }
@@ -227,6 +257,41 @@ mod tests {
             prop_assert_eq!(covered(&cover), lost);
             prop_assert!(cover.missing.is_empty());
             prop_assert!(cover.parts.iter().all(|part| part.node != failed));
+        }
+    }
+
+    proptest! {
+        /// Documents with and without a tag on nodes that hold what the table says: each is answered for once, but for
+        /// those without a tag beside which there is another node.
+        #[test]
+        fn what_has_no_tag_is_answered_for_by_a_node_that_holds_all(
+            nodes in 1u16..4, replicas in 1u16..3, shards in 1u16..20, one: bool, hash: u64,
+            asked in prop::collection::btree_set(0u32..20, 1..20), marks in prop::collection::vec((0u32..20, 0u16..4), 0..3),
+        ) {
+            let count = u32::from(shards);
+            let table = if one { vec![vec![nodes - 1]; usize::from(shards)] } else { owners(nodes, replicas, shards) };
+            let stale: Vec<StaleMark> = marks.into_iter().filter(|(shard, node)| *shard < count && *node < nodes)
+                .map(|(shard, node)| StaleMark { placement: 0, shard, node }).collect();
+            let map = map(nodes, table.clone(), stale);
+            let asked: Vec<u32> = asked.into_iter().filter(|shard| *shard < count).collect();
+            let alone = table.iter().all(|owners| owners.as_slice() == [table[0][0]])
+                && (0..count).all(|shard| map.readable(0, shard) == [table[0][0]]);
+            for cover in [map.cover(0, hash).unwrap().clone(), map.repair(0, &asked, &|_| false)] {
+                let mut tagged = vec![0; usize::from(shards)];
+                let mut untagged = 0;
+                for part in &cover.parts {
+                    prop_assert_eq!(part.as_ref(), &map.part(0, part.node, part.shards.clone()));
+                    untagged += u32::from(part.clause.is_empty());
+                    for (shard, owners) in table.iter().enumerate().filter(|(_, owners)| owners.contains(&part.node)) {
+                        let text = format!("\\\"{}\\\"", tag::encode(shard as u32, count));
+                        let answers = part.clause.is_empty() || part.clause.contains(&text);
+                        tagged[shard] += u32::from(answers && !owners.is_empty());
+                    }
+                }
+                prop_assert!(tagged.iter().all(|answers| *answers <= 1), "{:?}", tagged);
+                prop_assert!(covered(&cover).iter().all(|shard| cover.missing.contains(shard) || tagged[*shard as usize] == 1));
+                prop_assert_eq!(untagged, u32::from(alone && !cover.parts.is_empty()));
+            }
         }
     }
 

@@ -146,10 +146,14 @@ impl Content {
         shard_count: u32,
     ) -> NodeWrite {
         let wanted = |shard: u32| part.shards.iter().any(|given| given.shard == shard);
-        let clause = || {
+        // A node that takes a write to all shards, and alone, holds everything: what has no tag yet is meant too.
+        let alone =
+            grant.parts.len() == 1 && usize::try_from(shard_count).is_ok_and(|count| count == part.shards.len());
+        let clause = (!alone).then(|| {
             let shards: Vec<u32> = part.shards.iter().map(|given| given.shard).collect();
             tag::filter_clause(&shards, shard_count)
-        };
+        });
+        let clause = clause.as_deref();
         let mut path = format!("/indexes/{}/documents", head.index);
         let (method, content_type, body) = match (self, &split.plan) {
             (Self::Documents { format, body }, Some(plan)) => {
@@ -162,11 +166,11 @@ impl Content {
             }
             (Self::Filter(filter), _) => {
                 path.push_str("/delete");
-                ("POST", Some("application/json"), filter::narrow(filter, &clause()))
+                ("POST", Some("application/json"), filter::narrow(filter, clause))
             }
             (Self::Edit(request), _) => {
                 path.push_str("/edit");
-                ("POST", Some("application/json"), request.narrow(&clause()))
+                ("POST", Some("application/json"), request.narrow(clause))
             }
             (Self::One(id), _) => {
                 path.push('/');

@@ -72,8 +72,8 @@ impl EditRequest {
         self.edit.function.len().saturating_add(self.filter.as_ref().map_or(0, String::len))
     }
 
-    /// The request for the shards of `clause`.
-    pub fn narrow(&self, clause: &str) -> Vec<u8> {
+    /// The request for the shards of `clause`; without one, for all documents.
+    pub fn narrow(&self, clause: Option<&str>) -> Vec<u8> {
         let filter = match &self.filter {
             Some(filter) => conjunction(filter, clause),
             None => Value::from(clause).to_string(),
@@ -85,7 +85,7 @@ impl EditRequest {
 }
 
 /// The function as nodes run it: the reserved field is taken out of the document before the client's text and put back
-/// behind it, unless the document is deleted. The text itself is not touched. Lines keep their numbers in the engine's
+/// behind it, unless the document is deleted or had none. The text itself is not touched. Lines keep their numbers in the engine's
 /// messages; positions within the first line are those of the wrapped text, and an unfinished text is reported at the
 /// line behind it. `exit` is defined anew (twice, of the 30 functions that the engine allows), since it can be called by
 /// a name that is put together at run time.
@@ -93,7 +93,7 @@ fn wrap(function: &str) -> String {
     let exit = "throw \"`exit` is not available in a cluster\"";
     format!(
         "fn exit(){{{exit}}}fn exit(value){{{exit}}}let {KEPT}=doc.remove(\"{TAG_FIELD}\");{function}\n;\
-         if type_of(doc)==\"map\"{{doc[\"{TAG_FIELD}\"]={KEPT};}}"
+         if type_of(doc)==\"map\"&&{KEPT}!=(){{doc[\"{TAG_FIELD}\"]={KEPT};}}"
     )
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use serde_json::json;
 
     fn narrowed(body: &str) -> Value {
-        serde_json::from_slice(&read("m", body.as_bytes()).unwrap().narrow("_miroir_shard IN [\"x\"]")).unwrap()
+        serde_json::from_slice(&read("m", body.as_bytes()).unwrap().narrow(Some("_miroir_shard IN [\"x\"]"))).unwrap()
     }
 
     #[test]
@@ -126,6 +126,16 @@ mod tests {
     }
 
     #[test]
+    fn without_a_clause_all_documents_are_edited() {
+        let all = |body: &str| -> Value {
+            let request = read("m", body.as_bytes()).unwrap().narrow(None);
+            serde_json::from_slice::<Value>(&request).unwrap()["filter"].clone()
+        };
+        assert_eq!(all(r#"{"function":""}"#), Value::Null);
+        assert_eq!(all(r#"{"function":"","filter":"a = 1"}"#), "a = 1");
+    }
+
+    #[test]
     fn the_function_stands_between_two_pieces_and_is_not_touched() {
         let body = json!({"function": "doc.a = \"x\"; // \\ end", "context": {"n": [1.5]}}).to_string();
         let narrowed = narrowed(&body);
@@ -136,7 +146,7 @@ mod tests {
             before.ends_with("let _miroir_kept=doc.remove(\"_miroir_shard\");") && !before.contains('\n'),
             "{before}"
         );
-        assert_eq!(after, "\n;if type_of(doc)==\"map\"{doc[\"_miroir_shard\"]=_miroir_kept;}");
+        assert_eq!(after, "\n;if type_of(doc)==\"map\"&&_miroir_kept!=(){doc[\"_miroir_shard\"]=_miroir_kept;}");
     }
 
     #[test]

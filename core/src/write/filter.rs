@@ -32,16 +32,17 @@ pub(super) fn read(body: &[u8]) -> Result<String, ErrorBody> {
     }
 }
 
-/// The client's filter within the shards of `clause`: an array is a conjunction. The reserved field is no attribute of
-/// the client's.
-pub(super) fn narrow(filter: &str, clause: &str) -> Vec<u8> {
+/// The client's filter within the shards of `clause`, if there is one: an array is a conjunction. The reserved field is
+/// no attribute of the client's.
+pub(super) fn narrow(filter: &str, clause: Option<&str>) -> Vec<u8> {
     format!(r#"{{"filter":{}}}"#, conjunction(filter, clause)).into_bytes()
 }
 
 /// JSON text of the filter that asks for both.
-pub(super) fn conjunction(filter: &str, clause: &str) -> String {
-    let clause = serde_json::Value::from(clause).to_string();
+pub(super) fn conjunction(filter: &str, clause: Option<&str>) -> String {
     let filter = hide_in_filter(filter);
+    let Some(clause) = clause else { return filter.to_string() };
+    let clause = serde_json::Value::from(clause).to_string();
     let inner = filter.trim();
     let elements = inner.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(inner);
     format!("[{elements},{clause}]")
@@ -123,7 +124,7 @@ mod tests {
 
     fn narrowed(filter: &str) -> String {
         let text = read(format!(r#"{{"filter":{filter}}}"#).as_bytes()).unwrap();
-        String::from_utf8(narrow(&text, "_miroir_shard IN [\"x\"]")).unwrap()
+        String::from_utf8(narrow(&text, Some("_miroir_shard IN [\"x\"]"))).unwrap()
     }
 
     #[test]
@@ -134,6 +135,16 @@ mod tests {
             narrowed(r#" [ ["a = 1","b = 2"] , "c = \u0033" ] "#),
             format!(r#"{{"filter":[ ["a = 1","b = 2"] , "c = \u0033" ,{clause}]}}"#)
         );
+    }
+
+    #[test]
+    fn without_a_clause_the_filter_is_the_clients() {
+        for filter in [r#""a = 1 OR b = 2""#, r#"[["a = 1","b = 2"],"c = 3"]"#] {
+            let text = read(format!(r#"{{"filter":{filter}}}"#).as_bytes()).unwrap();
+            assert_eq!(narrow(&text, None), format!(r#"{{"filter":{filter}}}"#).as_bytes());
+        }
+        let text = read(br#"{"filter":"_miroir_shard EXISTS"}"#).unwrap();
+        assert_eq!(narrow(&text, None), br#"{"filter":"_miroir_SHARD EXISTS"}"#);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Measurements of the whole. Machines are noisy: what counts are ratios of things measured in one run.
 
 mod fanout;
+mod history;
 mod ingest;
 mod moves;
 mod nodes;
@@ -31,6 +32,8 @@ pub enum Measurement {
     SmallWrites,
     /// A join and a drain, with what writers feel of it; and the repair of one missed write.
     Moves,
+    /// Memory and answers of control with a million tasks and a thousand indexes.
+    History,
 }
 
 /// Measures Miroir on this machine.
@@ -71,6 +74,9 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Measurement::Moves) {
         moves::run(arguments.seconds).await?;
+    }
+    if wanted(Measurement::History) {
+        history::run().await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use miroir_admin::{Condition, CopyState, Node, Status};
 
 use crate::output::{Colour, Paint, count, ranges, table};
-use crate::show::{job_line, scrub_line};
+use crate::show::{job_line, scrub_line, tagging_line};
 
 /// How the cluster is.
 pub fn status(status: &Status, paint: Paint) -> String {
@@ -41,6 +41,9 @@ pub fn status(status: &Status, paint: Paint) -> String {
         behind
     ));
     text.push_str(&format!("scrub    {}\n", scrub_line(&status.scrub)));
+    if let Some(line) = status.tagging.as_ref().and_then(tagging_line) {
+        text.push_str(&format!("tagging  {line}\n"));
+    }
     for job in &status.jobs {
         text.push_str(&format!("moving   {}\n", job_line(job)));
     }
@@ -112,6 +115,7 @@ mod tests {
             nodes: vec![node("node-0", "ready", 1), node("node-1", "down", 0)],
             jobs: vec![],
             scrub: Default::default(),
+            tagging: None,
             indexes: vec!["films".into()],
             open_tasks: 1234,
             waiting_requests: 0,

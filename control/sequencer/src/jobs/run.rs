@@ -75,6 +75,10 @@ impl Sequencer {
 
     /// Starts as many moves as may be under way.
     fn start_moves(&mut self, id: JobId) {
+        if let Some(why) = self.awaits_tags() {
+            self.jobs.waiting = Some(why);
+            return;
+        }
         let members = (0..self.nodes.len()).filter(|n| self.is_member(*n)).count();
         let usual = members * self.syncs.limits.syncs();
         let most = self.meta.throttle.moves.map_or(usual, |most| most as usize).max(1);

@@ -35,11 +35,14 @@ impl Sequencer {
 
     /// Wants a copy of a shard on a node, filled from the ones that there are; `leaving` gives up its own when that is
     /// done. A sync of the same copy that is wanted already is told who leaves. False if the copy is in sync (and
-    /// nobody leaves for it), or still to be deleted there, or the shard does not exist.
+    /// nobody leaves for it), or still to be deleted there, or the shard does not exist, or documents lack their tags.
     pub(crate) fn begin_sync(&mut self, placement: u16, shard: u32, to: N, leaving: Option<N>) -> bool {
         let place = (placement, shard, to);
         let copies = self.shard_copies(placement, shard);
         let known = copies.iter().find(|copy| copy.node == to).copied();
+        if known.is_none() && self.awaits_tags().is_some() {
+            return false;
+        }
         let in_sync = known.is_some_and(|copy| self.is_good(&copy) || copy.state == CopyState::Retiring);
         if copies.is_empty() || in_sync || self.is_to_be_deleted(place) || to >= self.nodes.len() || !self.is_member(to)
         {

@@ -92,6 +92,8 @@ impl World {
                     | NodeAction::Digests { .. }
                     | NodeAction::FetchPage { .. }
                     | NodeAction::CountShard { .. } => self.read_copy(node, &action),
+                    // Here documents have nothing but a shard.
+                    NodeAction::TagPage { .. } => NodeAnswer::Tagged { documents: 0, left: 0 },
                     NodeAction::PutPage { .. }
                     | NodeAction::DeleteKeys { .. }
                     | NodeAction::DeleteShard { .. }

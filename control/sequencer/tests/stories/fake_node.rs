@@ -38,6 +38,9 @@ pub struct FakeNode {
     pub awaits_pages: bool,
     /// It lacks the index: whatever is to be written there fails, and there is nothing to be counted.
     pub lacks_index: bool,
+    /// Documents without a tag, and the keys with which pages of them were asked for.
+    pub untagged: u64,
+    pub tagging: Vec<Option<String>>,
 }
 
 impl Desk {
@@ -92,6 +95,17 @@ impl Desk {
                 node.tasks.retain(|task| !(from..below).contains(&task.uid) || !task.status.is_over());
                 let uid = self.add_task(id, None, "taskDeletion", None, TaskStatus::Succeeded, None);
                 self.accepted(id, uid)
+            }
+            NodeAction::TagPage { key, index, limit, metadata, .. } => {
+                let documents = node.untagged.min(u64::from(limit));
+                node.untagged -= documents;
+                let left = node.untagged;
+                node.tagging.push(key);
+                if documents > 0 {
+                    let kind = "documentAdditionOrUpdate";
+                    self.add_task(id, Some(&metadata), kind, Some(&index), TaskStatus::Succeeded, Some(documents));
+                }
+                NodeAnswer::Tagged { documents, left }
             }
             NodeAction::ListKeys { .. }
             | NodeAction::Digests { .. }

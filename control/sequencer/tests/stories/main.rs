@@ -15,4 +15,5 @@ mod repair;
 mod retire;
 mod scrub;
 mod settings;
+mod tagging;
 mod tasks;

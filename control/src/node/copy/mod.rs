@@ -5,6 +5,7 @@ mod pages;
 mod sample;
 mod stored;
 mod stream;
+mod tags;
 
 use std::time::Duration;
 
@@ -89,6 +90,9 @@ impl Client {
                 let path = format!("/indexes/{index}/documents/delete");
                 let nothing = format!("{TAG_FIELD} = \"none\"");
                 self.post(node, key, &path, &json!({ "filter": nothing }), metadata, timeout).await
+            }
+            NodeAction::TagPage { key, index, primary_key, limit, metadata } => {
+                self.tag_page(node, key, &index, &primary_key, limit, metadata, timeout).await
             }
             NodeAction::CountShard { index, shard } => {
                 let body = json!({ "filter": self.of_shard(shard), "limit": 0 });

@@ -34,6 +34,11 @@ impl<'a> Stored<'a> {
         })
     }
 
+    /// A field at the top, as it is written.
+    pub(super) fn field(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied()
+    }
+
     /// Whether it carries a shard tag. A node's answers name a field once at most.
     pub(super) fn is_tagged(&self) -> bool {
         self.0.get(TAG_FIELD).is_some_and(|value| value.get().starts_with('"'))

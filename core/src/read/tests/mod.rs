@@ -58,6 +58,7 @@ pub(super) fn shard_map(nodes: u16, replicas: u16, shards: u16) -> ShardMap {
 
 /// A gather whose answers are lists of shards, which it checks: no shard twice.
 struct Fake {
+    shards: u32,
     index: String,
     /// Rounds of [`Gather::again`] still wished for.
     more_rounds: usize,
@@ -78,7 +79,9 @@ impl Gather for Fake {
     }
 
     fn request(&self, clause: &str, part: usize) -> NodeRequest {
-        let body = Some(clause.as_bytes().to_vec());
+        // A node without a clause answers for all.
+        let all = || tag::quoted_clause(&(0..self.shards).collect::<Vec<_>>(), self.shards);
+        let body = Some(if clause.is_empty() { all() } else { clause.to_owned() }.into_bytes());
         NodeRequest { method: "POST", path: format!("/indexes/{}/fake?part={part}", self.index), headers: &[], body }
     }
 
@@ -125,6 +128,7 @@ fn fake_plan(map: &CompiledMap, matched: &Matched, request: &ReadRequest) -> Opt
     let leg = |uid: &str| {
         let fake = Fake {
             index: uid.into(),
+            shards: map.map.shards,
             more_rounds: usize::from(wishes.contains("again")),
             parts: vec![],
             merged: vec![],

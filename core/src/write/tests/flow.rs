@@ -82,6 +82,25 @@ fn every_kind_has_its_request() {
 }
 
 #[test]
+fn a_node_that_holds_everything_alone_needs_no_clause() {
+    for (kind, whole, sent) in [
+        (WriteKind::DeleteByFilter, r#"{"filter":"a = 1"}"#, r#"{"filter":"a = 1"}"#),
+        (WriteKind::Edit, r#"{"function":"doc.a = 1"}"#, r#"{"filter":null,"#),
+    ] {
+        let mut run = Run::new(setup(kind, None, whole));
+        run.answer(BEGIN_PATH, &BeginAnswer::Grant(run.again("n0")));
+        let body = String::from_utf8(run.call("n0-w").body.clone()).unwrap();
+        assert!(body.starts_with(sent), "{body}");
+        let mut grant = run.again("n0");
+        grant.parts[0].shards.pop();
+        let mut run = Run::new(setup(kind, None, whole));
+        run.answer(BEGIN_PATH, &BeginAnswer::Grant(grant));
+        let body = String::from_utf8(run.call("n0-w").body.clone()).unwrap();
+        assert!(body.contains("_miroir_shard IN ["), "{body}");
+    }
+}
+
+#[test]
 fn begin_tells_what_an_edit_does() {
     let run = Run::new(setup(WriteKind::Edit, None, r#"{"function":"doc.a = 1","filter":"a = 2","context":{"b":1}}"#));
     let begin: Begin = run.message(BEGIN_PATH);
