@@ -1,7 +1,7 @@
 //! How tasks end, and what they say.
 
 use miroir_core::wire::*;
-use miroir_sequencer::{Event, IndexOperation, IndexSwap, TaskStatus};
+use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
 
 use crate::desk::{Desk, config, write};
@@ -26,10 +26,6 @@ fn open(desk: &mut Desk, begin: Begin, task_type: &str) -> (Grant, Vec<(String, 
     let request = desk.commit(&grant, &attempt, &said);
     assert_eq!(desk.status(request), Some(202));
     (grant, uids)
-}
-
-fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 #[test]
@@ -212,7 +208,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -220,7 +216,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
 }
 
@@ -228,7 +224,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
 fn a_silent_filter_does_not_hold_success_for_ever() {
     let mut desk = pair();
     desk.wait(10_000);
-    heartbeat(&mut desk, "vm1", 0);
+    desk.heartbeat("vm1", None, 0);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -242,7 +238,7 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(Begin { index: "b".into(), ..write("t1", &[0]) });
     let parts: Vec<(String, PartOutcome)> = ["n0", "n1"]
         .map(|node| {
@@ -255,7 +251,7 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
 }
 
