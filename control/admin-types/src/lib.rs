@@ -2,6 +2,7 @@
 //! made from these types, and `miroirctl` reads answers with them, so that the three cannot differ.
 
 pub mod backup;
+mod error;
 mod explain;
 mod jobs;
 mod layout;
@@ -9,6 +10,7 @@ mod scrub;
 mod status;
 mod verify;
 
+pub use error::Error;
 pub use explain::{ExplainedAnswer, ExplainedCall, Explanation, Question};
 pub use jobs::{
     AcceptLoss, Amount, Done, ForceDeletion, Job, JobKind, JobList, JobState, Loss, Move, NewNode, NodeLoad, Outcome,
@@ -16,5 +18,5 @@ pub use jobs::{
 };
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
 pub use scrub::{Drift, FindingList, Scrub, ScrubPass, ScrubTally};
-pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status};
+pub use status::{Condition, Coverage, DeletionWait, Envoy, Filter, Node, NodeList, ShardName, Status, WaitedFilter};
 pub use verify::{Finding, Replica, Verification, Verify};

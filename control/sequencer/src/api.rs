@@ -22,6 +22,7 @@ pub use crate::node_ops::*;
 pub use crate::rows::*;
 pub use crate::scrub::rows::*;
 pub use crate::sync::rows::*;
+pub use crate::sync::waits::*;
 
 /// Node id, as in the configuration (`[a-z0-9-]`).
 pub type NodeId = String;

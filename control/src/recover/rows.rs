@@ -190,6 +190,7 @@ impl Made<'_> {
                     shard,
                     node: node.clone(),
                     epoch: self.numbers.epoch,
+                    since_ms: 0,
                     adopted_ms: None,
                     deleting: false,
                     forced: false,

@@ -1,5 +1,6 @@
 //! Answers as text. Pure: each takes an answer and makes a text.
 
+mod deletions;
 mod explain;
 mod findings;
 mod jobs;
@@ -7,6 +8,7 @@ mod shards;
 mod status;
 mod verify;
 
+pub use deletions::deletions;
 pub use explain::explain;
 pub use findings::{findings, scrub_line};
 pub use jobs::{job_line, jobs, loss, plan};

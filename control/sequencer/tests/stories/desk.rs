@@ -209,6 +209,13 @@ impl Desk {
         self.admin.remove(&request.0).expect("an answer")
     }
 
+    /// A filter's VM tells which map it reads by.
+    pub fn heartbeat(&mut self, vm: &str, envoy: Option<&str>, epoch: u64) {
+        let envoy = envoy.map(str::to_owned);
+        let beat = Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false, envoy };
+        self.send(Event::Heartbeat(beat));
+    }
+
     pub fn begin(&mut self, begin: Begin) -> u64 {
         let request = self.request();
         self.send(Event::Begin { request, begin, api_key: None, may_create: true });

@@ -11,6 +11,7 @@ mod loss;
 mod nodes;
 mod numbers;
 mod prune;
+mod queue;
 mod repair;
 mod retire;
 mod scrub;

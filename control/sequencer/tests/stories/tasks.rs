@@ -2,7 +2,7 @@
 
 use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
-use miroir_sequencer::{Event, IndexOperation, IndexSwap, TaskStatus};
+use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
 
 use crate::desk::{Desk, config, write};
@@ -27,10 +27,6 @@ fn open(desk: &mut Desk, begin: Begin, task_type: &str) -> (Grant, Vec<(String, 
     let request = desk.commit(&grant, &attempt, &said);
     assert_eq!(desk.status(request), Some(202));
     (grant, uids)
-}
-
-fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 #[test]
@@ -213,7 +209,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -221,7 +217,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
 }
 
@@ -229,7 +225,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
 fn a_silent_filter_does_not_hold_success_for_ever() {
     let mut desk = pair();
     desk.wait(10_000);
-    heartbeat(&mut desk, "vm1", 0);
+    desk.heartbeat("vm1", None, 0);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -243,7 +239,7 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(Begin { index: "b".into(), ..write("t1", &[0]) });
     let parts: Vec<(String, PartOutcome)> = ["n0", "n1"]
         .map(|node| {
@@ -256,7 +252,7 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
 }
 
