@@ -16,3 +16,4 @@ mod retire;
 mod scrub;
 mod settings;
 mod tasks;
+mod versions;
