@@ -128,6 +128,9 @@ pub struct Node {
     pub trouble: Option<String>,
     /// Engine version, once seen.
     pub version: Option<String>,
+    /// It is read only where no other copy can be, since most nodes run another version.
+    #[serde(default)]
+    pub last_resort: bool,
     /// Grows whenever the node comes back with another disk.
     pub incarnation: u64,
     /// Generation of its write keys.

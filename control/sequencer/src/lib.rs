@@ -48,6 +48,7 @@ mod task_rows;
 mod ticket;
 mod ticket_rows;
 mod time;
+mod versions;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

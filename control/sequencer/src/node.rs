@@ -74,7 +74,11 @@ impl Sequencer {
         }
         match result {
             Ok(NodeAnswer::State { version, indexes, keys }) => {
-                let first = self.nodes[n].version.replace(version).is_none();
+                let first = self.nodes[n].row.version.is_none();
+                self.nodes[n].upgraded = false;
+                if let Some(refusal) = self.see_version(n, version) {
+                    return self.lose(n, &refusal);
+                }
                 if self.is_newcomer(n)
                     && let Some(other) = self.double_of(n, &keys)
                 {

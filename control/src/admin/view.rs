@@ -111,6 +111,7 @@ pub(super) fn nodes(look: &Look) -> Vec<Node> {
             phase: node.phase.to_owned(),
             trouble: node.trouble.clone(),
             version: node.version.clone(),
+            last_resort: node.last_resort,
             incarnation: node.incarnation,
             generation: node.generation,
             open_tasks: node.open_tasks,
@@ -248,6 +249,11 @@ fn judge(
         let why = node.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         note(Condition::Degraded, format!("node {} is {}{why}", node.id, node.phase));
     }
+    for node in nodes.iter().filter(|node| node.last_resort) {
+        let version = node.version.as_deref().unwrap_or("another version");
+        let text = "unlike most nodes, and is read only where no other copy can be: bring all to one version";
+        note(Condition::Degraded, format!("node {} runs Meilisearch {version}, {text}", node.id));
+    }
     for node in nodes {
         if let Some(stale) = node.copies.get(&CopyState::Stale).filter(|stale| **stale > 0) {
             note(Condition::Degraded, format!("node {} missed writes to {stale} shards", node.id));
@@ -357,6 +363,30 @@ mod tests {
         let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
         let (condition, reasons) = judge(whole, &[], &BTreeMap::new(), &[filter], &Scrub::default());
         assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+    }
+
+    #[test]
+    fn a_node_of_another_version_degrades_and_is_named() {
+        let node = Node {
+            id: "n2".into(),
+            url: None,
+            weight: None,
+            zone: None,
+            member: "active".into(),
+            phase: "ready".into(),
+            trouble: None,
+            version: Some("1.51.0".into()),
+            last_resort: true,
+            incarnation: 0,
+            generation: 1,
+            open_tasks: 0,
+            journal: 0,
+            copies: BTreeMap::new(),
+        };
+        let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
+        let (condition, reasons) = judge(whole, &[node], &BTreeMap::new(), &[], &Scrub::default());
+        assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+        assert!(reasons[0].starts_with("node n2 runs Meilisearch 1.51.0, unlike most nodes"), "{reasons:?}");
     }
 
     #[test]

@@ -175,6 +175,7 @@ impl Made<'_> {
             away_disks: Vec::new(),
             member: old.member,
             place: place(&member.node),
+            version: None,
             configured,
         }
     }

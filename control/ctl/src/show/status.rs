@@ -93,6 +93,7 @@ mod tests {
             phase: phase.into(),
             trouble: None,
             version: Some("1.50.0".into()),
+            last_resort: false,
             incarnation: 1,
             generation: 1,
             open_tasks: 0,

@@ -17,3 +17,4 @@ mod retire;
 mod scrub;
 mod settings;
 mod tasks;
+mod versions;

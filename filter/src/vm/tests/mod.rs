@@ -201,6 +201,7 @@ fn shard_map(epoch: u64) -> ShardMap {
                 cluster: format!("n{at}"),
                 write_cluster: format!("n{at}-w"),
                 readable: true,
+                last_resort: false,
             })
             .collect(),
         stale: vec![],
