@@ -160,6 +160,19 @@ assert.equal(JSON.parse(heartbeat.body).envoy, "edge-1");
 world.answer = '{"epoch":7}';
 wasm.proxy_on_http_call_response(1, heartbeat.token, 1, world.answer.length, 0);
 
+// A map of a later schema, as a newer control pushes it in a rolling upgrade: the worker goes on with the one that it has,
+// and says so, so that control neither deletes copies nor shows tasks as done on its account.
+const schema = Number(/"schema":(\d+)/.exec(secondMap)[1]);
+configure(1, secondMap.replace(`"schema":${schema}`, `"schema":${schema + 1}`));
+request(10, 1, "GET", "/_miroir/filter", []);
+assert.deepEqual(take(world.replies).map(({ status, body }) => [status, body]), [[200, '{"epoch":7}']]);
+leave(10);
+wasm.proxy_on_tick(1);
+const [refusal] = take(world.calls).map(({ body }) => JSON.parse(body));
+assert.deepEqual([refusal.epoch, refusal.oldest_epoch], [7, 7]);
+assert.equal(refusal.rejected, `shard map has schema ${schema + 1}, this build reads ${schema}`);
+wasm.proxy_on_http_call_response(1, world.tokens, 1, world.answer.length, 0);
+
 // A read calls nodes at once; a write calls control, from the root's callback.
 const json = (body) => [["content-type", "application/json"], ["content-length", `${body.length}`]];
 const query = '{"q":"a"}';
