@@ -261,7 +261,7 @@ fn a_first_write_of_nothing_is_done_only_when_live_filters_know_its_index() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let nothing = Begin { primary_key: None, key_source: KeySource::None, ..write("t1", &[]) };
     let fault = Some(ErrorBody::new("missing_document_id", "no id"));
     let first = desk.begin(Begin { index: "b".into(), ..nothing.clone() });
@@ -270,7 +270,7 @@ fn a_first_write_of_nothing_is_done_only_when_live_filters_know_its_index() {
     assert!(desk.sequencer.index("b").is_some() && desk.sequencer.index("c").is_some());
     assert!(!desk.begun.contains_key(&first) && !desk.begun.contains_key(&faulty), "no filter could read it");
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     desk.wait(600);
     for (request, status) in [(first, TaskStatus::Succeeded), (faulty, TaskStatus::Failed)] {
         let Some(BeginAnswer::Reply(reply)) = desk.begun.get(&request) else { panic!("no answer") };
