@@ -92,7 +92,7 @@ async fn what_cannot_be_read_is_answered_as_the_document_says() {
         ("POST", "/_miroir/nodes?dryRun=perhaps", json!({})),
         ("POST", "/_miroir/nodes/a/drain?twice=true", Value::Null),
         ("PUT", "/_miroir/replication-factor", json!({ "copies": 2 })),
-        ("PUT", "/_miroir/throttle", json!([])),
+        ("PUT", "/_miroir/throttle", json!("fast")),
     ] {
         let (status, error) = ask(&all.internal, method, path, Some(ADMIN), body).await;
         assert!(status == 400 && is_error(&error), "{method} {path}: {status} {error}");
