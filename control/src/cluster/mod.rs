@@ -10,6 +10,7 @@ mod clock;
 mod closing;
 mod errand;
 mod executor;
+mod ground;
 mod handle;
 mod identity;
 mod members;

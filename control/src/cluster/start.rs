@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::actor::Actor;
 use super::clock::Clock;
 use super::executor::Executor;
+use super::ground;
 use super::handle::Cluster;
 use super::identity::Identity;
 use super::members;
@@ -48,7 +49,8 @@ pub struct Running {
 /// Starts. `default_keys` are stored at the first start; `lease` is there where the store is a shared one.
 ///
 /// # Errors
-/// The store, a configuration that does not fit what the store holds, a node's CA bundle that cannot be used.
+/// The store, a configuration that does not fit what the store holds, a node's CA bundle that cannot be used, nodes with
+/// indexes at the first start.
 pub async fn start(
     config: &Config,
     lease: Option<Lease>,
@@ -59,7 +61,10 @@ pub async fn start(
     let (store, Loaded { snapshot, mut values }) = open_store(&config.store, lease).await?;
     let identity = match values.remove(Identity::NAME) {
         Some(stored) => known(serde_json::from_value(stored)?, config, snapshot.nodes.is_empty())?,
-        None => first(config, &store).await?,
+        None => {
+            ground::ensure_free(config).await?;
+            first(config, &store).await?
+        }
     };
     let keys: Vec<KeyRecord> = match values.remove(KeyRecord::STORED) {
         Some(keys) => serde_json::from_value(keys).context("reading the stored keys")?,

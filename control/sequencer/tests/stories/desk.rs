@@ -75,6 +75,11 @@ impl Desk {
 
     pub fn bare(config: Config) -> Self {
         let nodes = config.nodes.iter().map(|node| (node.id.clone(), FakeNode::default())).collect();
+        Self::over(config, nodes)
+    }
+
+    /// A cluster that begins on these nodes.
+    pub fn over(config: Config, nodes: BTreeMap<NodeId, FakeNode>) -> Self {
         let (sequencer, effects) = Sequencer::new(config.clone(), Snapshot::default(), 1_000_000);
         let mut desk = Self {
             sequencer,
