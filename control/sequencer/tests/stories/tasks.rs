@@ -344,6 +344,21 @@ fn a_swap_waits_for_open_writes_and_exchanges_the_rows() {
     assert!(!desk.sequencer.map().indexes["a"].swapping);
 }
 
+#[test]
+fn a_swap_is_done_only_when_live_filters_know_the_new_names() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let renamed = rename(&mut desk, "a", "b");
+    let coming = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, coming);
+    desk.wait(600);
+    assert!(desk.sequencer.index("b").is_some() && desk.sequencer.epoch() > coming);
+    assert_ne!(desk.task(renamed).status, TaskStatus::Succeeded, "a filter still holds queries of `a` back");
+    let epoch = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, epoch);
+    assert_eq!(desk.task(renamed).status, TaskStatus::Succeeded);
+}
+
 fn rename(desk: &mut Desk, from: &str, to: &str) -> u32 {
     let (uid, new_uid) = (from.to_owned(), Some(to.to_owned()));
     desk.operate(IndexOperation::Update { uid, primary_key: None, new_uid })
