@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::api::{self, Service};
 use crate::cluster::{self, Members, Runtime};
 use crate::config::{Config, Module, Node};
+use crate::import;
 use crate::recover::adopt::{Waiting, settle};
 use crate::settings::SettingsPlanner;
 use crate::signals::Signals;
@@ -77,7 +78,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut ended = running.ended;
     let tracker = Tracker::default();
     let service = Service::new(running.cluster.clone(), metrics, tracker.clone(), &config);
-    let service = Arc::new(service.with_context(|| format!("making {}", config.spool.display()))?);
+    let service =
+        Arc::new(service.with_context(|| format!("making {}, or reading open tasks", config.spool.display()))?);
     let (maps, members) = (running.cluster.map_changes(), running.cluster.member_changes());
     let cluster = running.cluster;
 
@@ -91,6 +93,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(files.follow(told.clone()));
     }
     let ads = tokio::spawn(xds::serve(ads, told, tracker, module, shutdown.clone()));
+    if let Some(file) = &config.dumps.import {
+        let ignore = config.dumps.ignore_if_not_empty;
+        tokio::select! {
+            imported = import::run(file, &config.spool, service.clone(), ignore) => imported?,
+            () = signals.next() => anyhow::bail!("stopped while a dump was being imported: the cluster holds a part of it"),
+            end = &mut ended => return end.context("the executor")?.context("the store failed"),
+        }
+    }
     public_api.lead(api::public(service.clone()));
     internal_api.lead(api::internal(service.clone()));
     drop((service, public_api, internal_api));

@@ -81,6 +81,8 @@ pub struct Metrics {
     open_tasks: Gauge,
     waiting: Gauge,
     copies: Family<Kind, Gauge<i64, AtomicI64>>,
+    copies_waiting: Gauge,
+    filters_waited_for: Gauge,
     copied: Copied,
     syncs: Family<Phase, Gauge<i64, AtomicI64>>,
     findings: Gauge,
@@ -104,6 +106,8 @@ impl Default for Metrics {
             open_tasks: Gauge::default(),
             waiting: Gauge::default(),
             copies: Family::default(),
+            copies_waiting: Gauge::default(),
+            filters_waited_for: Gauge::default(),
             copied: Copied::default(),
             syncs: Family::default(),
             findings: Gauge::default(),
@@ -128,6 +132,10 @@ impl Default for Metrics {
         registry.register("open_tasks", "Tasks that are not over", metrics.open_tasks.clone());
         registry.register("waiting_requests", "Requests that wait for the sequencer", metrics.waiting.clone());
         registry.register("copies", "Copies of shards, by state", metrics.copies.clone());
+        let text = "Copies that leave and are kept for filters that may still read them";
+        registry.register("copies_waiting_for_filters", text, metrics.copies_waiting.clone());
+        let text = "Filter workers that fell silent and for which such copies are kept";
+        registry.register("silent_filters_waited_for", text, metrics.filters_waited_for.clone());
         let Copied { documents, bytes } = metrics.copied.clone();
         registry.register("copied_documents", "Documents that moves and repairs wrote to nodes", documents);
         registry.register("copied_bytes", "Bytes of those documents", bytes);
@@ -153,6 +161,10 @@ pub struct Measured {
     pub waiting: usize,
     /// Copies by state.
     pub copies: Vec<(&'static str, usize)>,
+    /// Copies that leave and wait for filters.
+    pub copies_waiting: u64,
+    /// Silent filters for which they wait.
+    pub filters_waited_for: usize,
     /// Copies that are being filled, by what they do.
     pub syncs: Vec<(&'static str, usize)>,
     /// Findings that nobody has acknowledged.
@@ -215,6 +227,8 @@ impl Metrics {
         self.waiting.set(signed(measured.waiting));
         self.findings.set(signed(measured.findings));
         self.scrub_ended.set(i64::try_from(measured.scrub_ended_ms / 1_000).unwrap_or(i64::MAX));
+        self.copies_waiting.set(i64::try_from(measured.copies_waiting).unwrap_or(i64::MAX));
+        self.filters_waited_for.set(signed(measured.filters_waited_for));
         for (kind, number) in &measured.copies {
             self.copies.get_or_create(&Kind { kind }).set(signed(*number));
         }
@@ -245,7 +259,8 @@ mod tests {
         metrics.copied().documents.inc_by(5);
         metrics.breach(Invariant::TaskStates);
         let (nodes, syncs) = (vec![("n1".into(), true, 3)], vec![("copying", 2)]);
-        let measured = Measured { epoch: 7, nodes, syncs, ..Measured::default() };
+        let waits = Measured { copies_waiting: 3, filters_waited_for: 1, ..Measured::default() };
+        let measured = Measured { epoch: 7, nodes, syncs, ..waits };
         let text = metrics.text(&measured);
         for line in [
             "miroir_tasks_total{kind=\"succeeded\"} 1",
@@ -254,6 +269,8 @@ mod tests {
             "miroir_node_open_tasks{node=\"n1\"} 3",
             "miroir_syncs{phase=\"copying\"} 2",
             "miroir_copied_documents_total 5",
+            "miroir_copies_waiting_for_filters 3",
+            "miroir_silent_filters_waited_for 1",
             "miroir_invariant_breaches_total{invariant=\"task_states\"} 1",
             "miroir_invariant_breaches_total{invariant=\"copy_in_sync\"} 0",
         ] {

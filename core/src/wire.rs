@@ -334,6 +334,9 @@ pub struct Heartbeat {
     /// Its last one: no request is left, and it takes none any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// Node id of its Envoy, for operators; two Envoys may have the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envoy: Option<String>,
 }
 
 /// Control's answer to [`Heartbeat`].

@@ -78,6 +78,8 @@ const env = {
     hand(kind === 0 ? pairs(world.headers) : Buffer.alloc(0), dataAt, sizeAt),
   proxy_get_header_map_value: (kind, at, size, dataAt, sizeAt) =>
     kind === 6 && text(at, size) === ":status" ? hand(Buffer.from("200"), dataAt, sizeAt) : NOT_FOUND,
+  proxy_get_property: (at, size, dataAt, sizeAt) =>
+    text(at, size) === "xds\0node\0id" ? hand(Buffer.from("edge-1"), dataAt, sizeAt) : NOT_FOUND,
   proxy_set_shared_data: (at, size, dataAt, dataSize) => (world.shared.set(text(at, size), text(dataAt, dataSize)), OK),
   proxy_get_shared_data(at, size, dataAt, sizeAt, casAt) {
     const found = world.shared.get(text(at, size));
@@ -154,6 +156,7 @@ leave(10);
 wasm.proxy_on_tick(1);
 const [heartbeat] = take(world.calls);
 assert.equal(heartbeat.headers[":path"], "/internal/v1/heartbeat");
+assert.equal(JSON.parse(heartbeat.body).envoy, "edge-1");
 world.answer = '{"epoch":7}';
 wasm.proxy_on_http_call_response(1, heartbeat.token, 1, world.answer.length, 0);
 

@@ -19,6 +19,7 @@ async fn nothing_is_lost() {
     for job in ["join done", "drain done"] {
         assert!(tally.jobs.contains_key(job), "{job}: {:?}", tally.jobs);
     }
+    assert!(tally.passing.contains_key("deleted"), "{:?}", tally.passing);
     assert!(tally.succeeded > 0 && tally.judged > 0 && tally.compared > 0, "{tally:?}");
 }
 

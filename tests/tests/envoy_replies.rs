@@ -1,9 +1,11 @@
 //! What Envoy says by itself, where neither the filter nor a service answers: in the engine's shape too.
 
 use miroir_e2e::harness::scene;
-use miroir_e2e::{Client, turn};
+use miroir_e2e::{Client, Options, turn};
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn methods_that_nobody_knows_are_refused_as_the_engine_does() {
@@ -126,4 +128,37 @@ async fn counted(admin: &Client, metric: &str, label: &str) -> u64 {
     let text = admin.get("/stats/prometheus").await.unwrap().text;
     let own = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(metric) && line.contains(label));
     own.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[tokio::test]
+async fn older_clients_and_proxies_are_answered() {
+    let _turn = turn().await;
+    let cluster = scene::sound(2).await.unwrap();
+    let client = cluster.client(0);
+    scene::fill(&client, 10).await.unwrap();
+    let key = Options::default().master_key.unwrap_or_default();
+    let search = r#"{"q":"","limit":3}"#;
+    for (request, expected) in [
+        ("GET /health HTTP/1.0\r\n\r\n".to_owned(), r#"{"status":"available"}"#),
+        (
+            format!(
+                "POST /indexes/docs/search HTTP/1.0\r\nHost: search\r\nAuthorization: Bearer {key}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{search}",
+                search.len()
+            ),
+            r#""estimatedTotalHits":10"#,
+        ),
+    ] {
+        let answer = raw(&client.base, &request).await;
+        assert!(answer.contains(" 200 OK\r\n") && answer.contains(expected), "{request}\n{answer}");
+    }
+}
+
+/// All that comes until the connection is closed, as HTTP/1.0 has it.
+async fn raw(url: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

@@ -5,19 +5,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use miroir_e2e::bench::table;
-use miroir_e2e::harness::load::{self, Load, Written};
+use miroir_e2e::harness::load::Written;
+use miroir_e2e::harness::traffic::Traffic;
 use miroir_e2e::harness::unreachable::Unreachable;
 use miroir_e2e::harness::watch::{self, Search};
 use miroir_e2e::harness::{engine::Engine, scene};
-use miroir_e2e::{Cluster, Options, turn, until};
+use miroir_e2e::{Cluster, Options, turn};
 use serde_json::json;
 
 /// Documents that are searched; nobody writes to them.
 const DOCUMENTS: u64 = 200;
-/// Searches of each Envoy and writes that a fault lasts for, at least.
-const SEARCHES: usize = 60;
-const WRITES: usize = 12;
-/// Longest wait for them.
+/// Longest wait until all copies are in sync again.
 const LIMIT: Duration = Duration::from_secs(90);
 /// Goal for the time until a node at fault is left alone: a hung one is met first by a search that waits for it.
 const LEFT_ALONE: Duration = Duration::from_secs(15);
@@ -62,39 +60,6 @@ impl Fault {
     /// Whether searches have to do without the node. One whose disk is full may go on answering.
     fn keeps_from_reading(self) -> bool {
         self != Self::Full
-    }
-}
-
-/// Everything that goes on while something is broken.
-struct Traffic {
-    watchers: Vec<Load<Vec<Search>>>,
-    writer: Load<Written>,
-}
-
-impl Traffic {
-    fn start(cluster: &Cluster, watched: usize, first: u64) -> Self {
-        let watchers = (0..2).map(|envoy| watch::watcher(cluster, envoy, watched, "docs", DOCUMENTS)).collect();
-        Self { watchers, writer: load::writer(cluster.client(1), "written", first) }
-    }
-
-    /// Waits until so many more searches of each watcher and writes have ended.
-    async fn goes_on(&self) {
-        let searches: Vec<usize> = self.watchers.iter().map(|watcher| watcher.turns() + SEARCHES).collect();
-        let writes = self.writer.turns() + WRITES;
-        until("searches and writes to go on", LIMIT, || async {
-            let searched = self.watchers.iter().zip(&searches).all(|(watcher, wanted)| watcher.turns() >= *wanted);
-            (searched && self.writer.turns() >= writes).then_some(())
-        })
-        .await
-        .unwrap();
-    }
-
-    async fn end(self) -> (Vec<Vec<Search>>, Written) {
-        let mut searches = Vec::new();
-        for watcher in self.watchers {
-            searches.push(watcher.finish().await.unwrap());
-        }
-        (searches, self.writer.finish().await.unwrap())
     }
 }
 
@@ -150,12 +115,12 @@ async fn rf_2_survives_any_one_and_rf_3_any_two() {
         [Fault::Killed, Fault::Hung, Fault::Slow, Fault::Full, Fault::Unreachable].into_iter().enumerate()
     {
         let node = at % 3;
-        let traffic = Traffic::start(&cluster, node, next);
-        traffic.goes_on().await;
+        let traffic = Traffic::start(&cluster, node, DOCUMENTS, next);
+        traffic.goes_on().await.unwrap();
         let since = Instant::now();
         let held = fault.begin(&mut cluster, node).await;
-        traffic.goes_on().await;
-        let (searches, written) = traffic.end().await;
+        traffic.goes_on().await.unwrap();
+        let (searches, written) = traffic.end().await.unwrap();
         rows.push(judge(&format!("RF 2, one {fault:?}"), since, &searches, &written, fault.keeps_from_reading()));
         next += 10_000;
         acknowledged.extend(written.acknowledged.iter().map(|(id, _)| id));
@@ -175,16 +140,16 @@ async fn rf_2_survives_any_one_and_rf_3_any_two() {
         ([0, 1], [Fault::Hung, Fault::Hung]),
         ([1, 2], [Fault::Full, Fault::Killed]),
     ] {
-        let traffic = Traffic::start(&cluster, pair[1], next);
-        traffic.goes_on().await;
+        let traffic = Traffic::start(&cluster, pair[1], DOCUMENTS, next);
+        traffic.goes_on().await.unwrap();
         let mut held = Vec::new();
         let mut since = Instant::now();
         for (node, fault) in pair.into_iter().zip(faults) {
             since = Instant::now();
             held.push(fault.begin(&mut cluster, node).await);
         }
-        traffic.goes_on().await;
-        let (searches, written) = traffic.end().await;
+        traffic.goes_on().await.unwrap();
+        let (searches, written) = traffic.end().await.unwrap();
         let name = format!("RF 3, {:?} and {:?}", faults[0], faults[1]);
         rows.push(judge(&name, since, &searches, &written, true));
         next += 10_000;

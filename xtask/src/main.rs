@@ -52,6 +52,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Search films by InstantSearch in a headless Chromium, against a cluster, and check what the page shows.
+    Browser(gate::Browser),
     /// Build the filter to `target/wasm/miroir_filter.wasm`.
     Wasm,
     /// Fetch what builds and tests need, and nothing else.
@@ -84,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         ),
         Command::Chaos { arguments } => gate::run_binary("chaos", &arguments),
         Command::Fidelity { arguments } => gate::run_binary("fidelity", &arguments),
+        Command::Browser(options) => gate::browser(&options),
         Command::Wasm => tools::wasm::build_filter().map(drop),
         Command::Setup => tools::everything(),
         Command::Generate { check } => generated::all(check),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::status::ShardName;
+use crate::status::{DeletionWait, ShardName};
 
 /// A node to be taken in: body of `POST /_miroir/nodes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -222,6 +222,12 @@ pub struct Job {
     pub state: JobState,
     /// Why it does not get on right now, where it does not.
     pub waiting: Option<String>,
+    /// For whom its copies that leave wait before they are deleted, while any waits. Jobs behind it do not wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletions: Option<DeletionWait>,
+    /// What is left undone now that it was cancelled, with the command that does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
     /// Moves in all.
     pub moves: u64,
     /// Moves made.
@@ -289,11 +295,12 @@ pub struct Move {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Pace {
-    /// That of the last job that copied anything.
+    /// That of the last jobs that copied anything.
     Measured,
     /// The throttle, which is slower.
     Throttled,
-    /// None was measured yet: 4 s a move, and 1,000 documents or 5 MB a second, whichever takes longer.
+    /// None was measured yet: 4 s for as many moves as are under way at once, and 1,000 documents or 5 MB a second,
+    /// whichever takes longer.
     Assumed,
 }
 
@@ -309,7 +316,7 @@ pub struct Plan {
     pub copies_least: u64,
     /// Copying in all; none where no node could be asked.
     pub estimate: Option<Amount>,
-    /// How long that takes, seconds; none without an estimate.
+    /// How long that takes, seconds, the deletion of copies that leave included; none without an estimate.
     pub seconds: Option<u64>,
     /// What `seconds` goes by; none without an estimate.
     pub pace: Option<Pace>,

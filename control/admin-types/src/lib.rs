@@ -3,6 +3,7 @@
 
 mod adopt;
 pub mod backup;
+mod error;
 mod explain;
 mod jobs;
 mod layout;
@@ -11,6 +12,7 @@ mod status;
 mod verify;
 
 pub use adopt::{AdoptedIndex, Adoption};
+pub use error::Error;
 pub use explain::{ExplainedAnswer, ExplainedCall, Explanation, Question};
 pub use jobs::{
     AcceptLoss, Amount, Done, ForceDeletion, Job, JobKind, JobList, JobState, Loss, Move, NewNode, NodeLoad, Outcome,
@@ -18,5 +20,7 @@ pub use jobs::{
 };
 pub use layout::{Copy, CopyState, Layout, LayoutNode, Shard};
 pub use scrub::{Drift, FindingList, Scrub, ScrubPass, ScrubTally};
-pub use status::{Condition, Coverage, Envoy, Filter, Node, NodeList, ShardName, Status, Tagging};
+pub use status::{
+    Condition, Coverage, DeletionWait, Envoy, Filter, Node, NodeList, ShardName, Status, Tagging, WaitedFilter,
+};
 pub use verify::{Finding, Replica, Verification, Verify};

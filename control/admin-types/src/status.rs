@@ -53,6 +53,9 @@ pub struct Status {
     pub reasons: Vec<String>,
     /// How many shards have how many usable copies.
     pub coverage: Coverage,
+    /// Shards that lack copies which no job makes: see `reasons` for the command that does.
+    #[serde(default)]
+    pub lacking: usize,
     /// Shards without a usable copy.
     pub down_shards: Vec<ShardName>,
     /// All nodes, in order of id.
@@ -74,8 +77,11 @@ pub struct Status {
     pub late_writes_fenced: bool,
     /// What each Envoy has acknowledged, by its node id.
     pub envoys: BTreeMap<String, Envoy>,
-    /// What each worker of the filter last said.
+    /// What each worker of the filter last said; one that copies wait for stays in the list, however long it is silent.
     pub filters: Vec<Filter>,
+    /// What copies that leave wait for before they are deleted, while any waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletions: Option<DeletionWait>,
 }
 
 /// Documents of a node that holds everything get their shards' tags. Until all have theirs no other node gets a copy.
@@ -139,6 +145,9 @@ pub struct Node {
     pub trouble: Option<String>,
     /// Engine version, once seen.
     pub version: Option<String>,
+    /// It is read only where no other copy can be, since most nodes run another version.
+    #[serde(default)]
+    pub last_resort: bool,
     /// Grows whenever the node comes back with another disk.
     pub incarnation: u64,
     /// Generation of its write keys.
@@ -173,12 +182,50 @@ pub struct Envoy {
     pub refusal: Option<String>,
 }
 
+/// Copies that leave, and the workers of the filter that may still read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionWait {
+    /// What waits for whom, in one sentence.
+    pub sentence: String,
+    /// Copies that wait.
+    pub copies: u64,
+    /// When the first of them left the map, Unix milliseconds.
+    pub since_ms: u64,
+    /// When they are deleted at the latest, Unix milliseconds; none while a worker is heard and does not get on.
+    pub until_ms: Option<u64>,
+    /// Workers that may still read them, the longest silent first.
+    pub filters: Vec<WaitedFilter>,
+    /// What ends the wait, where a worker has fallen silent and its Envoy is gone for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// A worker of the filter that copies wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitedFilter {
+    /// Random name of the worker's VM.
+    pub vm: String,
+    /// Node id of its Envoy; two Envoys may have the same one.
+    pub envoy: Option<String>,
+    /// Epoch by which it read when it was last heard; none when that was before control was started.
+    pub epoch: Option<u64>,
+    /// When it was last heard, about, Unix milliseconds.
+    pub heard_ms: u64,
+    /// It has been silent for so long that it does not count as alive.
+    pub silent: bool,
+}
+
 /// The newest heartbeat of a worker of the filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
     /// Random name of the worker's VM.
     pub vm: String,
+    /// Node id of its Envoy; two Envoys may have the same one.
+    #[serde(default)]
+    pub envoy: Option<String>,
     /// Epoch of the map that it runs.
     pub epoch: u64,
     /// Lowest epoch with which a request of it still works.

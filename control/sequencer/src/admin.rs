@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::NodeId;
+use crate::api::{DeletionWait, NodeId};
 pub use crate::plan_view::*;
 
 /// Names a job. Grows; never used again.
@@ -276,6 +276,10 @@ pub struct JobView {
     pub state: JobState,
     /// Why it does not get on right now, where it does not.
     pub waiting: Option<String>,
+    /// For whom its copies that leave are kept.
+    pub deletions: Option<DeletionWait>,
+    /// What is left undone by its cancelation, with the command that does it.
+    pub left: Option<String>,
     /// Moves in all.
     pub moves: u64,
     /// Moves made.

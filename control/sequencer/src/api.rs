@@ -22,6 +22,7 @@ pub use crate::node_ops::*;
 pub use crate::rows::*;
 pub use crate::scrub::rows::*;
 pub use crate::sync::rows::*;
+pub use crate::sync::waits::*;
 
 /// Node id, as in the configuration (`[a-z0-9-]`).
 pub type NodeId = String;
@@ -98,13 +99,16 @@ pub enum Event {
         /// The client's query string, `?uids=1,2`: `originalFilter` of the details.
         original_filter: String,
     },
-    /// Records a task that the shell has carried out itself (task deletion, …): it gets a uid in the one sequence.
-    /// Answered by [`Effect::Accepted`]. `uid` and the times left 0 are filled in.
-    Finished {
+    /// Records a task that the shell carries out itself (task deletion, dump, …): without a uid it gets one in the one
+    /// sequence, with one it is what has become of the task. Answered by [`Effect::Accepted`]. `uid` and the times left 0
+    /// are filled in.
+    Recorded {
         /// Who waits.
         request: RequestId,
         /// The task.
         task: Box<TaskRow>,
+        /// It has its uid already.
+        known: bool,
     },
     /// What an index operation means on the nodes; answer to [`Effect::Plan`].
     Planned {
@@ -296,7 +300,7 @@ pub enum Effect {
         /// The answer.
         answer: wire::RenewAnswer,
     },
-    /// Answer to [`Event::IndexOperation`], [`Event::Cancel`] and [`Event::Finished`]: the task as enqueued.
+    /// Answer to [`Event::IndexOperation`], [`Event::Cancel`] and [`Event::Recorded`]: the task as enqueued.
     Accepted {
         /// Who waits.
         request: RequestId,

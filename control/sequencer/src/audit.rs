@@ -55,6 +55,7 @@ impl Sequencer {
             self.deviates(n, "audit_lost", "tasks have been deleted before they were seen");
         }
         let kind = task.task_type.as_str();
+        self.see_upgrade(n, kind);
         if kind == "indexDeletion"
             && let Some(index) = &task.index
         {

@@ -136,9 +136,11 @@ impl Sequencer {
         self.tickets.get(&uid)?.row.canceler
     }
 
-    /// A task that the shell has carried out.
-    pub(crate) fn on_finished(&mut self, request: RequestId, mut task: TaskRow) {
-        task.uid = self.next_uid();
+    /// A task that the shell carries out.
+    pub(crate) fn on_recorded(&mut self, request: RequestId, mut task: TaskRow, known: bool) {
+        if !known {
+            task.uid = self.next_uid();
+        }
         for time in
             [Some(&mut task.enqueued_ms), task.started_ms.as_mut(), task.finished_ms.as_mut()].into_iter().flatten()
         {
@@ -147,6 +149,7 @@ impl Sequencer {
             }
         }
         self.out.extra.push(Record::Task(Box::new(task.clone())));
+        self.emit(Effect::TaskChanged { uid: task.uid, status: task.status });
         self.emit(Effect::Accepted { request, task: Box::new(task) });
     }
 }

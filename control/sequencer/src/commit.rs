@@ -217,7 +217,7 @@ impl Sequencer {
         }
         let epoch = heartbeat.epoch.min(heartbeat.oldest_epoch);
         self.vms.insert(heartbeat.vm.clone(), Vm { epoch, heard: self.now });
-        self.vm_heard(&heartbeat.vm, epoch);
+        self.vm_heard(&heartbeat.vm, epoch, heartbeat.envoy.as_ref());
         self.check_adoption();
     }
 

@@ -99,6 +99,10 @@ impl Sequencer {
         if swap && !moved {
             self.apply(uid);
             self.release(uid);
+            if let Some(ticket) = self.tickets.get_mut(&uid) {
+                // So far they had to know that it was coming.
+                ticket.row.epoch = 0;
+            }
         }
         // Filters must know the index as it is now, and that a node that is away is not read for it any more (F7).
         let epoch = self.meta.epoch;

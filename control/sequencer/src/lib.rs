@@ -49,6 +49,7 @@ mod task_rows;
 mod ticket;
 mod ticket_rows;
 mod time;
+mod versions;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +153,7 @@ impl Sequencer {
             event @ (Event::Begin { .. }
             | Event::IndexOperation { .. }
             | Event::Cancel { .. }
-            | Event::Finished { .. }) => {
+            | Event::Recorded { .. }) => {
                 if self.is_open() {
                     self.on_numbered(self.now, event);
                 } else {
@@ -187,7 +188,7 @@ impl Sequencer {
                 self.on_index_operation(Some(request), operation, custom_metadata);
             }
             Event::Cancel { request, tasks, original_filter } => self.on_cancel(request, tasks, original_filter),
-            Event::Finished { request, task } => self.on_finished(request, *task),
+            Event::Recorded { request, task, known } => self.on_recorded(request, *task, known),
             _ => {}
         }
     }

@@ -18,11 +18,13 @@ impl Sequencer {
         let mut places = vec![None; self.nodes.len()];
         (0..).zip(&members).for_each(|(at, n): (NodeIndex, _)| places[*n] = Some(at));
         let position = |n: N| places[n];
-        let nodes = members.iter().map(|n| &self.nodes[*n]).map(|node| MapNode {
+        let in_force = self.version_in_force();
+        let nodes = members.iter().map(|n| (*n, &self.nodes[*n])).map(|(n, node)| MapNode {
             id: node.row.id.clone(),
             cluster: self.config.cluster_names.read(&node.row.id, &node.row.place.url),
             write_cluster: self.config.cluster_names.write(&node.row.id, &node.row.place.url),
             readable: !node.row.rebuild,
+            last_resort: self.is_last_resort(n, in_force),
         });
         let indexes = self.indexes.values().map(|row| {
             let apart = |n: &N| self.lags_behind(*n, &row.uid);
@@ -94,6 +96,7 @@ impl Sequencer {
             Reach::Up if node.row.away => "catching_up",
             Reach::Up => "ready",
         };
+        let in_force = self.version_in_force();
         let status = |(n, node): (N, &crate::state::Node)| NodeStatus {
             id: node.row.id.clone(),
             phase: phase(n, node),
@@ -101,7 +104,8 @@ impl Sequencer {
             generation: node.row.generation,
             open_tasks: node.open.len(),
             journal: node.journal.len(),
-            version: node.version.clone(),
+            version: node.row.version.clone(),
+            last_resort: self.is_last_resort(n, in_force),
             trouble: node.trouble.clone(),
         };
         let members = self.nodes.iter().enumerate().filter(|(_, node)| node.row.member != MemberState::Removed);

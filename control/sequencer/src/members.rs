@@ -92,7 +92,7 @@ impl Sequencer {
         node.row.away = true;
         (node.reach, node.starting) = (Reach::Down(u64::MAX), false);
         (node.keys, node.fence, node.reading) = (None, None, None);
-        (node.version, node.drain) = (None, 0);
+        (node.row.version, node.drain) = (None, 0);
         self.out.nodes.insert(n);
         self.nodes[n].away_epoch = self.touch_map();
         self.alert("node_removed", Some(n), "is no member any more".to_owned());

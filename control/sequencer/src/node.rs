@@ -5,6 +5,9 @@ use crate::api::*;
 use crate::fence;
 use crate::state::{FenceStage, Join, Keys, N, Op, Reach, Timer, Todo};
 
+/// Why a node that is to join takes no part.
+const NOT_EMPTY: &str = "it is to join but holds indexes: empty it";
+
 impl Sequencer {
     /// Answers of node operations.
     pub(crate) fn on_node(&mut self, op: OpId, result: Result<NodeAnswer, NodeFault>) {
@@ -76,7 +79,11 @@ impl Sequencer {
         }
         match result {
             Ok(NodeAnswer::State { version, indexes, keys }) => {
-                let first = self.nodes[n].version.replace(version).is_none();
+                let first = self.nodes[n].row.version.is_none();
+                self.nodes[n].upgraded = false;
+                if let Some(refusal) = self.see_version(n, version) {
+                    return self.lose(n, &refusal);
+                }
                 if self.is_newcomer(n)
                     && let Some(other) = self.double_of(n, &keys)
                 {
@@ -84,12 +91,11 @@ impl Sequencer {
                 }
                 self.nodes[n].double = None;
                 self.nodes[n].shown.clone_from(&indexes);
-                if self.is_newcomer(n) && !indexes.is_empty() {
-                    // Another cluster's, or the wrong address: what is not ours is never cleared away.
+                if self.holds_anothers(n, &indexes) {
                     if first {
-                        self.alert("node_not_empty", Some(n), "it is to join but holds indexes: empty it".to_owned());
+                        self.alert("node_not_empty", Some(n), NOT_EMPTY.to_owned());
                     }
-                    return self.lose(n, "it is to join but holds indexes: empty it");
+                    return self.lose(n, NOT_EMPTY);
                 }
                 self.check_indexes(n, &indexes);
                 self.nodes[n].reach = Reach::Joining(Join::Fence);
@@ -98,6 +104,14 @@ impl Sequencer {
             }
             _ => self.lose(n, "no contact"),
         }
+    }
+
+    /// Whether a node that has never taken part holds indexes: another cluster's, or the address is wrong. What is not
+    /// ours is never cleared away.
+    fn holds_anothers(&self, n: N, indexes: &[(String, String)]) -> bool {
+        let row = &self.nodes[n].row;
+        let at_first = !row.seen && !row.rebuild && indexes.iter().any(|(uid, _)| !self.indexes.contains_key(uid));
+        at_first || self.is_newcomer(n) && !indexes.is_empty()
     }
 
     /// WITNESS by the indexes' creation times (F9): an index that the node has shown before, and that no operation has

@@ -302,6 +302,8 @@ pub struct NodeStatus {
     pub journal: usize,
     /// Engine version, once seen.
     pub version: Option<String>,
+    /// It is read only where no other copy can be, since most nodes run another version.
+    pub last_resort: bool,
     /// Why there is no contact, if that is known.
     pub trouble: Option<String>,
 }

@@ -53,6 +53,9 @@ pub struct NodeRow {
     /// Where it is and what share it gets.
     #[serde(default)]
     pub place: NodePlace,
+    /// Version of its engine, as it told at the last contact.
+    #[serde(default)]
+    pub version: Option<String>,
     /// What the configuration said of it last: only a change of that is news.
     #[serde(default)]
     pub configured: Option<NodePlace>,

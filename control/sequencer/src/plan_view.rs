@@ -27,11 +27,12 @@ pub struct PlanTime {
 /// The pace that an estimate of time goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Pace {
-    /// That of the last job that copied anything.
+    /// That of the last jobs that copied anything.
     Measured,
     /// The throttle, which is slower.
     Throttled,
-    /// None was measured yet: 4 s a move, and 1,000 documents or 5 MB a second, whichever takes longer.
+    /// None was measured yet: 4 s for as many moves as are under way at once, and 1,000 documents or 5 MB a second,
+    /// whichever takes longer.
     Assumed,
 }
 

@@ -110,6 +110,9 @@ impl Sequencer {
         if self.recognise_disk(n) {
             return;
         }
+        if self.nodes[n].upgraded {
+            return self.lose(n, "another version of its engine was started");
+        }
         self.nodes[n].row.seen = true;
         self.nodes[n].read_done = reading.stamp;
         self.pace(n, news || ended, bytes);

@@ -215,6 +215,9 @@ pub struct MetaRow {
     /// How far the background comparison is.
     #[serde(default)]
     pub scrub: ScrubRow,
+    /// Documents may be without their shard's tag: the first node had them when the cluster began.
+    #[serde(default)]
+    pub untagged: bool,
 }
 
 /// A copy of a shard on a node.

@@ -114,7 +114,7 @@ pub(crate) fn new_node(mut row: NodeRow, timing: &Timing) -> Node {
         away_epoch: 0,
         pruning: None,
         next_prune: 0,
-        version: None,
+        upgraded: false,
         shown: Vec::new(),
         settled: Vec::new(),
         resembles: Default::default(),

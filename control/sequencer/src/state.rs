@@ -67,7 +67,8 @@ pub(crate) struct Node {
     /// The deletion of its oldest tasks that is under way.
     pub(crate) pruning: Option<OpId>,
     pub(crate) next_prune: u64,
-    pub(crate) version: Option<String>,
+    /// An engine of another version has been started on its disk since it was last inspected.
+    pub(crate) upgraded: bool,
     /// Its indexes with their creation times, as the inspection of this contact showed them.
     pub(crate) shown: Vec<(String, String)>,
     /// Those of them that no operation under way concerned.

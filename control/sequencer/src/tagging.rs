@@ -20,11 +20,9 @@ const PATIENCE: u64 = 120_000;
 /// Pause after a page that came to nothing, in milliseconds.
 const AGAIN: u64 = 1_000;
 
-/// How far it is. Nothing of it is stored.
+/// How far it is. Nothing is stored but that there is something to do.
 #[derive(Debug, Default)]
 pub(crate) struct Tagging {
-    /// No document is without a tag; what is written since brings it along.
-    done: bool,
     asked: Option<(OpId, u64)>,
     /// The index that was found complete last in this pass; the count of changes of indexes when the pass began.
     complete: Option<String>,
@@ -53,8 +51,8 @@ impl Sequencer {
     /// How far it is; none where every document has its tag.
     #[must_use]
     pub fn tagging(&self) -> Option<TaggingView> {
-        let Tagging { done, tagged, left, trouble, .. } = &self.tagging;
-        self.sole_holder().filter(|_| !done)?;
+        self.sole_holder().filter(|_| self.meta.untagged)?;
+        let Tagging { tagged, left, trouble, .. } = &self.tagging;
         let (index, left) = left.clone().unzip();
         Some(TaggingView { tagged: *tagged, index, left, trouble: trouble.clone() })
     }
@@ -80,7 +78,7 @@ impl Sequencer {
 
     /// Asks for the next page, if it may.
     pub(crate) fn drive_tagging(&mut self) {
-        if self.tagging.done || self.tagging.asked.is_some() {
+        if !self.meta.untagged || self.tagging.asked.is_some() {
             return;
         }
         let Some(n) = self.sole_holder() else { return };
@@ -154,11 +152,10 @@ impl Sequencer {
     }
 
     fn all_tagged(&mut self, n: N) {
-        self.tagging.done = true;
-        if self.tagging.tagged > 0 {
-            let text = format!("all documents have their shard's tag; {} got it", self.tagging.tagged);
-            self.alert("documents_tagged", Some(n), text);
-        }
+        self.meta.untagged = false;
+        self.out.meta = true;
+        let text = format!("all documents have their shard's tag; {} got it", self.tagging.tagged);
+        self.alert("documents_tagged", Some(n), text);
         self.todo.insert(Todo::Jobs);
     }
 

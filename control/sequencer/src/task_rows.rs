@@ -33,6 +33,27 @@ pub struct TaskRow {
     pub finished_ms: Option<u64>,
 }
 
+impl TaskRow {
+    /// A new task that the caller carries out itself; uid and time are filled in when it is recorded.
+    #[must_use]
+    pub fn by_control(task_type: &str, details: Value) -> Self {
+        Self {
+            uid: 0,
+            index: None,
+            indexes: Vec::new(),
+            task_type: task_type.to_owned(),
+            status: TaskStatus::Enqueued,
+            canceled_by: None,
+            details: Some(details),
+            error: None,
+            custom_metadata: None,
+            enqueued_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+}
+
 /// Status of a task, of a node's or a global one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

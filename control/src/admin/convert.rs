@@ -50,6 +50,8 @@ pub(super) fn job(job: sequencer::JobView) -> api::Job {
         why: kind(job.kind),
         state: state(job.state),
         waiting: job.waiting,
+        deletions: job.deletions.map(deletions),
+        left: job.left,
         moves: job.moves,
         moves_done: job.moves_done,
         moves_skipped: job.moves_skipped,
@@ -61,6 +63,24 @@ pub(super) fn job(job: sequencer::JobView) -> api::Job {
         started_ms: job.started_ms,
         finished_ms: job.finished_ms,
         seconds_left: job.seconds_left,
+    }
+}
+
+pub(super) fn deletions(wait: sequencer::DeletionWait) -> api::DeletionWait {
+    let filter = |filter: &sequencer::WaitedFilter| api::WaitedFilter {
+        vm: filter.vm.clone(),
+        envoy: filter.envoy.clone(),
+        epoch: filter.epoch,
+        heard_ms: filter.heard_ms,
+        silent: filter.silent,
+    };
+    api::DeletionWait {
+        sentence: wait.sentence(),
+        copies: wait.copies,
+        since_ms: wait.since_ms,
+        until_ms: wait.until_ms,
+        filters: wait.filters.iter().map(filter).collect(),
+        command: wait.is_stuck().then(|| "miroirctl shard force-deletion".to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use miroir_admin::{
@@ -66,9 +66,14 @@ struct Removal {
 
 type Asked<T> = Result<Json<T>, JsonRejection>;
 type Hows<T> = Result<Query<T>, QueryRejection>;
+type Number = Result<Path<u64>, PathRejection>;
 
 fn how<T>(query: Hows<T>) -> Result<T, ErrorBody> {
     query.map(|Query(how)| how).map_err(|rejection| ErrorBody::new("bad_parameter", rejection.body_text()))
+}
+
+fn number(path: Number) -> Result<JobId, ErrorBody> {
+    path.map(|Path(job)| JobId(job)).map_err(|_| ErrorBody::new("bad_parameter", "A job is named by its number."))
 }
 
 /// Why there is no outcome.
@@ -224,8 +229,9 @@ async fn jobs(State(service): State<Arc<Service>>) -> Response {
 /// One job.
 #[utoipa::path(get, path = "/_miroir/jobs/{job}", tag = "moves", params(("job" = u64, Path, description = "Number.")),
     responses((status = 200, body = Job), (status = 404, description = "No such job.")))]
-async fn job(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Response {
+async fn job(State(service): State<Arc<Service>>, path: Number) -> Response {
     let found = async {
+        let JobId(job) = number(path)?;
         let jobs = service.cluster.jobs().await?;
         let found = jobs.into_iter().find(|found| found.id.0 == job).map(convert::job);
         let message = format!("There is no job {job}.");
@@ -234,8 +240,9 @@ async fn job(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Respo
     respond(found.await)
 }
 
-async fn turn(service: &Service, command: AdminCommand) -> Response {
-    respond(only(ask(service, command).await, |outcome| outcome.job))
+async fn turn(service: &Service, path: Number, command: impl FnOnce(JobId) -> AdminCommand) -> Response {
+    let asked = async { ask(service, command(number(path)?)).await };
+    respond(only(asked.await, |outcome| outcome.job))
 }
 
 /// Starts no further move of a job.
@@ -245,8 +252,8 @@ async fn turn(service: &Service, command: AdminCommand) -> Response {
     params(("job" = u64, Path, description = "Number.")),
     responses((status = 200, body = Job), (status = 404, description = "No such job."),
               (status = 409, description = "The job is over.")))]
-async fn pause(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Response {
-    turn(&service, AdminCommand::JobPause { job: JobId(job) }).await
+async fn pause(State(service): State<Arc<Service>>, path: Number) -> Response {
+    turn(&service, path, |job| AdminCommand::JobPause { job }).await
 }
 
 /// Goes on with a paused job.
@@ -254,8 +261,8 @@ async fn pause(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Res
     params(("job" = u64, Path, description = "Number.")),
     responses((status = 200, body = Job), (status = 404, description = "No such job."),
               (status = 409, description = "The job is over.")))]
-async fn resume(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Response {
-    turn(&service, AdminCommand::JobResume { job: JobId(job) }).await
+async fn resume(State(service): State<Arc<Service>>, path: Number) -> Response {
+    turn(&service, path, |job| AdminCommand::JobResume { job }).await
 }
 
 /// Ends a job.
@@ -265,8 +272,8 @@ async fn resume(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Re
     params(("job" = u64, Path, description = "Number.")),
     responses((status = 200, body = Job), (status = 404, description = "No such job."),
               (status = 409, description = "The job is over.")))]
-async fn cancel(State(service): State<Arc<Service>>, Path(job): Path<u64>) -> Response {
-    turn(&service, AdminCommand::JobCancel { job: JobId(job) }).await
+async fn cancel(State(service): State<Arc<Service>>, path: Number) -> Response {
+    turn(&service, path, |job| AdminCommand::JobCancel { job }).await
 }
 
 /// Sets the pace of copying.

@@ -11,6 +11,7 @@ mod convert;
 mod explain;
 mod jobs;
 mod key;
+mod openapi;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -38,6 +39,7 @@ use crate::api::Service;
                        listener, with the admin key as bearer token. Errors have the shape of Meilisearch's: \
                        `message`, `code`, `type`, `link`.",
     ),
+    components(schemas(miroir_admin::Error)),
     security(("adminKey" = [])),
 )]
 struct Document;
@@ -53,7 +55,7 @@ fn routes() -> OpenApiRouter<Arc<Service>> {
 /// The admin API's OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = routes().into_openapi();
+    let mut document = openapi::complete(routes().into_openapi());
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_default().add_security_scheme("adminKey", scheme);
     document

@@ -56,6 +56,53 @@ async fn no_route_answers_without_the_admin_key() {
     }
 }
 
+#[test]
+fn the_document_names_every_refusal_with_its_shape() {
+    let document = serde_json::to_value(super::openapi()).unwrap();
+    assert_eq!(document["components"]["schemas"]["Error"]["properties"]["code"]["type"], "string");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            let takes = operation.get("requestBody").is_some() || path.contains('{');
+            let wanted = ["401", "403", "503"].into_iter().chain(takes.then_some("400"));
+            wanted.for_each(|status| assert!(responses.contains_key(status), "{method} {path}: no {status}"));
+            for (status, response) in responses {
+                assert!(response["description"].as_str().is_some_and(|words| !words.is_empty()), "{path} {status}");
+                let shape = &response["content"]["application/json"]["schema"]["$ref"];
+                let is_error = *shape == "#/components/schemas/Error";
+                assert_eq!(is_error, !status.starts_with('2'), "{method} {path} {status}: {shape}");
+            }
+        }
+    }
+}
+
+/// An error as the document describes it.
+fn is_error(body: &Value) -> bool {
+    serde_json::from_value::<miroir_admin::Error>(body.clone()).is_ok_and(|error| error.link.starts_with("https://"))
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_as_the_document_says() {
+    let all = closed_by_default().await;
+    for (method, path, body) in [
+        ("GET", "/_miroir/jobs/first", Value::Null),
+        ("POST", "/_miroir/jobs/-1/pause", Value::Null),
+        ("POST", "/_miroir/jobs/x/resume", Value::Null),
+        ("POST", "/_miroir/jobs/x/cancel", Value::Null),
+        ("POST", "/_miroir/nodes?dryRun=perhaps", json!({})),
+        ("POST", "/_miroir/nodes/a/drain?twice=true", Value::Null),
+        ("PUT", "/_miroir/replication-factor", json!({ "copies": 2 })),
+        ("PUT", "/_miroir/throttle", json!("fast")),
+    ] {
+        let (status, error) = ask(&all.internal, method, path, Some(ADMIN), body).await;
+        assert!(status == 400 && is_error(&error), "{method} {path}: {status} {error}");
+    }
+    for key in [None, Some(KEY)] {
+        let (status, error) = ask(&all.internal, "GET", "/_miroir/jobs", key, Value::Null).await;
+        assert!(matches!(status, 401 | 403) && is_error(&error), "{status} {error}");
+    }
+}
+
 #[tokio::test]
 async fn without_an_admin_key_the_api_is_closed() {
     let all = listeners("").await;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use miroir_admin::{
-    Condition, Copy, CopyState, Coverage, Envoy, Filter, Layout, LayoutNode, Node, Scrub, Shard, ShardName, Status,
+    Condition, Copy, CopyState, Coverage, DeletionWait, Envoy, Filter, Layout, LayoutNode, Node, Scrub, Shard,
+    ShardName, Status,
 };
 use miroir_sequencer as sequencer;
 
@@ -110,6 +111,7 @@ pub(super) fn nodes(look: &Look) -> Vec<Node> {
             phase: node.phase.to_owned(),
             trouble: node.trouble.clone(),
             version: node.version.clone(),
+            last_resort: node.last_resort,
             incarnation: node.incarnation,
             generation: node.generation,
             open_tasks: node.open_tasks,
@@ -127,9 +129,18 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
     let coverage = coverage(&shards, look.map.replication_factor);
     let nodes = nodes(look);
     let envoys: BTreeMap<String, Envoy> = service.tracker.envoys().into_iter().map(envoy).collect();
-    let filters = service.heartbeats.view();
+    let filters = filters(service.heartbeats.view(), look.deletions.as_ref(), look.now_ms);
     let scrub = convert::scrub(&look.scrub);
-    let (condition, reasons) = judge(coverage, &nodes, &envoys, &filters, &scrub);
+    let deletions = look.deletions.clone().map(convert::deletions);
+    let lacking = lacking(look);
+    let (condition, mut reasons) = judge(coverage, &nodes, &envoys, &filters, &scrub);
+    let condition = condition.max(match left_undone(lacking, look.map.replication_factor, deletions.as_ref()) {
+        left if left.is_empty() => Condition::Fine,
+        left => {
+            reasons.extend(left);
+            Condition::Degraded
+        }
+    });
     Status {
         cluster: look.map.cluster.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -139,6 +150,7 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
         condition,
         reasons,
         coverage,
+        lacking,
         down_shards: down(&shards),
         nodes,
         jobs: look.jobs.iter().filter(|job| !job.state.is_over()).cloned().map(convert::job).collect(),
@@ -150,7 +162,54 @@ pub(super) fn status(service: &Service, look: &Look) -> Status {
         late_writes_fenced: cluster.secrets().master_key.is_some(),
         envoys,
         filters,
+        deletions,
     }
+}
+
+/// What the workers last said, and those that have long been silent and are still waited for.
+fn filters(mut heard: Vec<Filter>, wait: Option<&sequencer::DeletionWait>, now: u64) -> Vec<Filter> {
+    let silent = wait.into_iter().flat_map(|wait| &wait.filters).filter(|filter| filter.silent);
+    for filter in silent {
+        if heard.iter().all(|known| known.vm != filter.vm) {
+            heard.push(Filter {
+                vm: filter.vm.clone(),
+                envoy: filter.envoy.clone(),
+                epoch: filter.epoch.unwrap_or_default(),
+                oldest_epoch: filter.epoch.unwrap_or_default(),
+                rejected: None,
+                seconds_ago: now.saturating_sub(filter.heard_ms) / 1_000,
+            });
+        }
+    }
+    heard
+}
+
+/// Shards that lack copies, if no job is there to make them.
+fn lacking(look: &Look) -> usize {
+    if look.jobs.iter().any(|job| !job.state.is_over()) {
+        return 0;
+    }
+    let wanted = usize::from(look.map.replication_factor);
+    let mut owners: BTreeMap<(u16, u32), usize> = BTreeMap::new();
+    for row in &look.copies {
+        let counts = row.state != sequencer::CopyState::Retiring;
+        *owners.entry((row.placement, row.shard)).or_default() += usize::from(counts);
+    }
+    owners.values().filter(|owners| **owners < wanted).count()
+}
+
+/// What does not come right by itself, with the command that helps.
+fn left_undone(lacking: usize, wanted: u8, deletions: Option<&DeletionWait>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if lacking > 0 {
+        reasons.push(format!(
+            "{lacking} shards have fewer copies than {wanted}, and no job makes them: `miroirctl rf {wanted}` does"
+        ));
+    }
+    if let Some((wait, command)) = deletions.and_then(|wait| Some((wait, wait.command.as_ref()?))) {
+        reasons.push(format!("{}: if the Envoys are gone for good, `{command}`", wait.sentence));
+    }
+    reasons
 }
 
 fn envoy((id, state): (String, crate::xds::EnvoyState)) -> (String, Envoy) {
@@ -190,6 +249,11 @@ fn judge(
     for node in nodes.iter().filter(|node| node.phase != "ready") {
         let why = node.trouble.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         note(Condition::Degraded, format!("node {} is {}{why}", node.id, node.phase));
+    }
+    for node in nodes.iter().filter(|node| node.last_resort) {
+        let version = node.version.as_deref().unwrap_or("another version");
+        let text = "unlike most nodes, and is read only where no other copy can be: bring all to one version";
+        note(Condition::Degraded, format!("node {} runs Meilisearch {version}, {text}", node.id));
     }
     for node in nodes {
         if let Some(stale) = node.copies.get(&CopyState::Stale).filter(|stale| **stale > 0) {
@@ -249,13 +313,81 @@ mod tests {
         assert_eq!(judged(Coverage::default()), Condition::Down);
     }
 
+    fn silent(vm: &str, seconds_ago: u64) -> Filter {
+        Filter { vm: vm.into(), envoy: None, epoch: 1, oldest_epoch: 1, rejected: None, seconds_ago }
+    }
+
+    #[test]
+    fn a_filter_is_listed_for_as_long_as_a_copy_waits_for_it() {
+        let waited = |vm: &str, heard_ms, silent| sequencer::WaitedFilter {
+            vm: vm.into(),
+            envoy: Some("edge-1".into()),
+            epoch: None,
+            heard_ms,
+            silent,
+        };
+        let wait = sequencer::DeletionWait {
+            copies: 2,
+            since_ms: 0,
+            until_ms: None,
+            filters: vec![waited("a", 1_000, true), waited("b", 2_000, true), waited("c", 9_000, false)],
+        };
+        let listed = filters(vec![silent("b", 7)], Some(&wait), 10_000);
+        let listed: Vec<(&str, u64)> = listed.iter().map(|filter| (filter.vm.as_str(), filter.seconds_ago)).collect();
+        assert_eq!(listed, [("b", 7), ("a", 9)]);
+    }
+
+    #[test]
+    fn what_does_not_come_right_by_itself_is_told_with_the_command() {
+        let wait = DeletionWait {
+            sentence: "2 copies that leave wait for 1 filter worker that fell silent".into(),
+            copies: 2,
+            since_ms: 0,
+            until_ms: None,
+            filters: Vec::new(),
+            command: Some("miroirctl shard force-deletion".into()),
+        };
+        assert_eq!(
+            left_undone(3, 2, Some(&wait)),
+            [
+                "3 shards have fewer copies than 2, and no job makes them: `miroirctl rf 2` does",
+                "2 copies that leave wait for 1 filter worker that fell silent: if the Envoys are gone for good, \
+                 `miroirctl shard force-deletion`",
+            ]
+        );
+        assert!(left_undone(0, 2, Some(&DeletionWait { command: None, ..wait })).is_empty(), "it comes by itself");
+    }
+
     #[test]
     fn a_refused_map_degrades() {
-        let filter =
-            Filter { vm: "v".into(), epoch: 1, oldest_epoch: 1, rejected: Some("checksum".into()), seconds_ago: 1 };
+        let filter = Filter { rejected: Some("checksum".into()), ..silent("v", 1) };
         let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
         let (condition, reasons) = judge(whole, &[], &BTreeMap::new(), &[filter], &Scrub::default());
         assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+    }
+
+    #[test]
+    fn a_node_of_another_version_degrades_and_is_named() {
+        let node = Node {
+            id: "n2".into(),
+            url: None,
+            weight: None,
+            zone: None,
+            member: "active".into(),
+            phase: "ready".into(),
+            trouble: None,
+            version: Some("1.51.0".into()),
+            last_resort: true,
+            incarnation: 0,
+            generation: 1,
+            open_tasks: 0,
+            journal: 0,
+            copies: BTreeMap::new(),
+        };
+        let whole = Coverage { total: 1, full: 1, ..Coverage::default() };
+        let (condition, reasons) = judge(whole, &[node], &BTreeMap::new(), &[], &Scrub::default());
+        assert_eq!((condition, reasons.len()), (Condition::Degraded, 1));
+        assert!(reasons[0].starts_with("node n2 runs Meilisearch 1.51.0, unlike most nodes"), "{reasons:?}");
     }
 
     #[test]

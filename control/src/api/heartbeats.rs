@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use miroir_admin::Filter;
 use miroir_core::wire::Heartbeat;
 
-/// A VM that has been silent for so long is gone.
+/// A VM that has been silent for so long is shown no more, unless copies that leave wait for it: those the sequencer
+/// knows.
 const FORGET: Duration = Duration::from_secs(600);
 
 /// The newest heartbeat of each VM.
@@ -26,6 +27,7 @@ impl Heartbeats {
         let vms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let show = |(heard, beat): &(Instant, Heartbeat)| Filter {
             vm: beat.vm.clone(),
+            envoy: beat.envoy.clone(),
             epoch: beat.epoch,
             oldest_epoch: beat.oldest_epoch,
             rejected: beat.rejected.clone(),

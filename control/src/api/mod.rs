@@ -27,7 +27,7 @@ use crate::encoding::Encoding;
 use crate::settings::body::whole;
 use crate::telemetry::Metrics;
 use crate::xds::Tracker;
-use crate::{indexes, keys, network, settings, stats, tasks, templates, webhooks};
+use crate::{chores, indexes, keys, network, settings, stats, tasks, templates, webhooks};
 
 /// What handlers share.
 #[derive(Debug)]
@@ -50,13 +50,17 @@ pub struct Service {
     pub(crate) findings: std::path::PathBuf,
     /// Large payloads under way.
     pub bulk: crate::bulk::Bulk,
+    /// Tasks that are carried out here.
+    pub chores: crate::chores::Chores,
+    /// Directory of dumps.
+    pub(crate) dumps: Option<std::path::PathBuf>,
 }
 
 impl Service {
     /// The handlers' state for a running cluster.
     ///
     /// # Errors
-    /// The spool directory cannot be made.
+    /// The spool directory cannot be made, or the store not be read.
     pub fn new(
         cluster: Arc<Cluster>,
         metrics: Arc<Metrics>,
@@ -64,6 +68,7 @@ impl Service {
         config: &Config,
     ) -> std::io::Result<Self> {
         let bulk = crate::bulk::Bulk::new(config)?;
+        let chores = crate::chores::Chores::start(&cluster).map_err(std::io::Error::other)?;
         Ok(Self {
             cluster,
             metrics,
@@ -74,6 +79,8 @@ impl Service {
             verifications: Verifications::default(),
             findings: config.findings.clone(),
             bulk,
+            chores,
+            dumps: config.dumps.directory.clone(),
         })
     }
 }
@@ -94,6 +101,7 @@ pub fn public(service: Arc<Service>) -> Router {
         .merge(templates::router(handle.clone()))
         .merge(reads::router(handle.clone()))
         .merge(stats::router(handle))
+        .merge(chores::router(service.clone()))
         .merge(operators::probes(service));
     // The engine takes slashes lightly; routes are matched after that.
     Router::new()

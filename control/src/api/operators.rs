@@ -74,6 +74,11 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
         open_tasks: service.cluster.open_tasks(),
         waiting: service.cluster.waiting(),
         copies: copies.into_iter().collect(),
+        copies_waiting: look.deletions.as_ref().map_or(0, |wait| wait.copies),
+        filters_waited_for: look
+            .deletions
+            .as_ref()
+            .map_or(0, |wait| wait.filters.iter().filter(|filter| filter.silent).count()),
         syncs: syncs.into_iter().collect(),
         findings: look.scrub.findings.iter().filter(|finding| !finding.acknowledged).count(),
         scrub_ended_ms: look.scrub.row.last.map_or(0, |last| last.ended_ms),

@@ -213,7 +213,7 @@ async fn probes_say_what_is_missing() {
     }
     assert_eq!(get(&all.public, "/metrics").await.1["code"], "feature_not_enabled");
     let before = all.service.cluster.map().epoch;
-    let beat = Heartbeat { vm: "v".into(), epoch: 1, oldest_epoch: 1, rejected: None, gone: false };
+    let beat = Heartbeat { vm: "v".into(), epoch: 1, oldest_epoch: 1, rejected: None, gone: false, envoy: None };
     let (status, answer) = ask(&all.internal, "POST", HEARTBEAT_PATH, None, json!(beat)).await;
     // The map may change meanwhile.
     let epoch = answer["epoch"].as_u64().unwrap();

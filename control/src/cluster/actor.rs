@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use miroir_core::shardmap::ShardMap;
 use miroir_sequencer::{
-    CopyRow, Effect, Event, JobView, MemberView, NodeStatus, ScrubView, Sequencer, SyncStatus, TaggingView,
+    CopyRow, DeletionWait, Effect, Event, JobView, MemberView, NodeStatus, ScrubView, Sequencer, SyncStatus,
+    TaggingView,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,11 +29,13 @@ pub(crate) enum Message {
 /// How things are.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
+    pub(crate) now_ms: u64,
     pub(crate) nodes: Vec<NodeStatus>,
     pub(crate) copies: Vec<CopyRow>,
     pub(crate) members: Vec<MemberView>,
     pub(crate) jobs: Vec<JobView>,
     pub(crate) syncs: Vec<SyncStatus>,
+    pub(crate) deletions: Option<DeletionWait>,
     pub(crate) scrub: ScrubView,
     pub(crate) tagging: Option<TaggingView>,
     pub(crate) map: Arc<ShardMap>,
@@ -112,11 +115,13 @@ impl Actor {
 
     fn look(&self) -> Look {
         Look {
+            now_ms: self.clock.now_ms(),
             nodes: self.sequencer.nodes(),
             copies: self.sequencer.copies(),
             members: self.sequencer.members(),
             jobs: self.sequencer.jobs(),
             syncs: self.sequencer.syncs(),
+            deletions: self.sequencer.deletion_wait(),
             scrub: self.sequencer.scrub(),
             tagging: self.sequencer.tagging(),
             map: self.sequencer.map(),

@@ -1,6 +1,6 @@
 //! [`Runtime`] for the HTTP layers, and the messages about tickets for the internal listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,15 +144,22 @@ impl Cluster {
         }
     }
 
-    /// Gives a task that is done already a place in the one sequence.
+    /// Gives a task that control carries out itself a place in the one sequence; or says what has become of one that is
+    /// `known`.
     ///
     /// # Errors
     /// Shutdown.
-    pub async fn record(&self, task: TaskRow) -> Result<TaskRow, ErrorBody> {
-        match self.ask(|request| Event::Finished { request, task: Box::new(task) }).await {
+    pub async fn record(&self, task: TaskRow, known: bool) -> Result<TaskRow, ErrorBody> {
+        match self.ask(|request| Event::Recorded { request, task: Box::new(task), known }).await {
             Some(Answer::Accepted(task)) => Ok(*task),
             _ => Err(closing()),
         }
+    }
+
+    /// Waits until none of the tasks is open that are open now, but for these.
+    pub(crate) async fn wait_for_open_tasks(&self, except: &BTreeSet<u32>) {
+        let open = self.shared.open.but(except);
+        self.shared.open.all_over(&open).await;
     }
 
     /// Waits until none of these tasks is open any more, or the time is over.

@@ -127,6 +127,7 @@ mod tests {
             cluster: String::new(),
             write_cluster: String::new(),
             readable: true,
+            last_resort: false,
         };
         let map = ShardMap {
             cluster: "c0ffee00".into(),

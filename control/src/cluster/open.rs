@@ -1,6 +1,6 @@
 //! Tasks that are not over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use miroir_sequencer::TaskRow;
@@ -28,6 +28,11 @@ impl OpenTasks {
         } else {
             open.insert(task.uid, task.indexes.clone());
         }
+    }
+
+    /// All of them but these.
+    pub(crate) fn but(&self, except: &BTreeSet<u32>) -> Vec<u32> {
+        self.open().keys().filter(|uid| !except.contains(uid)).copied().collect()
     }
 
     /// How many there are.

@@ -62,6 +62,15 @@ pub struct ServeArguments {
     /// Directory for large payloads on their way to the nodes.
     #[arg(long, env = "MIROIR_SPOOL", value_name = "DIR")]
     pub spool: Option<PathBuf>,
+    /// Directory of dumps.
+    #[arg(long, env = "MIROIR_DUMP_DIR", value_name = "DIR")]
+    pub dump_dir: Option<PathBuf>,
+    /// A dump, of a cluster or of one Meilisearch, to be imported at the start into an empty cluster.
+    #[arg(long, env = "MIROIR_IMPORT_DUMP", value_name = "FILE")]
+    pub import_dump: Option<PathBuf>,
+    /// Start without importing the dump where the cluster is not empty.
+    #[arg(long, env = "MIROIR_IGNORE_DUMP_IF_NOT_EMPTY", value_name = "BOOL")]
+    pub ignore_dump_if_not_empty: Option<bool>,
     /// The findings file: versions that a repair of unexplained differences is about to drop.
     #[arg(long, env = "MIROIR_FINDINGS", value_name = "FILE")]
     pub findings: Option<PathBuf>,
@@ -129,6 +138,9 @@ impl ServeArguments {
         set(&mut file.store.redis_prefix, &self.redis_prefix);
         set(&mut file.store.lease_ms, &self.lease_ms);
         set(&mut file.store.spool, &self.spool);
+        set(&mut file.dumps.directory, &self.dump_dir);
+        set(&mut file.dumps.import, &self.import_dump);
+        set(&mut file.dumps.ignore_if_not_empty, &self.ignore_dump_if_not_empty);
         set(&mut file.scrub.findings, &self.findings);
         set(&mut file.listen.api, &self.listen_api);
         set(&mut file.listen.internal, &self.listen_internal);

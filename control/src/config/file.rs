@@ -8,6 +8,7 @@ use miroir_core::tag::MAX_SHARDS;
 use miroir_sequencer::Timing;
 use serde::Deserialize;
 
+use super::dumps::DumpsSection;
 use super::envoy::EnvoySection;
 use super::scrub::ScrubSection;
 use super::secret::{read, secret};
@@ -40,6 +41,8 @@ pub struct File {
     pub policies: PoliciesSection,
     /// `[scrub]`
     pub scrub: ScrubSection,
+    /// `[dumps]`
+    pub dumps: DumpsSection,
     /// `[timing]`
     pub timing: TimingSection,
     /// `[log]`
@@ -219,6 +222,7 @@ impl File {
         }
         let store = store::location(&self.store)?;
         let spool = self.store.spool.unwrap_or_else(|| store::spool_beside(&store));
+        let dumps = super::dumps::dumps(&self.dumps, &store)?;
         let findings = self.scrub.findings.clone().unwrap_or_else(|| store::findings_beside(&store));
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listen_api = self.listen.api.unwrap_or_else(|| local(7701));
@@ -234,6 +238,7 @@ impl File {
             private_webhooks: self.webhooks.private.unwrap_or_default(),
             store,
             spool,
+            dumps,
             listen_api,
             listen_internal: self.listen.internal.unwrap_or_else(|| local(7702)),
             listen_xds: self.listen.xds.unwrap_or_else(|| local(7703)),

@@ -2,6 +2,7 @@
 //! Unknown keys are errors. `miroir.example.toml` beside this crate's manifest documents every key.
 
 mod arguments;
+mod dumps;
 mod envoy;
 mod file;
 mod scrub;
@@ -15,6 +16,7 @@ use miroir_core::shardmap::{Limits, Policies};
 use miroir_sequencer::{ScrubPace, Timing};
 
 pub use arguments::ServeArguments;
+pub use dumps::{Dumps, DumpsSection};
 pub use envoy::{Envoy, EnvoyArguments, EnvoySection, Module};
 pub use file::{File, NodeSection};
 pub use scrub::ScrubSection;
@@ -135,6 +137,8 @@ pub struct Config {
     pub store: Location,
     /// Directory for large payloads on their way to the nodes.
     pub spool: PathBuf,
+    /// Dumps.
+    pub dumps: Dumps,
     /// Public API, behind Envoy.
     pub listen_api: SocketAddr,
     /// Tickets, heartbeats, bulk entry, metrics: for Envoy and operators only.

@@ -12,10 +12,10 @@ use uuid::Uuid;
 pub use routes::router;
 
 /// Under which name control stores it.
-const STORED: &str = "network";
+pub(crate) const STORED: &str = "network";
 
 /// The stored network; an empty one where the client has set none.
-fn stored(value: Option<Value>) -> Value {
+pub(crate) fn stored(value: Option<Value>) -> Value {
     value
         .unwrap_or_else(|| json!({ "self": null, "remotes": {}, "shards": {}, "leader": null, "version": Uuid::nil() }))
 }

@@ -126,6 +126,8 @@ impl Made<'_> {
             last_job: self.numbers.last_job,
             throttle: old.throttle,
             scrub: old.scrub,
+            // Before all tags are there, nobody else has a copy; whether they are, a lost store does not tell.
+            untagged: self.adopts || old.untagged || self.members.len() == 1,
         })];
         let nodes: Vec<NodeRow> = self.members.iter().map(|member| self.node(member)).collect();
         records.extend(
@@ -177,6 +179,7 @@ impl Made<'_> {
             away_disks: Vec::new(),
             member: old.member,
             place: place(&member.node),
+            version: None,
             configured,
         }
     }
@@ -192,6 +195,7 @@ impl Made<'_> {
                     shard,
                     node: node.clone(),
                     epoch: self.numbers.epoch,
+                    since_ms: 0,
                     adopted_ms: None,
                     deleting: false,
                     forced: false,

@@ -147,8 +147,13 @@ impl Runtime for Fake {
             unreadable: vec![],
             view: state.view.clone(),
         };
-        let node =
-            |id: &String| MapNode { id: id.clone(), cluster: id.clone(), write_cluster: id.clone(), readable: true };
+        let node = |id: &String| MapNode {
+            id: id.clone(),
+            cluster: id.clone(),
+            write_cluster: id.clone(),
+            readable: true,
+            last_resort: false,
+        };
         Arc::new(ShardMap {
             cluster: "c0ffee00".to_owned(),
             epoch: 1,

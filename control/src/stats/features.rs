@@ -22,7 +22,7 @@ features! {
 }
 
 /// All features, of which none is on unless stored.
-pub(super) fn view(stored: Option<&Value>) -> Value {
+pub(crate) fn view(stored: Option<&Value>) -> Value {
     let on = |name: &str| stored.is_some_and(|stored| stored[name] == true);
     Value::Object(NAMES.iter().map(|name| ((*name).to_owned(), on(name).into())).collect::<Map<_, _>>())
 }

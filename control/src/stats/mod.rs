@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::cluster::{NodeRequest, Runtime};
 
-pub(crate) use features::{STORED as FEATURES, from_nodes, on_nodes as features_on_nodes};
+pub(crate) use features::{STORED as FEATURES, from_nodes, on_nodes as features_on_nodes, view as features_view};
 pub use gather::count;
 pub(crate) use gather::count_over;
 pub use routes::router;

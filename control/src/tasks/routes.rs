@@ -175,21 +175,9 @@ async fn delete(State(cluster): State<Arc<Cluster>>, RawQuery(raw): RawQuery, he
             "originalFilter": format!("?{raw}"),
         });
         // The sequencer fills in the uid and the times.
-        let task = TaskRow {
-            uid: 0,
-            index: None,
-            indexes: Vec::new(),
-            task_type: "taskDeletion".to_owned(),
-            status: TaskStatus::Succeeded,
-            canceled_by: None,
-            details: Some(details),
-            error: None,
-            custom_metadata: None,
-            enqueued_ms: 0,
-            started_ms: Some(0),
-            finished_ms: Some(0),
-        };
-        cluster.record(task).await
+        let (status, started_ms, finished_ms) = (TaskStatus::Succeeded, Some(0), Some(0));
+        let task = TaskRow { status, started_ms, finished_ms, ..TaskRow::by_control("taskDeletion", details) };
+        cluster.record(task, false).await
     };
     match result.await {
         Ok(task) => reply::json(200, &view::summary(&task)),

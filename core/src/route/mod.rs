@@ -123,16 +123,16 @@ impl Matched {
         self.segments.last().map(String::as_str)
     }
 
-    /// The answer to a route that is not served; none for all others.
+    /// The answer to a route that is not served, with what to do instead; none for all others.
     #[must_use]
     pub fn refusal(&self) -> Option<Reply> {
         let Serve::Refuse(refusal) = self.rule.serve else { return None };
-        let (method, pattern) = (self.rule.method, self.pattern);
+        let (method, pattern, note) = (self.rule.method, self.pattern, self.rule.note);
         Some(match refusal {
             Refusal::Experimental(feature) => ErrorBody::new(
                 "feature_not_enabled",
                 format!(
-                    "`{method} {pattern}` requires enabling the `{feature}` experimental feature, which Miroir does not support."
+                    "`{method} {pattern}` requires enabling the `{feature}` experimental feature, which Miroir does not support. {note}"
                 ),
             )
             .reply(),
@@ -142,8 +142,8 @@ impl Matched {
             )
             .reply(),
             Refusal::Unsupported => {
-                ErrorBody::new("feature_not_enabled", format!("`{method} {pattern}` is not supported by Miroir."))
-                    .reply_with_status(501)
+                let message = format!("`{method} {pattern}` is not supported by Miroir. {note}");
+                ErrorBody::new("feature_not_enabled", message).reply_with_status(501)
             }
         })
     }

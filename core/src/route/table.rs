@@ -7,6 +7,11 @@ use crate::wire::WriteKind;
 const CONTROL: Serve = Serve::Control;
 const UNSUPPORTED: Serve = Serve::Refuse(Refusal::Unsupported);
 
+const SNAPSHOTS: &str =
+    "A snapshot is of one node. Make a dump, or take snapshots of nodes beside a `miroirctl backup`.";
+const CHATS: &str = "A node would answer from its own shards only, so that there are no chats to set up.";
+const PINS: &str = "A node knows only the documents of its own shards, and pins them at places of its own list.";
+
 const fn experimental(feature: &'static str) -> Serve {
     Serve::Refuse(Refusal::Experimental(feature))
 }
@@ -287,12 +292,9 @@ pub const PATHS: &[PathRule] = &[
         ],
     ),
     path("/swap-indexes", &[rule("POST", "indexes.swap", CONTROL, "One task over both indexes.")]),
-    path("/dumps", &[rule("POST", "dumps.create", UNSUPPORTED, "Dump nodes one at a time instead.")]),
-    path(
-        "/snapshots",
-        &[rule("POST", "snapshots.create", UNSUPPORTED, "Take snapshots of nodes one at a time instead.")],
-    ),
-    path("/export", &[rule("POST", "export", UNSUPPORTED, "Fetch the documents instead.")]),
+    path("/dumps", &[rule("POST", "dumps.create", CONTROL, "One task; one ordinary dump file of all nodes.")]),
+    path("/snapshots", &[rule("POST", "snapshots.create", UNSUPPORTED, SNAPSHOTS)]),
+    path("/export", &[rule("POST", "export", UNSUPPORTED, "Make a dump, or fetch the documents.")]),
     path(
         "/experimental-features",
         &[
@@ -334,16 +336,16 @@ pub const PATHS: &[PathRule] = &[
     path(
         "/dynamic-search-rules",
         &[
-            rule("POST", "dynamicSearchRules.get", experimental("dynamicSearchRules"), "Not served."),
-            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), "Not served."),
+            rule("POST", "dynamicSearchRules.get", experimental("dynamicSearchRules"), PINS),
+            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), PINS),
         ],
     ),
     path(
         "/dynamic-search-rules/{rule_uid}",
         &[
-            rule("GET", "dynamicSearchRules.get", experimental("dynamicSearchRules"), "Not served."),
-            rule("PATCH", "dynamicSearchRules.update", experimental("dynamicSearchRules"), "Not served."),
-            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), "Not served."),
+            rule("GET", "dynamicSearchRules.get", experimental("dynamicSearchRules"), PINS),
+            rule("PATCH", "dynamicSearchRules.update", experimental("dynamicSearchRules"), PINS),
+            rule("DELETE", "dynamicSearchRules.delete", experimental("dynamicSearchRules"), PINS),
         ],
     ),
     path(
@@ -355,20 +357,20 @@ pub const PATHS: &[PathRule] = &[
             "By any node, where the request itself holds template and document; 501 for those of an index.",
         )],
     ),
-    path("/chats", &[rule("GET", "chats.get", experimental("chatCompletions"), "Not served.")]),
+    path("/chats", &[rule("GET", "chats.get", experimental("chatCompletions"), CHATS)]),
     path(
         "/chats/{workspace_uid}",
         &[
-            rule("GET", "chats.get", experimental("chatCompletions"), "Not served."),
-            rule("DELETE", "chats.delete", experimental("chatCompletions"), "Not served."),
+            rule("GET", "chats.get", experimental("chatCompletions"), CHATS),
+            rule("DELETE", "chats.delete", experimental("chatCompletions"), CHATS),
         ],
     ),
     path(
         "/chats/{workspace_uid}/settings",
         &[
-            rule("GET", "chatsSettings.get", experimental("chatCompletions"), "Not served."),
-            rule("PATCH", "chatsSettings.update", experimental("chatCompletions"), "Not served."),
-            rule("DELETE", "chatsSettings.update", experimental("chatCompletions"), "Not served."),
+            rule("GET", "chatsSettings.get", experimental("chatCompletions"), CHATS),
+            rule("PATCH", "chatsSettings.update", experimental("chatCompletions"), CHATS),
+            rule("DELETE", "chatsSettings.update", experimental("chatCompletions"), CHATS),
         ],
     ),
     path(

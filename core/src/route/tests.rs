@@ -86,11 +86,12 @@ fn refusals_have_the_shape_of_the_engine() {
     let refused = |method, path| {
         let reply = found(method, path).refusal().unwrap();
         let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap();
+        assert!(body.message.ends_with('.'), "{}", body.message);
         (reply.status, body.code)
     };
     assert_eq!(refused("GET", "/metrics"), (400, "feature_not_enabled".to_owned()));
     assert_eq!(refused("POST", "/network/control"), (451, "requires_enterprise_edition".to_owned()));
-    assert_eq!(refused("POST", "/dumps"), (501, "feature_not_enabled".to_owned()));
+    assert_eq!(refused("POST", "/snapshots"), (501, "feature_not_enabled".to_owned()));
     assert_eq!(found("GET", "/tasks").refusal(), None);
 }
 

@@ -14,7 +14,24 @@ const LIST: &str = "Available ";
 #[must_use]
 pub fn scrub_message(message: &str) -> String {
     let message = scrubbed(message).map_or(Cow::Borrowed(message), Cow::Owned);
+    let message = without_tag(&message).map_or(message, Cow::Owned);
     show(&message).into_owned()
+}
+
+/// Takes the tag out of a document that a message quotes: the engine (1.50) shows one from which an edit by function has
+/// taken its id.
+fn without_tag(message: &str) -> Option<String> {
+    let name = format!("\"{TAG_FIELD}\":\"");
+    let (before, rest) = message.split_once(&name)?;
+    let (tag, after) = rest.split_once('"')?;
+    if tag.is_empty() || !tag.chars().all(|character| ('\u{2E00}'..='\u{2E0F}').contains(&character)) {
+        return None;
+    }
+    let (before, after) = match after.strip_prefix(',') {
+        Some(after) => (before, after),
+        None => (before.strip_suffix(',').unwrap_or(before), after),
+    };
+    Some(format!("{before}{after}"))
 }
 
 fn scrubbed(message: &str) -> Option<String> {
@@ -123,6 +140,21 @@ mod tests {
         assert_eq!(renumber_rules(&searched(10)), searched(9));
         for message in ["", "matched rule #1", "Attribute `matched rule #1 in x` before rule #1", &facets(0)] {
             assert_eq!(renumber_rules(message), message);
+        }
+    }
+
+    #[test]
+    fn a_quoted_document_is_shown_without_its_tag() {
+        let quoted = |document: &str| format!("Document doesn't have a `id` attribute: `{document}`.");
+        let tag = "\"_miroir_shard\":\"\u{2E03}\u{2E0F}\"";
+        for (held, shown) in [
+            (format!("{{{tag}}}"), r"{}"),
+            (format!(r#"{{"a":1,{tag}}}"#), r#"{"a":1}"#),
+            (format!(r#"{{{tag},"a":1}}"#), r#"{"a":1}"#),
+            (format!(r#"{{"a":1,{tag},"b":2}}"#), r#"{"a":1,"b":2}"#),
+            (r#"{"a":"\"_miroir_shard\":\"x\""}"#.to_owned(), r#"{"a":"\"_miroir_shard\":\"x\""}"#),
+        ] {
+            assert_eq!(scrub_message(&quoted(&held)), quoted(shown));
         }
     }
 

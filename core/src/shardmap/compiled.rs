@@ -18,7 +18,8 @@ pub struct CompiledMap {
 
 #[derive(Debug)]
 struct CompiledPlacement {
-    /// Readable copies of each shard: owners without stale marks and unreadable nodes, preferred first.
+    /// Readable copies of each shard: owners without stale marks and unreadable nodes, preferred first, those on nodes
+    /// of the last resort at the end.
     readable: Vec<Vec<NodeIndex>>,
     /// The node that holds every shard, and beside which nobody holds any.
     sole: Option<NodeIndex>,
@@ -55,6 +56,7 @@ impl CompiledMap {
             stale.entry((mark.placement, mark.shard)).or_default().push(mark.node);
         }
         let usable = |node: &NodeIndex| map.nodes.get(usize::from(*node)).is_some_and(|node| node.readable);
+        let last_resort = |node: &NodeIndex| map.is_last_resort(*node);
         let placements = (0u16..)
             .zip(&map.placements)
             .map(|(position, placement)| {
@@ -62,12 +64,17 @@ impl CompiledMap {
                     .zip(&placement.owners)
                     .map(|(shard, owners)| {
                         let marks = stale.get(&(position, shard)).map(Vec::as_slice).unwrap_or_default();
-                        owners.iter().copied().filter(|node| usable(node) && !marks.contains(node)).collect()
+                        let mut copies: Vec<NodeIndex> =
+                            owners.iter().copied().filter(|node| usable(node) && !marks.contains(node)).collect();
+                        copies.sort_by_key(last_resort);
+                        copies
                     })
                     .collect();
+                let first_choice: Vec<&[NodeIndex]> =
+                    readable.iter().map(|copies| without_last_resort(copies, &last_resort)).collect();
                 let sole = sole(&placement.owners, &readable);
                 let covers = (0..map.replication_factor.max(1))
-                    .map(|turn| balanced_cover(&readable, sole, map.shards, map.nodes.len(), usize::from(turn)))
+                    .map(|turn| balanced_cover(&first_choice, sole, map.shards, map.nodes.len(), usize::from(turn)))
                     .collect();
                 CompiledPlacement { readable, sole, covers }
             })
@@ -107,23 +114,24 @@ impl CompiledMap {
     /// many of them are preferred, so that few calls are needed. Deterministic.
     #[must_use]
     pub fn repair(&self, placement: u16, shards: &[u32], avoid: &dyn Fn(NodeIndex) -> bool) -> Cover {
+        let left = |shard: u32| {
+            let copies = self.readable(placement, shard).iter().copied();
+            copies.filter(|node| !avoid(*node))
+        };
         let mut load: HashMap<NodeIndex, u32> = HashMap::new();
-        for shard in shards {
-            for node in self.readable(placement, *shard).iter().filter(|node| !avoid(**node)) {
-                let count = load.entry(*node).or_default();
-                *count = count.saturating_add(1);
-            }
+        for node in shards.iter().flat_map(|shard| left(*shard)) {
+            let count = load.entry(node).or_default();
+            *count = count.saturating_add(1);
         }
         let mut assignment: Vec<(NodeIndex, u32)> = Vec::with_capacity(shards.len());
         let mut missing = Vec::new();
         for shard in shards {
-            let best = self
-                .readable(placement, *shard)
-                .iter()
-                .filter(|node| !avoid(**node))
-                .max_by_key(|node| (load.get(*node).copied().unwrap_or_default(), std::cmp::Reverse(**node)));
+            let best = left(*shard).max_by_key(|node| {
+                let first_choice = !self.map.is_last_resort(*node);
+                (first_choice, load.get(node).copied().unwrap_or_default(), std::cmp::Reverse(*node))
+            });
             match best {
-                Some(node) => assignment.push((*node, *shard)),
+                Some(node) => assignment.push((node, *shard)),
                 None => missing.push(*shard),
             }
         }
@@ -148,9 +156,17 @@ fn part(node: NodeIndex, shards: Vec<u32>, sole: Option<NodeIndex>, shard_count:
     CoverPart { node, shards, clause }
 }
 
+/// The copies of a shard, those of the last resort at the end, without these where there are others.
+fn without_last_resort<'a>(copies: &'a [NodeIndex], last_resort: &dyn Fn(&NodeIndex) -> bool) -> &'a [NodeIndex] {
+    match copies.iter().position(last_resort) {
+        Some(first @ 1..) => copies.get(..first).unwrap_or(copies),
+        _ => copies,
+    }
+}
+
 /// Gives each shard to the least loaded of its copies, starting the comparison at another copy each turn.
 fn balanced_cover(
-    readable: &[Vec<NodeIndex>],
+    readable: &[&[NodeIndex]],
     sole: Option<NodeIndex>,
     shard_count: u32,
     node_count: usize,
@@ -207,6 +223,7 @@ mod tests {
                     cluster: format!("n{at}"),
                     write_cluster: format!("n{at}w"),
                     readable: true,
+                    last_resort: false,
                 })
                 .collect(),
             stale,
@@ -303,6 +320,29 @@ mod tests {
             assert!(sizes.iter().all(|size| (42..=44).contains(size)), "{sizes:?}");
         }
         assert_ne!(map.cover(0, 0), map.cover(0, 1));
+    }
+
+    #[test]
+    fn a_node_of_the_last_resort_is_asked_only_where_nobody_else_can_be() {
+        let mut odd = map(3, owners(3, 2, 12), vec![]).map;
+        odd.nodes[1].last_resort = true;
+        let odd = CompiledMap::new(odd);
+        for hash in 0..2 {
+            let cover = odd.cover(0, hash).unwrap();
+            assert_eq!(covered(cover).len(), 12);
+            assert!(cover.missing.is_empty() && cover.parts.iter().all(|part| part.node != 1), "{cover:?}");
+        }
+        // Shard 0 is on nodes 0 and 1, shard 2 on 2 and 0.
+        assert_eq!(odd.readable(0, 0), [0, 1]);
+        assert_eq!(odd.readable(0, 1), [2, 1]);
+        let repaired = odd.repair(0, &[0, 1, 2], &|node| node == 0);
+        let asked: Vec<(NodeIndex, Vec<u32>)> =
+            repaired.parts.iter().map(|part| (part.node, part.shards.clone())).collect();
+        assert_eq!(asked, [(1, vec![0]), (2, vec![1, 2])]);
+
+        let mut all = odd.map.clone();
+        all.nodes.iter_mut().for_each(|node| node.last_resort = true);
+        assert_eq!(CompiledMap::new(all).cover(0, 0).unwrap().missing, [0; 0]);
     }
 
     #[test]

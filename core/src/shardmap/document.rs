@@ -125,6 +125,7 @@ mod tests {
                     cluster: format!("miroir-node-{at}"),
                     write_cluster: format!("miroir-node-{at}-write"),
                     readable: true,
+                    last_resort: false,
                 })
                 .collect(),
             stale: vec![],

@@ -45,6 +45,14 @@ pub struct ShardMap {
     pub control_internal_cluster: String,
 }
 
+impl ShardMap {
+    /// Whether a node is read only where no other copy can be.
+    #[must_use]
+    pub fn is_last_resort(&self, node: NodeIndex) -> bool {
+        self.nodes.get(usize::from(node)).is_some_and(|node| node.last_resort)
+    }
+}
+
 /// A node as the filter sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,8 +63,12 @@ pub struct MapNode {
     pub cluster: String,
     /// Envoy cluster for writes (no outlier detection: an overload of reads must not make replicas stale, F19).
     pub write_cluster: String,
-    /// False for a node that must not be read at all (unfenced, unknown incarnation, other engine version).
+    /// False for a node that must not be read at all (unfenced, unknown incarnation).
     pub readable: bool,
+    /// True for a node that is read only where no other copy can be: its engine is of another version than that of
+    /// most nodes, and may rank otherwise. Left out where false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_resort: bool,
 }
 
 /// A copy that missed a write.

@@ -76,6 +76,12 @@ impl Host for Envoy {
         format!("{:032x}", u128::from_le_bytes(bytes))
     }
 
+    fn proxy_id(&self) -> Option<String> {
+        // Safe: there, not there and not to be put into bytes are the only three statuses.
+        let id = hostcalls::get_property(vec!["xds", "node", "id"]).ok().flatten()?;
+        String::from_utf8(id).ok().filter(|id| !id.is_empty())
+    }
+
     fn configuration(&self) -> Option<Vec<u8>> {
         buffer(BufferType::PluginConfiguration, usize::MAX)
     }

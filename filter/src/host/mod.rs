@@ -24,6 +24,8 @@ pub trait Host {
     fn now_ms(&self) -> u64;
     /// 128 random bits in lower-case hex.
     fn random_id(&self) -> String;
+    /// The proxy's own name, as its configuration server knows it; none where it has none.
+    fn proxy_id(&self) -> Option<String>;
     /// The filter's configuration; only within the callback that brings it.
     fn configuration(&self) -> Option<Vec<u8>>;
     /// Sets how often the timer callback of the entered root context comes; 0 for never again.

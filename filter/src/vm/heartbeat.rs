@@ -100,6 +100,7 @@ impl<H: Host> Vm<H> {
             oldest_epoch: self.oldest_epoch().unwrap_or(map.map.epoch).min(map.map.epoch),
             rejected: self.heartbeats.rejected.clone(),
             gone,
+            envoy: self.proxy.clone(),
         };
         Call {
             id: CallId(0),

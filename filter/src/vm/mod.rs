@@ -60,6 +60,8 @@ pub struct Vm<H: Host> {
     host: H,
     /// Random name of this VM, for control.
     id: String,
+    /// Name of the proxy that runs it, for control.
+    proxy: Option<String>,
     /// The newest root context.
     root: u32,
     caller: Caller,
@@ -96,6 +98,7 @@ impl<H: Host> Vm<H> {
         Self {
             host,
             id,
+            proxy: None,
             root: 0,
             caller: Caller::Root(0),
             now: 0,
@@ -134,6 +137,7 @@ impl<H: Host> Vm<H> {
         self.ended = false;
         self.called(Caller::Root(root));
         self.host.set_tick_ms(TICK_MS);
+        self.proxy = self.host.proxy_id();
         self.move_bell();
         let text = self.host.configuration().unwrap_or_default();
         let parsed = std::str::from_utf8(&text).map_err(|error| error.to_string()).and_then(|text| {

@@ -128,7 +128,13 @@ fn map(nodes: u16) -> ShardMap {
         shards: SHARDS,
         replication_factor: 1,
         nodes: (0..nodes)
-            .map(|at| MapNode { id: name(at), cluster: name(at), write_cluster: name(at), readable: true })
+            .map(|at| MapNode {
+                id: name(at),
+                cluster: name(at),
+                write_cluster: name(at),
+                readable: true,
+                last_resort: false,
+            })
             .collect(),
         stale: vec![],
         placements: vec![Placement {

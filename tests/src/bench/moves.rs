@@ -67,7 +67,8 @@ pub(super) async fn run(seconds: u32) -> anyhow::Result<()> {
         &["when", "writes", "p50", "p99"],
         &[row("before a join", before), row("during a join", during)],
     );
-    missed_write(&mut cluster).await
+    missed_write(&mut cluster).await?;
+    missed_everything(&mut cluster).await
 }
 
 fn seconds_of(time: Duration) -> String {
@@ -155,5 +156,36 @@ async fn missed_write(cluster: &mut Cluster) -> anyhow::Result<()> {
         rows.push(vec![seconds_of(took)]);
     }
     table::print("A node missed one write: until it is read again, from its return on", &["time"], &rows);
+    Ok(())
+}
+
+/// A node is dead while every document is written anew: how long it takes until all its copies are read again, from its
+/// return on.
+async fn missed_everything(cluster: &mut Cluster) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for (turn, loaded) in [false, true].into_iter().enumerate() {
+        cluster.nodes[1].kill();
+        let text = format!("missed by all {turn}");
+        scene::write(&cluster.client(0), &scene::documents(0..DOCUMENTS, &text)).await?;
+        let stale = cluster.copies().await?.iter().filter(|copy| copy.state == "stale").count();
+        cluster.nodes[1].restart()?;
+        cluster.node_up(1).await?;
+        let began = Instant::now();
+        let name = if loaded {
+            under_load(cluster, cluster.whole(LIMIT)).await?;
+            format!("{CLIENTS} clients write")
+        } else {
+            cluster.whole(LIMIT).await?;
+            "nothing else goes on".to_owned()
+        };
+        rows.push(vec![name, stale.to_string(), seconds_of(began.elapsed())]);
+        cluster.agreed(&[0, 1, 2, 3], "docs").await?;
+    }
+    let heads = ["when", "copies repaired", "time"];
+    table::print(
+        "A node missed writes to all its shards: until they are read again, from its return on",
+        &heads,
+        &rows,
+    );
     Ok(())
 }

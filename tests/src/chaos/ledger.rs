@@ -135,6 +135,13 @@ impl Ledger {
         None
     }
 
+    /// The earliest write of the round without a task, of these: it may turn out to have one.
+    #[must_use]
+    pub fn unanswered(&self, of: &BTreeSet<u32>) -> Option<u32> {
+        let open = |entry: &&Entry| entry.ticket.is_none() && entry.fate == Fate::Open && of.contains(&entry.number);
+        self.round().iter().find(open).map(|entry| entry.number)
+    }
+
     /// Entries of the round.
     #[must_use]
     pub fn round(&self) -> &[Entry] {

@@ -7,6 +7,7 @@ mod harm;
 pub mod history;
 pub mod ledger;
 mod members;
+mod passing;
 pub mod plan;
 pub mod play;
 mod read;
@@ -113,7 +114,7 @@ pub async fn chaos(arguments: &Arguments, seed: u64) -> anyhow::Result<Tally> {
         cluster.another_node().await?;
     }
     let desk = members::Desk::new(&cluster, nodes);
-    let mut play = Play::prepare(&cluster, seed).await?;
+    let mut play = Play::prepare_with_passing(&cluster, seed).await?;
     let (began, mut broken_for) = (Instant::now(), 0);
     for round in 0.. {
         let length = arguments.round.min(arguments.seconds.saturating_sub(broken_for));

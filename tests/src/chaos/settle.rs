@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::history::Fault;
 use super::ledger::{self, Fate};
+use super::passing;
 use super::stage::Stage;
 use super::write::book;
 use crate::harness::copies::Copy;
@@ -45,10 +46,11 @@ pub async fn tasks(stage: &Stage, cluster: &mut Cluster) -> anyhow::Result<()> {
         breach.into_iter().for_each(|breach| stage.tally().fault(Fault::Task, breach.text));
     }
     let first = stage.ledger().round().first().map(|entry| entry.number);
-    let listed = listed(&client, first.unwrap_or_default()).await?;
+    let listed = listed(&client, stage.index, first.unwrap_or_default()).await?;
     for task in listed.values() {
         book(stage, task, None);
     }
+    passing::book_deletions(stage, &client).await?;
     let now = stage.now();
     let mut ledger = stage.ledger();
     let without: Vec<_> = ledger.round().iter().filter(|entry| entry.fate == Fate::Open).cloned().collect();
@@ -65,10 +67,10 @@ pub async fn tasks(stage: &Stage, cluster: &mut Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All tasks of writes with numbers from `first` on, by number.
-async fn listed(client: &crate::Client, first: u32) -> anyhow::Result<BTreeMap<u32, Value>> {
+/// All tasks of writes to an index with numbers from `first` on, by number.
+async fn listed(client: &crate::Client, index: &str, first: u32) -> anyhow::Result<BTreeMap<u32, Value>> {
     let mut tasks = BTreeMap::new();
-    let mut path = "/tasks?limit=500".to_owned();
+    let mut path = format!("/tasks?limit=500&indexUids={index}");
     loop {
         let answer = client.get(&path).await?;
         ensure!(answer.status == 200, "tasks: {} {}", answer.status, answer.text);
@@ -83,7 +85,7 @@ async fn listed(client: &crate::Client, first: u32) -> anyhow::Result<BTreeMap<u
             }
         }
         match page["next"].as_u64() {
-            Some(next) if !older => path = format!("/tasks?limit=500&from={next}"),
+            Some(next) if !older => path = format!("/tasks?limit=500&indexUids={index}&from={next}"),
             _ => return Ok(tasks),
         }
     }

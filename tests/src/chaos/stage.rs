@@ -14,8 +14,12 @@ use super::tally::Tally;
 
 /// The index that is written and read.
 pub const INDEX: &str = "chaos";
-/// Documents have ids below this.
+/// Its documents have ids below this.
 pub const KEYS: Key = 240;
+/// The smaller index that is deleted and created again all the time.
+pub const PASSING: &str = "passing";
+/// Its documents have ids below this.
+pub const PASSING_KEYS: Key = 60;
 /// Documents fall into this many groups, which can be filtered.
 pub const GROUPS: Key = 8;
 
@@ -57,16 +61,20 @@ impl Asked {
     }
 }
 
-/// The shared part.
+/// The shared part: of one index, but for what is the same for all.
 #[derive(Debug)]
 pub struct Stage {
+    /// The index.
+    pub index: &'static str,
+    /// Its documents have ids below this.
+    pub keys: Key,
     start: Instant,
     /// Writers and readers end.
-    pub curtain: AtomicBool,
+    pub curtain: Arc<AtomicBool>,
     /// Since when each Envoy may lag behind control; `u64::MAX` while it does not.
-    pub lagging: Vec<AtomicU64>,
+    pub lagging: Arc<Vec<AtomicU64>>,
     ledger: Mutex<Ledger>,
-    tally: Mutex<Tally>,
+    tally: Arc<Mutex<Tally>>,
     seen: Mutex<Vec<Seen>>,
     known: Mutex<HashMap<String, Arc<Document>>>,
 }
@@ -80,14 +88,38 @@ impl Stage {
     #[must_use]
     pub fn new(envoys: usize) -> Self {
         Self {
+            index: INDEX,
+            keys: KEYS,
             start: Instant::now(),
-            curtain: AtomicBool::new(false),
-            lagging: (0..envoys).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            curtain: Arc::default(),
+            lagging: Arc::new((0..envoys).map(|_| AtomicU64::new(u64::MAX)).collect()),
             ledger: Mutex::default(),
-            tally: Mutex::default(),
+            tally: Arc::default(),
             seen: Mutex::default(),
             known: Mutex::default(),
         }
+    }
+
+    /// The stage of the index that passes, beside this one: with a ledger of its own.
+    #[must_use]
+    pub fn passing(&self) -> Self {
+        Self {
+            index: PASSING,
+            keys: PASSING_KEYS,
+            start: self.start,
+            curtain: Arc::clone(&self.curtain),
+            lagging: Arc::clone(&self.lagging),
+            ledger: Mutex::default(),
+            tally: Arc::clone(&self.tally),
+            seen: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whether the index is deleted and created again.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.index == PASSING
     }
 
     /// Now.

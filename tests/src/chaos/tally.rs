@@ -18,6 +18,8 @@ pub struct Tally {
     pub jobs: BTreeMap<String, usize>,
     /// Writes by answer.
     pub writes: BTreeMap<String, usize>,
+    /// What was done to the index that passes: deletions and creations, by answer and end.
+    pub passing: BTreeMap<String, usize>,
     /// Acknowledged writes by form.
     pub forms: BTreeMap<String, usize>,
     /// Reads by kind.
@@ -64,6 +66,7 @@ impl Tally {
             ("operator: ", &self.moves),
             ("job: ", &self.jobs),
             ("write: ", &self.writes),
+            ("passing index: ", &self.passing),
             ("acknowledged: ", &self.forms),
             ("read: ", &self.reads),
             ("error: ", &self.errors),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::history::Fault;
 use super::ledger::{self, Answer, Fate, Key};
-use super::stage::{GROUPS, INDEX, KEYS, Stage};
+use super::stage::{GROUPS, Stage};
 use super::tally;
 use crate::Client;
 
@@ -41,14 +41,16 @@ enum Plan {
 }
 
 impl Plan {
-    fn draw(random: &mut StdRng) -> Self {
+    /// What is written next. An index that passes has no settings most of the time, so that its documents are not
+    /// filtered.
+    fn draw(random: &mut StdRng, stage: &Stage) -> Self {
         let most = if random.random_range(0..4) == 0 { 40 } else { 6 };
         let count = random.random_range(1..=most);
-        let mut keys: Vec<Key> = (0..count).map(|_| random.random_range(0..KEYS)).collect();
+        let mut keys: Vec<Key> = (0..count).map(|_| random.random_range(0..stage.keys)).collect();
         keys.sort_unstable();
         keys.dedup();
         let one = keys.first().copied().unwrap_or_default();
-        match random.random_range(0..100) {
+        match random.random_range(0..if stage.passes() { 93 } else { 100 }) {
             0..40 => Self::Replace(keys),
             40..45 => Self::Supersede(keys),
             45..70 => Self::Update(keys, ["a", "b", "c"][random.random_range(0..3)]),
@@ -74,7 +76,7 @@ impl Plan {
         }
     }
 
-    fn changes(&self, number: u32) -> Vec<(Key, Change)> {
+    fn changes(&self, number: u32, keys: Key) -> Vec<(Key, Change)> {
         let value = format!("w{number}");
         let group = |key: Key| ("g".to_owned(), format!("g{}", key % GROUPS));
         let with = |key: Key, name: &str| [group(key), (name.to_owned(), value.clone())].into();
@@ -85,14 +87,14 @@ impl Plan {
             Self::Amend(keys, field) => keys.iter().map(|key| (*key, Change::Amend(with(*key, field)))).collect(),
             Self::DeleteOne(key) => vec![(*key, Change::Delete)],
             Self::DeleteBatch(keys) => keys.iter().map(|key| (*key, Change::Delete)).collect(),
-            Self::DeleteGroup(group) => members(*group).map(|key| (key, Change::Delete)).collect(),
+            Self::DeleteGroup(group) => members(*group, keys).map(|key| (key, Change::Delete)).collect(),
             Self::EditGroup(group) => {
-                members(*group).map(|key| (key, Change::Append(EDITED.to_owned(), value.clone()))).collect()
+                members(*group, keys).map(|key| (key, Change::Append(EDITED.to_owned(), value.clone()))).collect()
             }
         }
     }
 
-    fn request(&self, number: u32) -> (Method, String, Option<Value>) {
+    fn request(&self, number: u32, stage: &Stage) -> (Method, String, Option<Value>) {
         let documents = || {
             let document = |(key, change): (Key, Change)| {
                 let (Change::Replace(fields)
@@ -106,7 +108,7 @@ impl Plan {
                 document.extend(fields.into_iter().map(|(name, text)| (name, Value::from(text))));
                 Value::Object(document)
             };
-            Value::Array(self.changes(number).into_iter().map(document).collect())
+            Value::Array(self.changes(number, stage.keys).into_iter().map(document).collect())
         };
         let (method, path, body) = match self {
             Self::Replace(_) | Self::Supersede(_) => (Method::POST, String::new(), Some(documents())),
@@ -125,13 +127,13 @@ impl Plan {
             }
         };
         let skips = if matches!(self, Self::Supersede(_) | Self::Amend(..)) { "&skipCreation=true" } else { "" };
-        (method, format!("/indexes/{INDEX}/documents{path}?customMetadata=w{number}{skips}"), body)
+        (method, format!("/indexes/{}/documents{path}?customMetadata=w{number}{skips}", stage.index), body)
     }
 }
 
 /// Documents of a group.
-fn members(group: Key) -> impl Iterator<Item = Key> {
-    (0..KEYS).filter(move |key| key % GROUPS == group)
+fn members(group: Key, keys: Key) -> impl Iterator<Item = Key> {
+    (0..keys).filter(move |key| key % GROUPS == group)
 }
 
 /// Writes through these clients, one of each Envoy, until the curtain falls.
@@ -139,7 +141,7 @@ pub async fn writer(stage: Arc<Stage>, clients: Vec<Client>, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut open: Vec<(u32, u32)> = Vec::new();
     while !stage.over() {
-        let plan = Plan::draw(&mut random);
+        let plan = Plan::draw(&mut random, &stage);
         let client = &clients[random.random_range(0..clients.len())];
         match send(&stage, client, &plan).await {
             Some(write) => open.push(write),
@@ -158,28 +160,14 @@ async fn send(stage: &Stage, client: &Client, plan: &Plan) -> Option<(u32, u32)>
     let number = {
         let mut ledger = stage.ledger();
         let now = stage.now();
-        ledger.open(now, |number| plan.changes(number))
+        ledger.open(now, |number| plan.changes(number, stage.keys))
     };
-    let (method, path, body) = plan.request(number);
+    let (method, path, body) = plan.request(number, stage);
     let answer = match &body {
         Some(body) => client.json(method, &path, body).await,
         None => client.send(client.request(method, &path)).await,
     };
-    let answer = match answer {
-        Err(error) => Answer::Nothing(kind(&error)),
-        Ok(answer) if answer.status == 202 => {
-            let uid = answer.json()["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
-            let degraded = answer.header("x-miroir-degraded").is_some();
-            match uid {
-                Some(ticket) => Answer::Taken { ticket, degraded },
-                None => Answer::Refused(202, answer.text),
-            }
-        }
-        Ok(answer) => {
-            let code = answer.json()["code"].as_str().unwrap_or("no code").to_owned();
-            Answer::Refused(answer.status, code)
-        }
-    };
+    let answer = told(answer);
     let (kind, ticket) = match &answer {
         Answer::Nothing(kind) => (format!("no answer ({kind})"), None),
         Answer::Taken { ticket, degraded: false } => ("acknowledged".to_owned(), Some(*ticket)),
@@ -192,6 +180,20 @@ async fn send(stage: &Stage, client: &Client, plan: &Plan) -> Option<(u32, u32)>
     }
     stage.ledger().answered(number, answer);
     Some((number, ticket?))
+}
+
+/// What a client was told.
+pub fn told(answer: anyhow::Result<crate::Answer>) -> Answer {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Answer::Nothing(kind(&error)),
+    };
+    let uid = answer.json()["taskUid"].as_u64().and_then(|uid| u32::try_from(uid).ok());
+    match (answer.status, uid) {
+        (202, Some(ticket)) => Answer::Taken { ticket, degraded: answer.header("x-miroir-degraded").is_some() },
+        (202, None) => Answer::Refused(202, answer.text),
+        (status, _) => Answer::Refused(status, answer.json()["code"].as_str().unwrap_or("no code").to_owned()),
+    }
 }
 
 /// Looks at the tasks of open writes, and books those that have ended.
@@ -234,7 +236,8 @@ pub fn book(stage: &Stage, task: &Value, of: Option<(u32, u32)>) -> bool {
         trouble = Some(format!("the task of w{number} belongs to {named:?}"));
     }
     let details = &task["details"];
-    if fate == Fate::Succeeded && details["receivedDocuments"] != details["indexedDocuments"] {
+    // Of what the deletion of its index absorbs, the engine does not say that it was indexed.
+    if fate == Fate::Succeeded && !stage.passes() && details["receivedDocuments"] != details["indexedDocuments"] {
         trouble = Some(format!("not all documents were indexed: {task}"));
     }
     if fate == Fate::Failed && task["error"]["code"] != "internal" {

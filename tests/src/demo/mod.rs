@@ -2,9 +2,9 @@
 
 mod arguments;
 mod checks;
-pub(crate) mod dataset;
+pub mod dataset;
 mod examples;
-pub(crate) mod load;
+pub mod load;
 mod progress;
 mod restart;
 mod shape;

@@ -11,7 +11,7 @@ use super::cluster::Cluster;
 use super::wait::until;
 
 /// Longest wait for queues to drain.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+const DRAIN_LIMIT: Duration = Duration::from_secs(180);
 
 /// State of a copy, as control's status has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod cluster;
 pub mod copies;
+pub mod detour;
 pub mod disk;
 pub mod engine;
 pub mod existing;
@@ -18,6 +19,7 @@ pub mod single;
 pub mod store;
 pub mod tickets;
 pub mod tool;
+pub mod traffic;
 pub mod turn;
 pub mod unreachable;
 pub mod wait;

@@ -75,17 +75,40 @@ pub fn helm() -> anyhow::Result<PathBuf> {
     find("MIROIR_HELM", &[place], "run `cargo xtask setup`")
 }
 
+/// The folder in which npm packages are installed that the tests pin.
+fn packages(variable: &str, manifest: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = named(variable) {
+        return Ok(path);
+    }
+    let manifest = find(variable, &[manifest], "run `cargo xtask setup`")?;
+    Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
+}
+
 /// The folder in which the schemas of Istio's resources are installed.
 ///
 /// # Errors
 /// When they have not been fetched.
 pub fn istio_schemas() -> anyhow::Result<PathBuf> {
-    if let Some(path) = named("MIROIR_ISTIO_SCHEMAS") {
+    packages("MIROIR_ISTIO_SCHEMAS", "target/tools/istio-schemas-3.0.1/package.json")
+}
+
+/// The folder in which the packages of the page for the browser are installed.
+///
+/// # Errors
+/// When they have not been fetched.
+pub fn browser_modules() -> anyhow::Result<PathBuf> {
+    packages("MIROIR_BROWSER_MODULES", "target/tools/browser-0.31.3/package.json")
+}
+
+/// Chromium, or a browser of its kind.
+///
+/// # Errors
+/// When there is none.
+pub fn chromium() -> anyhow::Result<PathBuf> {
+    if let Some(path) = named("MIROIR_CHROMIUM").or_else(|| on_path("chromium")) {
         return Ok(path);
     }
-    let manifest =
-        find("MIROIR_ISTIO_SCHEMAS", &["target/tools/istio-schemas-3.0.1/package.json"], "run `cargo xtask setup`")?;
-    Ok(manifest.parent().map(Path::to_owned).unwrap_or_default())
+    bail!("MIROIR_CHROMIUM is not set and there is no chromium on PATH: run `cargo xtask setup`")
 }
 
 /// A filter that calls three nodes and does nothing else.

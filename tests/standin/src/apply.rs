@@ -95,7 +95,7 @@ pub(crate) fn batch(state: &mut State, uids: &[u32], at: Timestamp, planted: &[(
             let deleted = before - state.tasks.len();
             finish(state, first.uid, Ok(details(json!({"deletedTasks": deleted}))));
         }
-        Work::Backup { .. } | Work::Drop => finish(state, first.uid, Ok(Map::new())),
+        Work::Backup { .. } | Work::Upgrade { .. } | Work::Drop => finish(state, first.uid, Ok(Map::new())),
     }
 }
 

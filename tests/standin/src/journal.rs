@@ -32,6 +32,8 @@ pub(crate) enum Record {
         /// Tasks that were made to fail, with the codes.
         planted: Vec<(u32, String)>,
     },
+    /// From here on this version writes.
+    Version(String),
     /// A key was created or changed.
     Key(Key),
     /// A key was deleted.

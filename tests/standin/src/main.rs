@@ -25,7 +25,7 @@ mod task;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Parser;
 use tokio::net::TcpListener;
 
@@ -66,6 +66,12 @@ struct Options {
     /// Taken and ignored: snapshots are accepted, and nothing is written.
     #[arg(long)]
     snapshot_dir: Option<PathBuf>,
+    /// The version that it says it is of.
+    #[arg(long, default_value = node::USUAL_VERSION)]
+    engine_version: String,
+    /// Takes over a directory that another version has written.
+    #[arg(long, env = "MEILI_UPGRADE_DB")]
+    upgrade_db: bool,
 }
 
 /// Drops `--experimental-…` options with their values: the stand-in has none.
@@ -87,7 +93,11 @@ fn without_experimental(arguments: impl Iterator<Item = String>) -> Vec<String> 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse_from(without_experimental(std::env::args()));
-    let node = node::Node::open(&options.db_path, options.master_key.clone())?;
+    let node = node::Node::open(&options.db_path, options.master_key.clone(), options.engine_version)?;
+    if node.is_of_another_version() {
+        ensure!(options.upgrade_db, "the data are of another version: start with --upgrade-db");
+        node.take_over()?;
+    }
     let listener = TcpListener::bind(&options.http_addr)
         .await
         .with_context(|| format!("cannot listen on {}", options.http_addr))?;

@@ -39,6 +39,9 @@ pub(crate) const FEATURES: &[&str] = &[
     "renderRoute",
 ];
 
+/// The version that is imitated.
+pub(crate) const USUAL_VERSION: &str = "1.50.0";
+
 /// All that the node knows.
 pub(crate) struct State {
     /// Indexes by uid.
@@ -49,6 +52,8 @@ pub(crate) struct State {
     pub(crate) keys: Vec<Key>,
     /// Experimental features.
     pub(crate) features: Map<String, Value>,
+    /// Version that has written the directory.
+    written_by: String,
     next_task: u32,
     next_batch: u32,
     journal: Journal,
@@ -63,11 +68,13 @@ pub(crate) struct Node {
     pub(crate) faults: FaultBoard,
     /// The master key.
     pub(crate) master: Option<String>,
+    /// The version that it says it is of.
+    pub(crate) version: String,
 }
 
 impl Node {
     /// Opens the node on its directory and redoes what the journal holds.
-    pub(crate) fn open(directory: &Path, master: Option<String>) -> anyhow::Result<Shared> {
+    pub(crate) fn open(directory: &Path, master: Option<String>, version: String) -> anyhow::Result<Shared> {
         let (journal, records) = Journal::open(directory)?;
         let fresh = records.is_empty();
         let features = FEATURES.iter().map(|name| ((*name).to_owned(), json!(false))).collect();
@@ -76,6 +83,7 @@ impl Node {
             tasks: BTreeMap::new(),
             keys: Vec::new(),
             features,
+            written_by: USUAL_VERSION.to_owned(),
             next_task: 0,
             next_batch: 0,
             journal,
@@ -87,8 +95,23 @@ impl Node {
             for key in keys::defaults() {
                 state.put_key(key).context("cannot write the default keys")?;
             }
+            state.put_version(&version)?;
         }
-        Ok(Arc::new(Self { state: Mutex::new(state), work: Notify::new(), faults: FaultBoard::default(), master }))
+        let (state, faults) = (Mutex::new(state), FaultBoard::default());
+        Ok(Arc::new(Self { state, work: Notify::new(), faults, master, version }))
+    }
+
+    /// Whether another version has written the directory.
+    pub(crate) fn is_of_another_version(&self) -> bool {
+        self.state().written_by != self.version
+    }
+
+    /// Takes the directory of another version over, by a task as the engine does.
+    pub(crate) fn take_over(&self) -> anyhow::Result<()> {
+        let from = self.state().written_by.clone();
+        let work = Work::Upgrade { from, to: self.version.clone() };
+        self.enqueue(None, work, None).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        self.state().put_version(&self.version)
     }
 
     /// The state, locked.
@@ -179,6 +202,7 @@ impl State {
                 }
                 apply::batch(self, &tasks, finished_at, &planted);
             }
+            Record::Version(version) => self.written_by = version,
             Record::Key(key) => {
                 self.keys.retain(|known| known.uid != key.uid);
                 self.keys.push(key);
@@ -191,6 +215,14 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Notes which version writes from now on.
+    fn put_version(&mut self, version: &str) -> anyhow::Result<()> {
+        let record = Record::Version(version.to_owned());
+        self.journal.write(&record)?;
+        self.redo(record);
+        Ok(())
     }
 
     /// Stores a key.
@@ -253,13 +285,13 @@ mod tests {
     #[test]
     fn what_was_accepted_survives() {
         let directory = tempfile::tempdir().unwrap();
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         node.enqueue(Some("a"), add(r#"[{"id": 1, "n": 18446744073709551615}]"#), Some("meta".into())).unwrap();
         assert!(node.step());
         node.enqueue(Some("a"), add(r#"[{"id": 2}]"#), None).unwrap();
         let keys = node.state().keys.clone();
         drop(node);
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         {
             let state = node.state();
             assert_eq!(state.keys, keys);
@@ -275,7 +307,7 @@ mod tests {
     #[test]
     fn a_document_made_and_replaced_in_one_batch_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         let made = |id: u32| add(&format!(r#"[{{"id": {id}, "v": 1}}]"#));
         let with = |id: u32, skips: bool, merges: bool| match made(id) {
             Work::Add { documents, primary_key, create_index, .. } => {
@@ -296,14 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn another_version_takes_over_by_a_task() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |version: &str| Node::open(directory.path(), None, version.to_owned()).unwrap();
+        assert!(!open("1.50.1").is_of_another_version(), "an empty directory is nobody's");
+        let node = open("1.51.0");
+        assert!(node.is_of_another_version());
+        node.take_over().unwrap();
+        let task = node.state().tasks[&0].clone();
+        assert_eq!((task.work.kind(), &task.details["upgradeFrom"]), ("upgradeDatabase", &json!("v1.50.1")));
+        drop(node);
+        assert!(!open("1.51.0").is_of_another_version());
+    }
+
+    #[test]
     fn planted_failures_survive_too() {
         let directory = tempfile::tempdir().unwrap();
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         node.faults.set(crate::fault::Faults { fail_tasks: 1, ..Default::default() });
         node.enqueue(Some("a"), add(r#"[{"id": 1}]"#), None).unwrap();
         node.step();
         drop(node);
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         assert_eq!(node.state().tasks[&0].status, Status::Failed);
         assert!(node.state().indexes.get("a").is_none_or(|index| index.documents.is_empty()));
     }
@@ -311,13 +357,13 @@ mod tests {
     #[test]
     fn drift_survives_and_no_task_tells_of_it() {
         let directory = tempfile::tempdir().unwrap();
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         node.enqueue(Some("a"), add(r#"[{"id": 1, "n": 1}, {"id": 2}]"#), None).unwrap();
         node.step();
         let drift = r#"{"index": "a", "put": [{"id": 1, "n": 2}], "delete": ["2"], "settings": {"stopWords": ["x"]}}"#;
         node.state().drift(serde_json::from_str(drift).unwrap()).unwrap();
         drop(node);
-        let node = Node::open(directory.path(), None).unwrap();
+        let node = Node::open(directory.path(), None, USUAL_VERSION.to_owned()).unwrap();
         let state = node.state();
         assert_eq!((state.indexes["a"].get("1").unwrap()["n"].clone(), state.tasks.len()), (json!(2), 1));
         assert!(state.indexes["a"].get("2").is_none());

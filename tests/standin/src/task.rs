@@ -126,6 +126,13 @@ pub(crate) enum Work {
         /// `dumpCreation` or `snapshotCreation`.
         kind: String,
     },
+    /// Another version takes the directory over.
+    Upgrade {
+        /// The version that wrote it.
+        from: String,
+        /// The version that it is now of.
+        to: String,
+    },
 }
 
 impl Work {
@@ -143,6 +150,7 @@ impl Work {
             Self::Cancel { .. } => "taskCancelation",
             Self::Forget { .. } => "taskDeletion",
             Self::Backup { kind } => kind,
+            Self::Upgrade { .. } => "upgradeDatabase",
         }
     }
 
@@ -183,6 +191,7 @@ impl Work {
             }
             Self::Backup { kind } if kind == "dumpCreation" => json!({"dumpUid": null}),
             Self::Backup { .. } => Value::Null,
+            Self::Upgrade { from, to } => json!({"upgradeFrom": format!("v{from}"), "upgradeTo": format!("v{to}")}),
         }
     }
 

@@ -24,6 +24,7 @@ fn map(epoch: u64) -> ShardMap {
         cluster: id.to_owned(),
         write_cluster: format!("{id}-w"),
         readable: true,
+        last_resort: false,
     };
     let index = MapIndex {
         incarnation: 1,

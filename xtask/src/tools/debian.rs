@@ -20,11 +20,14 @@ pub fn ensure(packages: &[&str], purpose: &str) -> anyhow::Result<()> {
         bail!("{purpose}: needs {missing:?}; this is no Debian, so please install their like yourself");
     }
     let list = missing.join(" ");
-    quiet_step("refreshing Debian's package lists", Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut refresh = Command::new("apt-get");
+    refresh.args(["update", "-qq"]);
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing);
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    if quiet_step(&format!("installing Debian packages {list} ({purpose})"), &mut install).is_err() {
+    let installed = quiet_step("refreshing Debian's package lists", &mut refresh)
+        .and_then(|()| quiet_step(&format!("installing Debian packages {list} ({purpose})"), &mut install));
+    if installed.is_err() {
         bail!("{purpose}: cannot install {list}; run as root: apt-get install {list}");
     }
     Ok(())

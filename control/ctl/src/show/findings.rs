@@ -53,7 +53,7 @@ fn what(drift: &Drift) -> String {
 }
 
 /// Unix milliseconds for people.
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     let stamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     stamp.map(|stamp| stamp.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use miroir_admin::{Amount, Job, JobKind, Loss, Move, Pace, Plan, ShardName, Skip};
 
 use crate::output::{count, ranges, seconds, size, table};
+use crate::show::deletions;
 
 /// Moves of a plan that are listed in text; all of them are in JSON.
 const LISTED: usize = 20;
@@ -15,6 +16,7 @@ pub fn why(kind: &JobKind) -> String {
         JobKind::Remove { node } => format!("removal of {node}"),
         JobKind::Replace { node, with } if node == with => format!("new disk of {node}"),
         JobKind::Replace { node, with } => format!("{with} for {node}"),
+        JobKind::ReplicationFactor { from, to } if from == to => format!("missing copies of {to}"),
         JobKind::ReplicationFactor { from, to } => format!("copies {from} to {to}"),
         JobKind::Rebalance => "rebalance".to_owned(),
     }
@@ -36,6 +38,9 @@ pub fn job_line(job: &Job) -> String {
     }
     if let Some(waiting) = job.waiting.as_ref().filter(|_| !job.state.is_over()) {
         text.push_str(&format!("; waits: {waiting}"));
+    }
+    if let Some(left) = &job.left {
+        text.push_str(&format!("; {left}"));
     }
     text
 }
@@ -66,6 +71,9 @@ pub fn jobs(jobs: &[Job]) -> String {
         for skip in &job.skips {
             text.push_str(&format!("\njob {} skipped {}", job.id, skip_line(skip)));
         }
+        if let Some(left) = &job.left {
+            text.push_str(&format!("\njob {}: {left}", job.id));
+        }
     }
     for job in jobs.iter().filter(|job| !job.state.is_over()) {
         for step in &job.running {
@@ -73,6 +81,9 @@ pub fn jobs(jobs: &[Job]) -> String {
         }
         if let Some(waiting) = &job.waiting {
             text.push_str(&format!("\njob {} waits: {waiting}", job.id));
+        }
+        for line in job.deletions.iter().flat_map(deletions) {
+            text.push_str(&format!("\njob {}: {line}", job.id));
         }
     }
     text
@@ -103,9 +114,12 @@ fn size_and_time(plan: &Plan) -> String {
         return "documents, bytes and time unknown: no node said what its copies hold".to_owned();
     };
     let pace = match pace {
-        Pace::Measured => "at the pace of the last job",
+        Pace::Measured => "at the pace of the last jobs",
         Pace::Throttled => "at the throttle's pace",
-        Pace::Assumed => "at 4 s a move, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet",
+        Pace::Assumed => {
+            "at 4 s for the moves under way at once, 1,000 documents and 5 MB a second: no job has shown this cluster's \
+             pace yet"
+        }
     };
     format!("about {}, {} ({pace})", amount(estimate), seconds(time))
 }
@@ -173,6 +187,8 @@ mod tests {
             why: JobKind::Join { node: "node-3".into() },
             state: JobState::Running,
             waiting: None,
+            deletions: None,
+            left: None,
             moves: 32,
             moves_done: 10,
             moves_skipped: 1,
@@ -234,7 +250,7 @@ job 3: shard    17  node-0 -> node-3  (1,500 documents, 2.0 MB)"
             plan(&made),
             "\
 1 moves, 1 copies made (at least 1 in any plan)
-about 1,500 documents, 2.0 MB, 4 s (at 4 s a move, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet)
+about 1,500 documents, 2.0 MB, 4 s (at 4 s for the moves under way at once, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet)
 
 NODE    COPIES  AFTERWARDS  CHANGE  SHARE
 node-0       8           7      -1    6.4

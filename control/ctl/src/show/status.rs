@@ -3,7 +3,7 @@
 use miroir_admin::{Condition, CopyState, Node, Status};
 
 use crate::output::{Colour, Paint, count, ranges, table};
-use crate::show::{job_line, scrub_line, tagging_line};
+use crate::show::{deletions, job_line, scrub_line, tagging_line};
 
 /// How the cluster is.
 pub fn status(status: &Status, paint: Paint) -> String {
@@ -47,6 +47,9 @@ pub fn status(status: &Status, paint: Paint) -> String {
     for job in &status.jobs {
         text.push_str(&format!("moving   {}\n", job_line(job)));
     }
+    for (at, line) in status.deletions.iter().flat_map(deletions).enumerate() {
+        text.push_str(&format!("{:<9}{line}\n", if at == 0 { "leaving" } else { "" }));
+    }
     if !status.late_writes_fenced {
         text.push_str("note     no master key: a write that a hung node carries out late cannot be kept out\n");
     }
@@ -81,7 +84,7 @@ pub fn nodes(nodes: &[Node]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use miroir_admin::{Coverage, ShardName};
+    use miroir_admin::{Coverage, DeletionWait, ShardName};
 
     fn node(id: &str, phase: &str, stale: u32) -> Node {
         Node {
@@ -93,6 +96,7 @@ mod tests {
             phase: phase.into(),
             trouble: None,
             version: Some("1.50.0".into()),
+            last_resort: false,
             incarnation: 1,
             generation: 1,
             open_tasks: 0,
@@ -111,6 +115,7 @@ mod tests {
             condition: Condition::Down,
             reasons: vec!["1 of 4 shards have no usable copy".into()],
             coverage: Coverage { total: 4, full: 2, reduced: 1, down: 1 },
+            lacking: 0,
             down_shards: vec![ShardName { placement: 0, shard: 3 }],
             nodes: vec![node("node-0", "ready", 1), node("node-1", "down", 0)],
             jobs: vec![],
@@ -122,7 +127,26 @@ mod tests {
             late_writes_fenced: true,
             envoys: Default::default(),
             filters: vec![],
+            deletions: None,
         }
+    }
+
+    #[test]
+    fn a_status_says_what_copies_that_leave_wait_for() {
+        let wait = DeletionWait {
+            sentence: "2 copies that leave wait for 1 filter worker that fell silent".into(),
+            copies: 2,
+            since_ms: 1_700_000_000_000,
+            until_ms: None,
+            filters: vec![],
+            command: Some("miroirctl shard force-deletion".into()),
+        };
+        let text = status(&Status { deletions: Some(wait), ..sample() }, Paint::default());
+        let lines = "\
+leaving  2 copies that leave wait for 1 filter worker that fell silent, since 2023-11-14 22:13
+           to end the wait, if their Envoys are gone for good: miroirctl shard force-deletion
+";
+        assert!(text.contains(lines), "{text}");
     }
 
     #[test]

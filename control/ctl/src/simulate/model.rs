@@ -124,6 +124,7 @@ fn fan_out(nodes: &[NodeSpec], owners: &[Vec<usize>], replication_factor: u8, sh
         cluster: String::new(),
         write_cluster: String::new(),
         readable: true,
+        last_resort: false,
     };
     let map = CompiledMap::new(ShardMap {
         cluster: String::new(),

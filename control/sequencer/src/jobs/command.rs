@@ -45,12 +45,10 @@ impl Sequencer {
         if let Some(new) = newcomer {
             self.welcome(new);
         }
-        match &kind {
-            JobKind::Drain { node } | JobKind::Remove { node } => self.set_member(node, MemberState::Draining),
-            JobKind::Replace { node, with } if node == with => self.new_disk(node, url),
-            JobKind::Replace { node, .. } => self.set_member(node, MemberState::Draining),
-            JobKind::ReplicationFactor { to, .. } => self.set_replication(*to),
-            JobKind::Join { .. } | JobKind::Rebalance => {}
+        if let JobKind::Replace { node, with } = &kind
+            && node == with
+        {
+            self.new_disk(node, url);
         }
         let forced = !lost.is_empty();
         let loss = self.forsake(&kind, &lost);

@@ -1,5 +1,7 @@
 //! What a command would do, looked at before anything is changed: the same checks for a dry run and for the real one.
 
+use std::cmp::Ordering;
+
 use miroir_core::placement::{NodeSpec, PlacementError};
 
 use super::plan::{Goal, Layout, Seat};
@@ -82,7 +84,7 @@ impl Sequencer {
             _ => return Err(refusal("nothing_to_plan", "this command moves nothing")),
         };
         // Nodes that cannot carry the copies are found now and not when the job's turn has come.
-        let (layout, goal) = self.layout(&intent.kind, intent.newcomer.as_ref());
+        let (layout, goal) = self.layout_after_queue(&intent);
         if goal == Goal::Even {
             layout.shares()?;
         }
@@ -175,13 +177,22 @@ impl Sequencer {
 
     fn intend_replication(&self, to: u8) -> Result<JobKind, Refusal> {
         let from = self.replication_factor();
-        let busy = |row: &&JobRow| !row.state.is_over() && matches!(row.kind, JobKind::ReplicationFactor { .. });
+        let busy = |row: &&JobRow| {
+            !row.state.is_over() && !row.clearing && matches!(row.kind, JobKind::ReplicationFactor { .. })
+        };
         if let Some(job) = self.jobs.rows.values().find(busy) {
             let text = format!("job {} that changes it is not over: wait for it, or cancel it first", job.id.0);
             return Err(refusal("job_exists", text));
         }
-        if to == 0 || to == from {
-            return Err(refusal("bad_value", format!("the replication factor is {from}; {to} is no other one")));
+        if to == 0 {
+            return Err(refusal("bad_value", "each shard has at least one copy"));
+        }
+        let as_wanted = [Ordering::Less, Ordering::Greater].iter().all(|than| self.shards_with_copies(*than) == 0);
+        if to == from && as_wanted {
+            return Err(refusal(
+                "bad_value",
+                format!("the replication factor is {from}, and every shard has its copies"),
+            ));
         }
         if u32::from(to) < self.config.min_accept {
             let text = format!("{} replicas must accept each write: {to} copies cannot", self.config.min_accept);
@@ -235,9 +246,16 @@ impl Sequencer {
         self.copies.iter().flatten().flatten().filter(owns).count()
     }
 
-    /// The copies as they lie, with who may hold shards when a job of this kind is done, and what it is for. With a
-    /// newcomer as if it were there.
-    pub(crate) fn layout(&self, kind: &JobKind, newcomer: Option<&NewNode>) -> (Layout, Goal) {
+    /// The layout of a command: its turn comes when the jobs that wait already have had theirs.
+    pub(crate) fn layout_after_queue(&self, intent: &Intent) -> (Layout, Goal) {
+        let waiting = self.jobs.rows.values().filter(|row| !row.state.is_over() && !row.planned);
+        let ahead: Vec<&JobKind> = waiting.map(|row| &row.kind).collect();
+        self.layout(&intent.kind, intent.newcomer.as_ref(), &ahead)
+    }
+
+    /// The copies as they lie, with who may hold shards when a job of this kind is done, and those `ahead` of it, and what
+    /// it is for; whatever jobs behind it want is left to them. With a newcomer as if it were there.
+    pub(crate) fn layout(&self, kind: &JobKind, newcomer: Option<&NewNode>, ahead: &[&JobKind]) -> (Layout, Goal) {
         let members: Vec<N> = (0..self.nodes.len()).filter(|n| self.is_member(*n)).collect();
         let mut seats: Vec<Seat> = members
             .iter()
@@ -245,7 +263,7 @@ impl Sequencer {
                 let row = &self.nodes[*n].row;
                 let (place, id) = (&row.place, row.id.clone());
                 let spec = NodeSpec { id, weight: place.weight, zone: place.zone.clone() };
-                Seat { spec, takes: self.takes(*n, kind) }
+                Seat { spec, takes: self.takes(*n, kind, ahead) }
             })
             .collect();
         if let Some(new) = newcomer {
@@ -275,25 +293,52 @@ impl Sequencer {
             JobKind::Replace { node, with } => Goal::Hand { from: at(node), to: at(with) },
             _ => Goal::Even,
         };
-        let replication_factor = match kind {
-            JobKind::ReplicationFactor { to, .. } => *to,
-            _ => self.replication_factor(),
-        };
+        let wanted = std::iter::once(kind).chain(ahead.iter().rev().copied()).find_map(|kind| match kind {
+            JobKind::ReplicationFactor { to, .. } => Some(*to),
+            _ => None,
+        });
+        let replication_factor = wanted.unwrap_or_else(|| self.replication_factor());
         (Layout { seats, shards: self.config.shards, replication_factor, owners, good }, goal)
     }
 
-    /// Whether a member may hold shards when a job of this kind is done.
-    fn takes(&self, n: N, kind: &JobKind) -> bool {
+    /// Whether a member may hold shards when a job of this kind, and those ahead of it, are done.
+    fn takes(&self, n: N, kind: &JobKind, ahead: &[&JobKind]) -> bool {
         let row = &self.nodes[n].row;
-        let goes = matches!(kind, JobKind::Drain { node } | JobKind::Remove { node } if *node == row.id);
-        let comes = matches!(kind, JobKind::Join { node } if *node == row.id);
+        let mut kinds = std::iter::once(kind).chain(ahead.iter().copied());
+        let goes = kinds.clone().any(|kind| leaver(kind) == Some(&row.id));
+        let comes = kinds.any(|kind| comer(kind) == Some(&row.id));
         match row.member {
             MemberState::Active => !goes,
             MemberState::Joining => {
-                let evens = *kind == JobKind::Rebalance && self.nodes[n].double.is_none();
+                // One that a job of its own brings gets nothing before that.
+                let evens = *kind == JobKind::Rebalance && self.nodes[n].double.is_none() && !self.is_awaited(&row.id);
                 comes || evens || (self.owned(n) > 0 && !goes)
             }
             MemberState::Draining | MemberState::Removed => false,
         }
+    }
+
+    /// Whether a job that has not had its turn yet brings this node.
+    fn is_awaited(&self, id: &str) -> bool {
+        let waiting = self.jobs.rows.values().filter(|row| !row.state.is_over() && !row.planned);
+        waiting.into_iter().any(|row| comer(&row.kind).is_some_and(|comer| comer == id))
+    }
+}
+
+/// The member that gives its shards away in a job.
+pub(super) fn leaver(kind: &JobKind) -> Option<&NodeId> {
+    match kind {
+        JobKind::Drain { node } | JobKind::Remove { node } => Some(node),
+        JobKind::Replace { node, with } if node != with => Some(node),
+        _ => None,
+    }
+}
+
+/// The member that gets its first shards by a job.
+fn comer(kind: &JobKind) -> Option<&NodeId> {
+    match kind {
+        JobKind::Join { node } => Some(node),
+        JobKind::Replace { node, with } if node != with => Some(with),
+        _ => None,
     }
 }

@@ -1,19 +1,25 @@
 //! How much a copy holds: nodes are asked for what they have of each index, and that is shared out over the copies that
 //! they hold. An estimate, and called so: shards are of much the same size, since keys are hashed to them.
 
+use std::collections::BTreeMap;
+
 use super::intent::Intent;
 use super::plan::{Goal, Step};
 use crate::Sequencer;
 use crate::api::*;
 use crate::state::{N, Op, Reach};
 
-/// Seconds that a move is taken to need beside its documents (comparing, flipping, deleting), until a job has shown what
-/// this cluster does. A join of 64 moves of 25 documents each was measured at about that.
-const ASSUMED_MOVE: u64 = 4;
+/// Milliseconds that a wave of moves is taken to need beside its documents (comparing, what waits in nodes' queues,
+/// flipping), until a job has shown what this cluster does. Joins of shards with few documents were measured at about
+/// that.
+const ASSUMED_WAVE: u64 = 4_000;
 /// Documents a second, likewise.
 const ASSUMED_DOCUMENTS: u64 = 1_000;
 /// Bytes a second, likewise: the pace for which deadlines of writes allow.
 const ASSUMED_BYTES: u64 = 5_000_000;
+
+/// Jobs that an estimate goes by, at most: the last ones.
+const RECENT: usize = 3;
 
 /// What an estimate is for.
 #[derive(Clone, Debug)]
@@ -101,7 +107,7 @@ impl Sequencer {
 
     /// The plan of a command, from the same steps that its job would walk.
     fn plan_view(&self, intent: &Intent, means: &Means) -> Result<PlanView, Refusal> {
-        let (layout, goal) = self.layout(&intent.kind, intent.newcomer.as_ref());
+        let (layout, goal) = self.layout_after_queue(intent);
         let id = |at: usize| layout.seats.get(at).map(|seat| seat.spec.id.clone());
         let before = layout.loads();
         let mut after = before.clone();
@@ -121,7 +127,9 @@ impl Sequencer {
         }
         let made = moves.iter().filter(|step| step.to.is_some());
         let estimate = total(means, made.clone().map(|step| step.shard.placement));
-        let copies_made = made.count() as u64;
+        let copies_made = made.clone().count() as u64;
+        let waves = self.waves(made.filter_map(|step| step.to.as_deref()));
+        let leave = moves.iter().any(|step| step.leaving.is_some());
         let shares = match goal {
             Goal::Even => layout.shares()?,
             Goal::Hand { .. } | Goal::Refill { .. } => after.iter().map(|load| *load as f64).collect(),
@@ -136,37 +144,59 @@ impl Sequencer {
         Ok(PlanView {
             copies_made,
             copies_least: layout.least(goal)?.min(copies_made),
-            time: estimate.map(|amount| self.time_for(copies_made, amount)),
+            time: estimate.map(|amount| self.time_for(waves, amount, leave)),
             estimate,
             nodes: nodes.collect(),
             moves,
         })
     }
 
-    /// How long copies of an amount in all take: at the pace of the last job that copied anything, and no faster than the
-    /// throttle.
-    fn time_for(&self, copies: u64, amount: Amount) -> PlanTime {
-        let last = self.jobs.rows.values().rev().find(|row| row.finished_ms.is_some() && row.copied.documents > 0);
-        let measured = last.and_then(|row| {
-            let ms = row.finished_ms?.saturating_sub(row.started_ms?).max(1);
-            let ms = u128::from(amount.documents) * u128::from(ms) / u128::from(row.copied.documents);
-            u64::try_from(ms.div_ceil(1_000)).ok()
-        });
-        let at = |documents: u64, bytes: u64| {
-            amount.documents.div_ceil(documents.max(1)).max(amount.bytes.div_ceil(bytes.max(1)))
-        };
-        let free = match measured {
-            Some(seconds) => PlanTime { seconds, pace: Pace::Measured },
-            None => {
-                let seconds = at(ASSUMED_DOCUMENTS, ASSUMED_BYTES).saturating_add(copies.saturating_mul(ASSUMED_MOVE));
-                PlanTime { seconds, pace: Pace::Assumed }
-            }
+    /// How often as many copies as may be are filled at once, until all of these receivers have theirs.
+    pub(super) fn waves<'a>(&self, receivers: impl Iterator<Item = &'a str>) -> u64 {
+        let (mut counts, mut all) = (BTreeMap::<&str, usize>::new(), 0usize);
+        for to in receivers {
+            *counts.entry(to).or_default() += 1;
+            all += 1;
+        }
+        let most = counts.values().copied().max().unwrap_or(0);
+        let waves = all.div_ceil(self.moves_at_once()).max(most.div_ceil(self.syncs.limits.syncs(0)));
+        waves as u64
+    }
+
+    /// How long the copying of an amount takes, and the deletion of what leaves: at the pace of the last jobs, and no
+    /// faster than the throttle.
+    fn time_for(&self, waves: u64, amount: Amount, leave: bool) -> PlanTime {
+        let done = |row: &&JobRow| row.state == JobState::Done && row.busy_ms > 0 && row.copied.documents > 0;
+        let recent: Vec<&JobRow> = self.jobs.rows.values().rev().filter(done).take(RECENT).collect();
+        let assumed = assumed_ms(waves, amount);
+        let (free, pace) = if recent.is_empty() {
+            (assumed, Pace::Assumed)
+        } else {
+            // What the same reckoning says of those jobs is set against the time that they took.
+            let took: u64 = recent.iter().map(|row| row.busy_ms).sum();
+            let said: u64 = recent.iter().map(|row| assumed_ms(row.waves, row.copied)).sum();
+            let ms = u128::from(assumed) * u128::from(took) / u128::from(said.max(1));
+            (u64::try_from(ms).unwrap_or(u64::MAX), Pace::Measured)
         };
         let throttle = &self.meta.throttle;
-        let seconds =
-            at(throttle.documents_per_second.unwrap_or(u64::MAX), throttle.bytes_per_second.unwrap_or(u64::MAX));
-        if seconds > free.seconds { PlanTime { seconds, pace: Pace::Throttled } } else { free }
+        let most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        let slowed = at_pace(amount, most(throttle.documents_per_second), most(throttle.bytes_per_second));
+        let (copying, pace) = if slowed > free { (slowed, Pace::Throttled) } else { (free, pace) };
+        // Whoever reads the last copy that leaves is given this long.
+        let deleting = if leave { self.config.timing.vm_silent } else { 0 };
+        PlanTime { seconds: copying.saturating_add(deleting).div_ceil(1_000), pace }
     }
+}
+
+/// Milliseconds that so many waves of moves with an amount in all are taken to need, as long as nothing was measured.
+fn assumed_ms(waves: u64, amount: Amount) -> u64 {
+    waves.saturating_mul(ASSUMED_WAVE).saturating_add(at_pace(amount, ASSUMED_DOCUMENTS, ASSUMED_BYTES))
+}
+
+/// Milliseconds for an amount at so many documents and bytes a second, whichever take longer.
+fn at_pace(amount: Amount, documents: u64, bytes: u64) -> u64 {
+    let ms = |all: u64, rate: u64| (u128::from(all) * 1_000).div_ceil(u128::from(rate.max(1)));
+    u64::try_from(ms(amount.documents, documents).max(ms(amount.bytes, bytes))).unwrap_or(u64::MAX)
 }
 
 pub(super) fn add(left: Amount, right: Amount) -> Amount {
@@ -175,7 +205,7 @@ pub(super) fn add(left: Amount, right: Amount) -> Amount {
 
 /// What copies of these placements hold together; none as soon as nobody said for one of them.
 fn total(means: &Means, copies: impl Iterator<Item = u16>) -> Option<Amount> {
-    let mut counts: std::collections::BTreeMap<u16, u64> = std::collections::BTreeMap::new();
+    let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
     copies.for_each(|placement| *counts.entry(placement).or_default() += 1);
     let held = |placement: u16| means.get(usize::from(placement)).copied().flatten();
     counts

@@ -1,7 +1,8 @@
 //! Jobs: what operators ask for, as lists of moves that are planned, persisted and carried out one by one.
 //!
 //! One job is under way at a time, in the order in which they were asked for; it has as many moves under way as the
-//! limits allow. A move is a sync ([`crate::Sequencer::begin_sync`]) whose flip lets the leaving copy retire. How far a
+//! limits allow. It gives way to the next one when all its copies are made: those that leave may be kept for long by a
+//! filter that fell silent (F6), and a copy is never made where an older one is still being deleted (F23). A move is a sync ([`crate::Sequencer::begin_sync`]) whose flip lets the leaving copy retire. How far a
 //! move is, is read off the copies themselves and not off what was said of them: so nothing has to be told twice after a
 //! restart of control, and a job can be paused, resumed and cancelled at any time.
 
@@ -32,6 +33,8 @@ pub(crate) struct Jobs {
     pub(crate) moves: BTreeMap<(JobId, u32), MoveRow>,
     /// Why the job under way does not get on.
     pub(crate) waiting: Option<String>,
+    /// The job of which a copy was being filled at the last look, and when that was.
+    pub(crate) filling: Option<(JobId, u64)>,
 }
 
 impl Sequencer {
@@ -45,7 +48,12 @@ impl Sequencer {
 
     /// The job whose turn it is.
     pub(crate) fn job_under_way(&self) -> Option<JobId> {
-        self.jobs.rows.values().find(|row| !row.state.is_over()).map(|row| row.id)
+        self.jobs.rows.values().find(|row| !row.state.is_over() && !row.clearing).map(|row| row.id)
+    }
+
+    /// Jobs that have made all their copies, and wait until those that leave are deleted.
+    pub(crate) fn clearing_jobs(&self) -> Vec<JobId> {
+        self.jobs.rows.values().filter(|row| !row.state.is_over() && row.clearing).map(|row| row.id).collect()
     }
 
     /// A job that is not over and about this node.
@@ -62,6 +70,7 @@ impl Sequencer {
             kind,
             state: JobState::Queued,
             planned: false,
+            clearing: false,
             moves: 0,
             done: 0,
             skipped: 0,
@@ -69,6 +78,8 @@ impl Sequencer {
             rounds: 0,
             estimate: None,
             copied: Amount::default(),
+            waves: 0,
+            busy_ms: 0,
             created_ms: self.now,
             started_ms: None,
             finished_ms: None,

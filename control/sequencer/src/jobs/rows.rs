@@ -19,6 +19,9 @@ pub struct JobRow {
     pub state: JobState,
     /// Its moves have been worked out: on the table as it was when the job's turn came.
     pub planned: bool,
+    /// All that is left is to delete copies that leave: the jobs behind it go on.
+    #[serde(default)]
+    pub clearing: bool,
     /// Moves so far, from all rounds of planning.
     pub moves: u32,
     /// Moves made.
@@ -34,6 +37,12 @@ pub struct JobRow {
     pub estimate: Option<Amount>,
     /// Copied by moves that are over.
     pub copied: Amount,
+    /// Waves of moves planned so far: how often as many as may be are under way at once.
+    #[serde(default)]
+    pub waves: u64,
+    /// How long copies were being filled, in milliseconds.
+    #[serde(default)]
+    pub busy_ms: u64,
     /// Unix milliseconds.
     pub created_ms: u64,
     /// When it was planned, Unix milliseconds.

@@ -1,5 +1,6 @@
 //! The job under way: its turn, its moves, its end.
 
+use super::intent::leaver;
 use super::plan::Step;
 use crate::Sequencer;
 use crate::api::*;
@@ -13,8 +14,15 @@ const ROUNDS: u32 = 20;
 impl Sequencer {
     /// Does whatever the job under way can do now.
     pub(crate) fn pump_jobs(&mut self) {
+        self.count_filling();
         loop {
-            let Some(id) = self.job_under_way() else { return };
+            self.end_clearing_jobs();
+            let Some(id) = self.job_under_way() else {
+                if !self.clearing_jobs().is_empty() {
+                    self.at(self.now + LOOK, Timer::Jobs);
+                }
+                return;
+            };
             let state = self.jobs.rows.get(&id).map(|row| row.state);
             if state == Some(JobState::Queued) {
                 self.plan_job(id);
@@ -22,10 +30,11 @@ impl Sequencer {
             self.settle_moves(id);
             if self.jobs.rows.get(&id).is_some_and(|row| row.state == JobState::Running) {
                 self.start_moves(id);
-                if self.end_job(id) {
+                if self.gives_way(id) {
                     continue;
                 }
             }
+            self.jobs.filling = self.is_filling(id).then_some((id, self.now));
             return self.at(self.now + LOOK, Timer::Jobs);
         }
     }
@@ -34,7 +43,7 @@ impl Sequencer {
     fn plan_job(&mut self, id: JobId) {
         let Some(row) = self.jobs.rows.get(&id) else { return };
         let kind = row.kind.clone();
-        let (layout, goal) = self.layout(&kind, None);
+        let (layout, goal) = self.layout(&kind, None, &[]);
         let name = |at: usize| layout.seats.get(at).map(|seat| seat.spec.id.clone());
         let first = row.moves;
         let now = self.now;
@@ -58,7 +67,11 @@ impl Sequencer {
                 state: MoveState::Waiting,
             })
             .collect();
+        let waves = self.waves(planned.iter().filter_map(|row| row.to.as_deref()));
         let count = u32::try_from(planned.len()).unwrap_or(u32::MAX);
+        if !row.planned {
+            self.begin_kind(&kind);
+        }
         for row in planned {
             self.out.moves.insert((id, row.at));
             self.jobs.moves.insert((id, row.at), row);
@@ -67,10 +80,21 @@ impl Sequencer {
         (row.state, row.planned) = (JobState::Running, true);
         row.started_ms = row.started_ms.or(Some(now));
         row.moves += count;
+        row.waves += waves;
         row.rounds += 1;
         let text = format!("job {} starts: {count} moves", id.0);
         self.alert("job_started", None, text);
         self.measure(super::Asked::Job(id));
+    }
+
+    /// What a job changes when its turn comes, and not before: a job ahead of it is about the cluster as it was.
+    fn begin_kind(&mut self, kind: &JobKind) {
+        if let Some(node) = leaver(kind) {
+            self.set_member(node, MemberState::Draining);
+        }
+        if let JobKind::ReplicationFactor { to, .. } = kind {
+            self.set_replication(*to);
+        }
     }
 
     /// Starts as many moves as may be under way.
@@ -79,9 +103,7 @@ impl Sequencer {
             self.jobs.waiting = Some(why);
             return;
         }
-        let members = (0..self.nodes.len()).filter(|n| self.is_member(*n)).count();
-        let usual = members * self.syncs.limits.syncs();
-        let most = self.meta.throttle.moves.map_or(usual, |most| most as usize).max(1);
+        let most = self.moves_at_once();
         let moves: Vec<(u32, MoveState)> =
             self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|((_, at), row)| (*at, row.state)).collect();
         let mut under_way = moves.iter().filter(|(_, state)| *state == MoveState::Copying).count();
@@ -96,6 +118,13 @@ impl Sequencer {
             }
         }
         self.jobs.waiting = waiting.filter(|_| under_way == 0).or_else(|| self.held_up(id));
+    }
+
+    /// Most moves under way at once.
+    pub(super) fn moves_at_once(&self) -> usize {
+        let members = (0..self.nodes.len()).filter(|n| self.is_member(*n)).count();
+        let usual = members * self.syncs.limits.syncs(0);
+        self.meta.throttle.moves.map_or(usual, |most| most as usize).max(1)
     }
 
     /// Why none of a job's copies is being filled, if that is so.
@@ -176,7 +205,7 @@ impl Sequencer {
             return Err(format!("shard {} is being copied elsewhere", row.shard));
         }
         let sent = self.syncs.rows.keys().filter(|(.., n)| *n == to).count();
-        if sent >= self.syncs.limits.syncs() {
+        if sent >= self.most_syncs() {
             return Err(format!("{} takes as many copies as it may at once", self.nodes[to].row.id));
         }
         if let Some(leaving) = leaving {
@@ -228,30 +257,62 @@ impl Sequencer {
         }
     }
 
-    /// Ends a job whose moves are over; plans once more where something is left. True if it is over.
-    fn end_job(&mut self, id: JobId) -> bool {
+    /// Whether a job is done but for the deletion of copies that leave; plans once more where something else is left.
+    fn gives_way(&mut self, id: JobId) -> bool {
         let Some(row) = self.jobs.rows.get(&id) else { return true };
-        if !row.planned || self.jobs.moves.range((id, 0)..=(id, u32::MAX)).next().is_some() {
+        let mut moves = self.jobs.moves.range((id, 0)..=(id, u32::MAX));
+        if !row.planned || !moves.all(|(_, step)| step.state == MoveState::Leaving) {
             return false;
         }
         let kind = row.kind.clone();
-        if let JobKind::Remove { node } | JobKind::Replace { node, .. } = &kind
-            && self.node_at(node).is_some_and(|n| self.is_clearing(n, |_| true))
-        {
-            // It is let go without anything of ours.
-            return false;
-        }
         let again = !matches!(kind, JobKind::Join { .. } | JobKind::Rebalance) && row.rounds < ROUNDS;
-        let (layout, goal) = self.layout(&kind, None);
-        if again && layout.steps(goal).is_ok_and(|mut steps| steps.next().is_some()) {
-            if let Some(row) = self.job_mut(id) {
-                row.state = JobState::Queued;
+        let (layout, goal) = self.layout(&kind, None, &[]);
+        let left = again && layout.steps(goal).is_ok_and(|mut steps| steps.next().is_some());
+        if let Some(row) = self.job_mut(id) {
+            match left {
+                true => row.state = JobState::Queued,
+                false => row.clearing = true,
             }
-            return false;
         }
-        self.finish_kind(&kind);
-        self.close_job(id, JobState::Done);
-        true
+        !left
+    }
+
+    /// Ends jobs whose copies that leave are deleted.
+    fn end_clearing_jobs(&mut self) {
+        for id in self.clearing_jobs() {
+            self.settle_moves(id);
+            let Some(kind) = self.jobs.rows.get(&id).map(|row| row.kind.clone()) else { continue };
+            let gone = match &kind {
+                JobKind::Remove { node } | JobKind::Replace { node, .. } => self.node_at(node),
+                _ => None,
+            };
+            // It is let go without anything of ours.
+            let clears = gone.is_some_and(|n| self.is_clearing(n, |_| true));
+            if !clears && self.jobs.moves.range((id, 0)..=(id, u32::MAX)).next().is_none() {
+                self.finish_kind(&kind);
+                self.close_job(id, JobState::Done);
+            }
+        }
+    }
+
+    /// Whether a copy is being filled for a job at the moment.
+    fn is_filling(&self, id: JobId) -> bool {
+        let moves = self.jobs.moves.range((id, 0)..=(id, u32::MAX)).map(|(_, row)| row);
+        moves.filter(|row| row.state == MoveState::Copying).any(|row| {
+            let to = row.to.as_ref().and_then(|to| self.node_at(to));
+            to.is_some_and(|to| self.syncs.runs.contains_key(&(row.placement, row.shard, to)))
+        })
+    }
+
+    /// Counts the time in which copies are filled, and no other: what a job waits for says nothing of its pace.
+    fn count_filling(&mut self) {
+        let Some((id, since)) = self.jobs.filling.take() else { return };
+        let passed = self.now.saturating_sub(since).min(2 * LOOK);
+        if passed > 0
+            && let Some(row) = self.job_mut(id)
+        {
+            row.busy_ms += passed;
+        }
     }
 
     /// What a job changes at its end.

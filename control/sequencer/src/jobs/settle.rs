@@ -3,7 +3,7 @@
 use super::measure::add;
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Copy, N, Reach, Todo};
+use crate::state::{Copy, N, Todo};
 use crate::sync::Place;
 
 impl Sequencer {
@@ -44,14 +44,20 @@ impl Sequencer {
         match leaving.and_then(|n| self.copy_on(&row, n)).map(|copy| copy.state) {
             Some(CopyState::Retiring) | None => self.end_move(key, None),
             // It was made an owner again.
-            Some(_) if row.state == MoveState::Leaving && to.is_none() => self.set_state(key, MoveState::Waiting),
+            Some(_) if row.state == MoveState::Leaving && to.is_none() => {
+                match self.jobs.rows.get(&key.0).is_some_and(|row| row.clearing) {
+                    true => self.end_move(key, Some("its copy is wanted again".to_owned())),
+                    false => self.set_state(key, MoveState::Waiting),
+                }
+            }
             Some(_) => self.end_move(key, None),
         }
     }
 
-    /// Whether a node still has to delete documents of such copies. Out of reach they may stay.
+    /// Whether a node still has to delete documents of such copies. Out of reach they may stay; not so where it has not
+    /// been asked yet since control was started.
     pub(super) fn is_clearing(&self, n: N, of: impl Fn(&Place) -> bool) -> bool {
-        self.nodes[n].reach == Reach::Up && self.syncs.retires.keys().any(|place| place.2 == n && of(place))
+        self.is_present(n) && self.syncs.retires.keys().any(|place| place.2 == n && of(place))
     }
 
     fn copy_on(&self, row: &MoveRow, n: N) -> Option<Copy> {
@@ -112,7 +118,7 @@ impl Sequencer {
                 job.copied = add(job.copied, copied);
             }
         }
-        if self.job_under_way().is_some() {
+        if self.jobs.rows.values().any(|row| !row.state.is_over()) {
             self.todo.insert(Todo::Jobs);
         }
     }
@@ -129,7 +135,8 @@ impl Sequencer {
             let skipped = (row.state != MoveState::Leaving).then(|| why.to_owned());
             self.end_move((id, row.at), skipped);
         }
-        let kind = self.jobs.rows.get(&id).map(|row| row.kind.clone());
+        let row = self.jobs.rows.get(&id).map(|row| (row.kind.clone(), row.clearing));
+        let (kind, clearing) = row.unzip();
         match kind {
             // It holds shards again as far as it still has them.
             Some(JobKind::Drain { node } | JobKind::Remove { node }) => self.set_member(&node, MemberState::Active),
@@ -138,7 +145,8 @@ impl Sequencer {
                 self.keep_if_used(&with);
             }
             Some(JobKind::Join { node }) => self.keep_if_used(&node),
-            Some(JobKind::ReplicationFactor { from, .. }) => self.set_replication(from),
+            // Once every shard has the new number, a later job may have set another one.
+            Some(JobKind::ReplicationFactor { from, .. }) if clearing == Some(false) => self.set_replication(from),
             _ => {}
         }
         self.close_job(id, JobState::Cancelled);

@@ -1,8 +1,12 @@
 //! Jobs as operators see them.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use super::measure::add;
 use crate::Sequencer;
 use crate::api::*;
+use crate::state::Copy;
 
 impl Sequencer {
     /// All jobs that are not forgotten, oldest first.
@@ -31,9 +35,14 @@ impl Sequencer {
                 copied = add(copied, Amount { documents: sync.documents, bytes: sync.bytes });
             }
         }
+        let deletions = self.deletions_for(&running);
         let first = self.job_under_way();
         let waiting = match (row.state.is_over(), first) {
             (true, _) => None,
+            (false, _) if row.clearing => Some(match &deletions {
+                Some(wait) => wait.sentence(),
+                None => "copies that leave are being deleted".to_owned(),
+            }),
             (false, Some(first)) if first == row.id => self.jobs.waiting.clone(),
             (false, first) => first.map(|first| format!("job {} comes first", first.0)),
         };
@@ -42,6 +51,8 @@ impl Sequencer {
             kind: row.kind.clone(),
             state: row.state,
             waiting,
+            deletions,
+            left: self.left_by(row),
             moves: row.moves.into(),
             moves_done: row.done.into(),
             moves_skipped: row.skipped.into(),
@@ -56,9 +67,46 @@ impl Sequencer {
         }
     }
 
+    /// For whom the copies are kept that leave in these moves.
+    fn deletions_for(&self, moves: &[&MoveRow]) -> Option<DeletionWait> {
+        let leaving = moves.iter().filter(|step| step.state == MoveState::Leaving);
+        let places: BTreeSet<(u16, u32, usize)> = leaving
+            .filter_map(|step| Some((step.placement, step.shard, self.node_at(step.leaving.as_ref()?)?)))
+            .collect();
+        if places.is_empty() { None } else { self.deletion_wait_of(|place| places.contains(place)) }
+    }
+
+    /// What a job that was cancelled has left undone.
+    fn left_by(&self, row: &JobRow) -> Option<String> {
+        let wanted = self.replication_factor();
+        let JobKind::ReplicationFactor { from, to } = row.kind else { return None };
+        if row.state != JobState::Cancelled || self.jobs.rows.values().any(|row| !row.state.is_over()) {
+            return None;
+        }
+        if row.clearing {
+            let text =
+                format!("every shard has its {to} copies already, and keeps to that: `miroirctl rf {from}` goes back");
+            return (wanted == to && from != to).then_some(text);
+        }
+        let (fewer, more) = (self.shards_with_copies(Ordering::Less), self.shards_with_copies(Ordering::Greater));
+        let of = |many: usize, word: &str| format!("{many} shards have {word} copies than the {wanted} in force");
+        match (fewer, more) {
+            (0, 0) => None,
+            (0, more) => Some(format!("{}: `miroirctl rf {wanted}` drops what is too much", of(more, "more"))),
+            (fewer, _) => Some(format!("{}: `miroirctl rf {wanted}` makes what is lacking", of(fewer, "fewer"))),
+        }
+    }
+
+    /// How many shards have fewer, or more, copies than the replication factor in force; those that leave do not count.
+    pub(super) fn shards_with_copies(&self, than: Ordering) -> usize {
+        let wanted = usize::from(self.replication_factor());
+        let owned = |copies: &[Copy]| copies.iter().filter(|copy| copy.state != CopyState::Retiring).count();
+        self.shards_where(|copies| owned(copies).cmp(&wanted) == than).len()
+    }
+
     /// By what has been copied of the estimate; by moves where there is none.
     fn seconds_left(&self, row: &JobRow, copied: Amount) -> Option<u64> {
-        let ms = self.now.saturating_sub(row.started_ms.filter(|_| row.state == JobState::Running)?);
+        let ms = Some(row.busy_ms).filter(|_| row.state == JobState::Running && !row.clearing)?;
         let (done, all) = match row.estimate {
             Some(estimate) if estimate.documents > 0 => (copied.documents, estimate.documents),
             _ => (u64::from(row.done), u64::from(row.moves - row.skipped)),

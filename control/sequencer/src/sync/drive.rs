@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Sequencer;
 use crate::api::*;
 use crate::state::{Op, Reach, Timer, Todo};
+use crate::sync::rows::MANY_KEYS;
 use crate::sync::{Check, IndexRun, Place, Reading, Step};
 
 /// Longest reading of a shard, in milliseconds.
 const READ: u64 = 120_000;
 /// Pages in the queue of `to` beyond which it is waited for.
 const MOST_PAGES: usize = 4;
-/// How soon a sync looks again whether it is its turn, in milliseconds.
-const TURN: u64 = 20;
 /// Failures in a row after which the sync starts over.
 const PATIENCE: u32 = 5;
 /// How often a key may be set aside before the lock is held for it.
@@ -115,7 +114,8 @@ impl Sequencer {
         let primary_key = row.primary_key.clone();
         let Some(run) = self.syncs.runs.get(&place) else { return };
         let (from, to, pages) = (run.from, place.2, run.pages.len());
-        let full = self.pages_of(to) >= self.syncs.limits.pages();
+        let full = self.is_queue_full(to);
+        let crowded = self.keys_to_write() >= MANY_KEYS && run.keys() == 0;
         let (read, reads) = (self.is_being_read(from), self.is_being_read(to));
         let Some(run) = self.syncs.runs.get_mut(&place) else { return };
         let Some(index) = run.indexes.get_mut(&uid) else { return };
@@ -166,7 +166,8 @@ impl Sequencer {
         if pages > 0 {
             return;
         }
-        if reads {
+        // Whoever has keys to write goes on, and makes room for those that would find more.
+        if reads || crowded && index.check == Check::All {
             return self.in_turn(place);
         }
         // A new round: what both have finished now, they show.
@@ -194,26 +195,6 @@ impl Sequencer {
         };
         let action = NodeAction::Digests { index: uid.clone(), primary_key, shard: place.1, keys };
         self.read_for(place, to, action, Reading::To { index: uid, check, floor });
-    }
-
-    /// Whether as many syncs read from a node as may.
-    fn is_being_read(&self, n: crate::state::N) -> bool {
-        let reads = |(place, run): (&Place, &super::Run)| match &run.step {
-            Step::Reading(_, Reading::To { .. }) => place.2 == n,
-            Step::Reading(..) => run.from == n,
-            _ => false,
-        };
-        self.syncs.runs.iter().filter(|run| reads(*run)).count() >= self.syncs.limits.per_node.max(1)
-    }
-
-    /// Pages of all syncs in the queue of a node.
-    fn pages_of(&self, n: crate::state::N) -> usize {
-        self.syncs.runs.iter().filter(|((.., to), _)| *to == n).map(|(_, run)| run.pages.len()).sum()
-    }
-
-    /// Others are at it: looks again soon.
-    fn in_turn(&mut self, place: Place) {
-        self.at(self.now + TURN, Timer::Sync(place));
     }
 
     /// What both sides have finished, no later page or round has to know.

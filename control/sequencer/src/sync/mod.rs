@@ -19,6 +19,8 @@ pub(crate) mod round;
 pub(crate) mod rows;
 mod start;
 mod tickets;
+mod turns;
+pub(crate) mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,8 +66,10 @@ pub(crate) struct Trouble {
     pub(crate) why: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SeenVm {
+    /// Node id of its Envoy.
+    pub(crate) envoy: Option<String>,
     pub(crate) epoch: u64,
     pub(crate) heard: u64,
     pub(crate) stored: u64,
@@ -118,6 +122,13 @@ pub(crate) struct Run {
     pub(crate) confirmed: Option<u64>,
     /// All is equal: what `to` has in its queue now counts for the tasks that it belongs to.
     pub(crate) closing: bool,
+}
+
+impl Run {
+    /// Keys that it still has to write.
+    pub(crate) fn keys(&self) -> usize {
+        self.indexes.values().map(|index| index.copy.len() + index.remove.len()).sum()
+    }
 }
 
 /// What a run does at the moment.

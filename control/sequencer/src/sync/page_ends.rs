@@ -105,7 +105,7 @@ impl Sequencer {
         let held = matches!(hand.change, Change::Hold { .. } | Change::Remove { held: true, .. });
         let held = if held { hand.keys.clone() } else { Vec::new() };
         let clears = matches!(hand.change, Change::Clear { .. });
-        run.pages.insert(uid, Sent { index: hand.index.clone(), held, clears });
+        run.pages.insert(uid, Sent { index: hand.index.clone(), held, clears, bytes });
         let documents = hand.keys.len() as u64;
         if let Some(row) = self.syncs.rows.get_mut(&place) {
             row.documents += documents;

@@ -47,6 +47,8 @@ pub(crate) struct Sent {
     pub(super) held: Vec<String>,
     /// It clears the shard.
     pub(super) clears: bool,
+    /// Its size.
+    pub(super) bytes: u64,
 }
 
 impl super::Run {

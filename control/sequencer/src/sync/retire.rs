@@ -40,6 +40,7 @@ impl Sequencer {
             shard,
             node: self.nodes[n].row.id.clone(),
             epoch,
+            since_ms: self.now,
             adopted_ms: None,
             deleting: false,
             forced: false,
@@ -69,13 +70,14 @@ impl Sequencer {
     }
 
     /// A VM told which maps it still reads by.
-    pub(crate) fn vm_heard(&mut self, vm: &str, epoch: u64) {
+    pub(crate) fn vm_heard(&mut self, vm: &str, epoch: u64, envoy: Option<&String>) {
         let now = self.now;
-        let seen = self.syncs.vms.entry(vm.to_owned()).or_insert(SeenVm { epoch: 0, heard: now, stored: 0 });
-        (seen.epoch, seen.heard) = (epoch, now);
+        let new = SeenVm { envoy: None, epoch: 0, heard: now, stored: 0 };
+        let seen = self.syncs.vms.entry(vm.to_owned()).or_insert(new);
+        (seen.epoch, seen.heard, seen.envoy) = (epoch, now, envoy.cloned());
         if seen.stored == 0 || seen.stored + VM_STORED <= now {
             seen.stored = now;
-            self.out.extra.push(Record::Vm(VmRow { vm: vm.to_owned(), heard_ms: now }));
+            self.out.extra.push(Record::Vm(VmRow { vm: vm.to_owned(), heard_ms: now, envoy: seen.envoy.clone() }));
         }
     }
 
@@ -103,11 +105,7 @@ impl Sequencer {
         let silent = self.config.timing.vm_silent;
         // Those that started while nobody listened have spoken when as much time has passed.
         let known = self.started_ms + silent <= self.now;
-        let counts = |vm: &SeenVm| {
-            let grace = if row.forced || self.planted.silence_is_gone { silent } else { self.config.timing.vm_grace };
-            vm.heard + grace > self.now
-        };
-        known && self.syncs.vms.values().filter(|vm| counts(vm)).all(|vm| vm.epoch >= row.epoch)
+        known && self.oldest_epoch(row.forced).is_none_or(|epoch| epoch >= row.epoch)
     }
 
     /// How long a copy is kept once every VM is known to read by a later map. A heartbeat tells the oldest map that a

@@ -38,6 +38,9 @@ pub struct RetireRow {
     pub node: NodeId,
     /// First epoch whose map does not read it.
     pub epoch: u64,
+    /// When it left the map, Unix milliseconds.
+    #[serde(default)]
+    pub since_ms: u64,
     /// Since when every VM has been known to run at least that epoch, Unix milliseconds; none while some has not.
     pub adopted_ms: Option<u64>,
     /// Its documents are being deleted: it is in no write set any more.
@@ -53,6 +56,9 @@ pub struct VmRow {
     pub vm: String,
     /// Roughly when it was last heard, Unix milliseconds.
     pub heard_ms: u64,
+    /// Node id of its Envoy, where it has told one.
+    #[serde(default)]
+    pub envoy: Option<String>,
 }
 
 /// How fast copies may be filled.
@@ -62,7 +68,7 @@ pub struct SyncLimits {
     pub documents_per_s: u64,
     /// Bytes of documents a second over all syncs; 0: no limit.
     pub bytes_per_s: u64,
-    /// Most readings of one node at a time, over all syncs; four times as many syncs may fill copies on it or from it,
+    /// Most readings of one node at a time, over all syncs; many times as many syncs may fill copies on it or from it,
     /// since most of their time they wait for what is in the nodes' queues.
     pub per_node: usize,
     /// Nothing new is copied (writes still go to copies that are being filled).
@@ -75,15 +81,21 @@ impl Default for SyncLimits {
     }
 }
 
+/// Keys that all syncs together still have to write, beyond which few go on at once: they are held in memory.
+pub(crate) const MANY_KEYS: usize = 100_000;
+/// Bytes of pages in the queue of one node, beyond which few pages are: what clients write comes behind them.
+const MANY_BYTES: u64 = 2 << 20;
+
 impl SyncLimits {
-    /// Most syncs that read from or write to one node at a time.
-    pub(crate) fn syncs(&self) -> usize {
-        self.per_node.max(1) * 4
+    /// Most syncs that read from or write to one node at a time, while they have so many keys to write. A node takes what
+    /// is in its queue together, however many shards it is of: small ones cost no more than one.
+    pub(crate) fn syncs(&self, keys: usize) -> usize {
+        self.per_node.max(1) * if keys < MANY_KEYS { 16 } else { 4 }
     }
 
-    /// Most pages of all syncs in the queue of one node.
-    pub(crate) fn pages(&self) -> usize {
-        self.per_node.max(1) * 4
+    /// Whether no more pages should be in the queue of one node.
+    pub(crate) fn is_full(&self, pages: usize, bytes: u64) -> bool {
+        pages >= self.per_node.max(1) * if bytes < MANY_BYTES { 16 } else { 4 }
     }
 }
 
@@ -136,4 +148,17 @@ pub enum SyncEnd {
     Deleted,
     /// Cancelled before the flip.
     Cancelled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_copies_are_filled_at_once_and_few_large_ones() {
+        let limits = SyncLimits::default();
+        assert_eq!((limits.syncs(0), limits.syncs(MANY_KEYS)), (32, 8));
+        assert!(!limits.is_full(31, 100_000) && limits.is_full(32, 100_000));
+        assert!(!limits.is_full(7, 8 << 20) && limits.is_full(8, 8 << 20));
+    }
 }

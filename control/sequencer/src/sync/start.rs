@@ -143,7 +143,7 @@ impl Sequencer {
             let until = trouble.until;
             return self.at(until, Timer::Scan);
         }
-        let most = self.syncs.limits.syncs();
+        let most = self.most_syncs();
         if self.syncs_on(to) >= most || !self.is_ready(place) {
             return;
         }
@@ -325,12 +325,14 @@ impl Sequencer {
         for row in retires {
             if let Some(n) = self.node_at(&row.node) {
                 let place = (row.placement, row.shard, n);
+                let since_ms = if row.since_ms == 0 { self.now } else { row.since_ms };
+                let row = RetireRow { since_ms, ..row };
                 let retire = Retire { row, done: BTreeSet::new(), ticket: None, counting: None, retry: 0, look: 0 };
                 self.syncs.retires.insert(place, retire);
             }
         }
         for row in vms {
-            let seen = super::SeenVm { epoch: 0, heard: row.heard_ms, stored: row.heard_ms };
+            let seen = super::SeenVm { envoy: row.envoy, epoch: 0, heard: row.heard_ms, stored: row.heard_ms };
             self.syncs.vms.insert(row.vm, seen);
         }
         self.todo.insert(Todo::Scan);

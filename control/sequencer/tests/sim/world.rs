@@ -325,8 +325,14 @@ impl World {
                 if self.control.alive && !self.control.stopped && self.vms[vm].boot == boot {
                     self.vms[vm].heard = Some(now);
                 }
-                let heartbeat =
-                    miroir_core::wire::Heartbeat { vm: name, epoch, oldest_epoch: epoch, rejected: None, gone };
+                let heartbeat = miroir_core::wire::Heartbeat {
+                    vm: name,
+                    epoch,
+                    oldest_epoch: epoch,
+                    rejected: None,
+                    gone,
+                    envoy: None,
+                };
                 let instance = self.control.instance;
                 self.control_event(instance, miroir_sequencer::Event::Heartbeat(heartbeat));
                 if let Some(epoch) = self.control.sequencer.as_ref().map(miroir_sequencer::Sequencer::epoch)

@@ -282,7 +282,8 @@ fn a_key_stays_with_its_documents_when_their_index_gets_another_name_before_thei
         desk.ask_to_create("b");
         desk.wait(100);
         // It has not read the map with the new index: the write's task waits for it.
-        let behind = Heartbeat { vm: "behind".into(), epoch: 0, oldest_epoch: 0, rejected: None, gone: false };
+        let behind =
+            Heartbeat { vm: "behind".into(), epoch: 0, oldest_epoch: 0, rejected: None, gone: false, envoy: None };
         desk.send(Event::Heartbeat(behind.clone()));
         let grant = desk.granted(write("t1", &[0]));
         let parts = accepted(&mut desk, &grant, 1);

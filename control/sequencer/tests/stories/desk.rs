@@ -75,6 +75,11 @@ impl Desk {
 
     pub fn bare(config: Config) -> Self {
         let nodes = config.nodes.iter().map(|node| (node.id.clone(), FakeNode::default())).collect();
+        Self::over(config, nodes)
+    }
+
+    /// A cluster that begins on these nodes.
+    pub fn over(config: Config, nodes: BTreeMap<NodeId, FakeNode>) -> Self {
         let (sequencer, effects) = Sequencer::new(config.clone(), Snapshot::default(), 1_000_000);
         let mut desk = Self {
             sequencer,
@@ -207,6 +212,13 @@ impl Desk {
         let request = self.request();
         self.send(Event::Admin { request, command });
         self.admin.remove(&request.0).expect("an answer")
+    }
+
+    /// A filter's VM tells which map it reads by.
+    pub fn heartbeat(&mut self, vm: &str, envoy: Option<&str>, epoch: u64) {
+        let envoy = envoy.map(str::to_owned);
+        let beat = Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false, envoy };
+        self.send(Event::Heartbeat(beat));
     }
 
     pub fn begin(&mut self, begin: Begin) -> u64 {

@@ -12,6 +12,8 @@ use crate::desk::Desk;
 pub struct FakeNode {
     pub tasks: Vec<NodeTask>,
     pub indexes: Vec<(String, String)>,
+    /// Its engine's version; none: 1.50.0.
+    pub version: Option<&'static str>,
     /// Answers nothing: every operation ends as this.
     pub silent: Option<NodeFault>,
     pub fences: Vec<u64>,
@@ -56,7 +58,7 @@ impl Desk {
             NodeAction::Inspect => {
                 let (indexes, mut keys) = (node.indexes.clone(), node.keys.clone());
                 keys.extend(others_keys.map(|(generation, other)| (other, generation)));
-                NodeAnswer::State { version: "1.50.0".into(), indexes, keys }
+                NodeAnswer::State { version: node.version.unwrap_or("1.50.0").into(), indexes, keys }
             }
             NodeAction::ReadTasks { from, open, .. } => {
                 node.reads += 1;

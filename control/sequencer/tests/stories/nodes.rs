@@ -301,3 +301,21 @@ fn without_a_master_key_everything_works_but_fences() {
     desk.granted(write("t3", &[0]));
     assert!(desk.nodes.values().all(|node| node.fences.is_empty()));
 }
+
+#[test]
+fn a_node_that_holds_anothers_indexes_when_the_cluster_begins_is_left_as_it_is() {
+    let config = config(2, vec![vec![0, 1]]);
+    let held = vec![("precious".to_owned(), "monday".to_owned())];
+    let another = FakeNode { indexes: held.clone(), ..FakeNode::default() };
+    let nodes = [("n0".to_owned(), FakeNode::default()), ("n1".to_owned(), another)];
+    let mut desk = Desk::over(config, nodes.into_iter().collect());
+    desk.wait(5_000);
+    assert!(desk.alerts.contains(&"node_not_empty"), "{:?}", desk.alerts);
+    desk.ask_to_create("a");
+    desk.wait(5_000);
+    let of = |desk: &Desk, node: &str| desk.nodes[node].tasks.len();
+    assert_eq!((of(&desk, "n0"), of(&desk, "n1"), desk.nodes["n1"].indexes == held), (1, 0, true));
+    desk.nodes.get_mut("n1").unwrap().indexes.clear();
+    desk.wait(60_000);
+    assert_eq!(of(&desk, "n1"), 1, "it takes part once it is empty");
+}

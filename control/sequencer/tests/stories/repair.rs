@@ -52,10 +52,6 @@ fn written(desk: &Desk, node: &str) -> usize {
     desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::PutPage { .. })).count()
 }
 
-fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
-}
-
 fn begin_move(desk: &mut Desk) {
     let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
     desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
@@ -112,7 +108,7 @@ fn a_page_whose_outcome_is_unknown_takes_the_copy_out_of_the_write_sets_until_a_
 fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
     let mut desk = cluster(3, 500);
     let before = desk.sequencer.epoch();
-    heartbeat(&mut desk, "behind", before);
+    desk.heartbeat("behind", None, before);
     begin_move(&mut desk);
     desk.wait(5_000);
     let find = |desk: &Desk, node: &str| states(desk).into_iter().find(|(id, _)| id == node).map(|(_, state)| state);
@@ -128,11 +124,12 @@ fn a_copy_that_moved_away_is_deleted_when_the_last_vm_reads_by_a_later_map() {
         &[("n0", PartOutcome::NotSent), ("n1", PartOutcome::NotSent), ("n2", PartOutcome::NotSent)],
     );
     let after = desk.sequencer.epoch();
-    let reading = Heartbeat { vm: "behind".into(), epoch: after, oldest_epoch: before, rejected: None, gone: false };
+    let reading =
+        Heartbeat { vm: "behind".into(), epoch: after, oldest_epoch: before, rejected: None, gone: false, envoy: None };
     desk.send(Event::Heartbeat(reading));
     desk.wait(60_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 500, "a request of before is still under way");
-    heartbeat(&mut desk, "behind", after);
+    desk.heartbeat("behind", None, after);
     desk.wait(9_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 500, "a VM that has just started may not have been heard yet");
     desk.nodes.get_mut("n1").unwrap().silent = Some(NodeFault::NotSent);

@@ -17,10 +17,6 @@ fn cluster(vm_silent: u64) -> Desk {
     desk
 }
 
-fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
-}
-
 fn deletions(desk: &Desk, node: &str) -> usize {
     desk.nodes[node].copying.iter().filter(|action| matches!(action, NodeAction::DeleteShard { .. })).count()
 }
@@ -37,12 +33,12 @@ fn an_operator_has_copies_deleted_that_a_filter_keeps_which_is_gone() {
     let mut desk = cluster(10_000);
     assert_eq!(force(&mut desk), "no copy waits for filters before it is deleted");
     let before = desk.sequencer.epoch();
-    heartbeat(&mut desk, "gone", before);
+    desk.heartbeat("gone", None, before);
     let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
     desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
     desk.wait(3_600_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 10, "it may still read");
-    heartbeat(&mut desk, "behind", before);
+    desk.heartbeat("behind", None, before);
     assert_eq!(force(&mut desk), "1 copies that leave wait no longer for 1 silent filter workers");
     desk.restart();
     desk.wait(9_000);
@@ -55,12 +51,19 @@ fn an_operator_has_copies_deleted_that_a_filter_keeps_which_is_gone() {
 fn a_filter_that_has_said_goodbye_is_not_waited_for() {
     let mut desk = cluster(10_000);
     let before = desk.sequencer.epoch();
-    heartbeat(&mut desk, "replaced", before);
+    desk.heartbeat("replaced", None, before);
     let (to, leaving) = ("n2".to_owned(), Some("n1".to_owned()));
     desk.send(Event::Sync(SyncCommand::Begin { placement: 0, shard: 0, to, leaving }));
     desk.wait(3_600_000);
     assert_eq!(desk.nodes["n1"].documents.len(), 10, "it may still read");
-    let gone = Heartbeat { vm: "replaced".into(), epoch: before, oldest_epoch: before, rejected: None, gone: true };
+    let gone = Heartbeat {
+        vm: "replaced".into(),
+        epoch: before,
+        oldest_epoch: before,
+        rejected: None,
+        gone: true,
+        envoy: None,
+    };
     desk.send(Event::Heartbeat(gone));
     // And nobody remembers it.
     desk.restart();

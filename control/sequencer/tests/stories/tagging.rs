@@ -8,10 +8,19 @@ use crate::desk::*;
 fn adopted(untagged: u64) -> Desk {
     let mut desk = Desk::new(config(1, vec![vec![0]; 4]), true);
     desk.repairs = true;
-    let node = desk.nodes.get_mut("n0").unwrap();
-    (node.untagged, node.tagging) = (untagged, Vec::new());
-    desk.restart();
+    desk.nodes.get_mut("n0").unwrap().untagged = untagged;
+    begin_untagged(&mut desk);
     desk
+}
+
+/// A leader begins whose store says that tags may be missing.
+fn begin_untagged(desk: &mut Desk) {
+    let mut snapshot = Snapshot::default();
+    let key = desk.store.keys().find(|(kind, _)| *kind == "meta").cloned().expect("a row");
+    snapshot.add(key.0, &desk.store[&key]).unwrap();
+    let meta = MetaRow { untagged: true, ..snapshot.meta.unwrap() };
+    desk.store.insert(key, serde_json::to_string(&meta).unwrap());
+    desk.restart();
 }
 
 fn join(desk: &mut Desk) -> JobView {
@@ -101,7 +110,7 @@ fn an_index_that_changes_its_name_meanwhile_is_looked_at_again() {
 fn where_several_nodes_hold_copies_nobody_looks_for_tags() {
     let mut desk = Desk::new(config(2, vec![vec![0, 1], vec![1, 0]]), true);
     desk.nodes.get_mut("n0").unwrap().untagged = 10;
-    desk.restart();
+    begin_untagged(&mut desk);
     desk.wait(10_000);
     assert!(desk.nodes["n0"].tagging.is_empty());
     assert_eq!(desk.sequencer.tagging(), None);

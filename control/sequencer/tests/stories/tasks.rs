@@ -1,7 +1,8 @@
 //! How tasks end, and what they say.
 
+use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
-use miroir_sequencer::{Event, IndexOperation, IndexSwap, TaskStatus};
+use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
 
 use crate::desk::{Desk, config, write};
@@ -26,10 +27,6 @@ fn open(desk: &mut Desk, begin: Begin, task_type: &str) -> (Grant, Vec<(String, 
     let request = desk.commit(&grant, &attempt, &said);
     assert_eq!(desk.status(request), Some(202));
     (grant, uids)
-}
-
-fn heartbeat(desk: &mut Desk, vm: &str, epoch: u64) {
-    desk.send(Event::Heartbeat(Heartbeat { vm: vm.into(), epoch, oldest_epoch: epoch, rejected: None, gone: false }));
 }
 
 #[test]
@@ -212,7 +209,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -220,7 +217,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
 }
 
@@ -228,7 +225,7 @@ fn success_waits_until_live_filters_know_of_a_stale_replica() {
 fn a_silent_filter_does_not_hold_success_for_ever() {
     let mut desk = pair();
     desk.wait(10_000);
-    heartbeat(&mut desk, "vm1", 0);
+    desk.heartbeat("vm1", None, 0);
     let grant = desk.granted(write("t1", &[0]));
     let uid = desk.add_task("n0", Some(&grant.metadata), ADD, Some("a"), TaskStatus::Succeeded, Some(1));
     let refused = PartOutcome::Refused { status: 413, error: None };
@@ -242,7 +239,7 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     let mut desk = pair();
     desk.wait(10_000);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     let grant = desk.granted(Begin { index: "b".into(), ..write("t1", &[0]) });
     let parts: Vec<(String, PartOutcome)> = ["n0", "n1"]
         .map(|node| {
@@ -255,8 +252,31 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     desk.wait(600);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Enqueued);
     let epoch = desk.sequencer.epoch();
-    heartbeat(&mut desk, "vm1", epoch);
+    desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_first_write_of_nothing_is_done_only_when_live_filters_know_its_index() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let epoch = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, epoch);
+    let nothing = Begin { primary_key: None, key_source: KeySource::None, ..write("t1", &[]) };
+    let fault = Some(ErrorBody::new("missing_document_id", "no id"));
+    let first = desk.begin(Begin { index: "b".into(), ..nothing.clone() });
+    let faulty = desk.begin(Begin { index: "c".into(), attempt: "t2".into(), fault, ..nothing });
+    desk.wait(600);
+    assert!(desk.sequencer.index("b").is_some() && desk.sequencer.index("c").is_some());
+    assert!(!desk.begun.contains_key(&first) && !desk.begun.contains_key(&faulty), "no filter could read it");
+    let epoch = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, epoch);
+    desk.wait(600);
+    for (request, status) in [(first, TaskStatus::Succeeded), (faulty, TaskStatus::Failed)] {
+        let Some(BeginAnswer::Reply(reply)) = desk.begun.get(&request) else { panic!("no answer") };
+        let uid = reply.body.as_ref().unwrap()["taskUid"].as_u64().unwrap() as u32;
+        assert_eq!(desk.task(uid).status, status);
+    }
 }
 
 #[test]
@@ -322,6 +342,21 @@ fn a_swap_waits_for_open_writes_and_exchanges_the_rows() {
     assert_eq!(desk.sequencer.index("a").unwrap().primary_key.as_deref(), Some("sku"));
     assert_eq!(desk.sequencer.index("b").unwrap().primary_key.as_deref(), Some("id"));
     assert!(!desk.sequencer.map().indexes["a"].swapping);
+}
+
+#[test]
+fn a_swap_is_done_only_when_live_filters_know_the_new_names() {
+    let mut desk = pair();
+    desk.wait(10_000);
+    let renamed = rename(&mut desk, "a", "b");
+    let coming = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, coming);
+    desk.wait(600);
+    assert!(desk.sequencer.index("b").is_some() && desk.sequencer.epoch() > coming);
+    assert_ne!(desk.task(renamed).status, TaskStatus::Succeeded, "a filter still holds queries of `a` back");
+    let epoch = desk.sequencer.epoch();
+    desk.heartbeat("vm1", None, epoch);
+    assert_eq!(desk.task(renamed).status, TaskStatus::Succeeded);
 }
 
 fn rename(desk: &mut Desk, from: &str, to: &str) -> u32 {

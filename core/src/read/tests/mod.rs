@@ -37,6 +37,7 @@ pub(super) fn shard_map(nodes: u16, replicas: u16, shards: u16) -> ShardMap {
         cluster: format!("n{at}"),
         write_cluster: format!("n{at}-write"),
         readable: true,
+        last_resort: false,
     };
     ShardMap {
         cluster: "c0ffee00".into(),

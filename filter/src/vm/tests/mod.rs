@@ -67,6 +67,9 @@ impl Host for Mock {
         world.ids += 1;
         format!("{:032x}", world.ids)
     }
+    fn proxy_id(&self) -> Option<String> {
+        Some("edge-1".to_owned())
+    }
     fn configuration(&self) -> Option<Vec<u8>> {
         Some(self.0.borrow().configuration.clone())
     }
@@ -198,6 +201,7 @@ fn shard_map(epoch: u64) -> ShardMap {
                 cluster: format!("n{at}"),
                 write_cluster: format!("n{at}-w"),
                 readable: true,
+                last_resort: false,
             })
             .collect(),
         stale: vec![],

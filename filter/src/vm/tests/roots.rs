@@ -39,7 +39,7 @@ fn heartbeats_tell_the_epochs_in_use() {
     bench.sleep(10);
     let first = beat(&mut bench);
     assert_eq!((first.epoch, first.oldest_epoch, first.rejected.as_deref()), (8, 7, None));
-    assert_eq!(first.vm, bench.vm.id);
+    assert_eq!((first.vm, first.envoy.as_deref()), (bench.vm.id.clone(), Some("edge-1")));
     bench.sleep(990);
     assert!(!bench.world.borrow().calls.iter().any(|(_, _, call)| call.path == HEARTBEAT_PATH), "one at a time");
 }

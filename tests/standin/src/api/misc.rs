@@ -26,7 +26,7 @@ pub(super) async fn health() -> Answer {
 /// `GET /version`
 pub(super) async fn version(State(node): State<Shared>, headers: HeaderMap) -> Answer {
     check(&node, &headers, "version", None)?;
-    ok(json!({"commitSha": "miroir-standin", "commitDate": "unknown", "pkgVersion": "1.50.0"}))
+    ok(json!({"commitSha": "miroir-standin", "commitDate": "unknown", "pkgVersion": node.version}))
 }
 
 /// `GET /stats`
