@@ -65,9 +65,10 @@ impl Engine {
         Some((work, "documentDeletion", index, metadata))
     }
 
-    /// Shards that a filter names.
+    /// Shards that a filter names; all, where it does not speak of them.
     pub fn shards_in(&self, filter: &str) -> BTreeSet<u32> {
-        (0..self.shards).filter(|shard| filter.contains(&tag::encode(*shard, self.shards))).collect()
+        let named = filter.contains(tag::TAG_FIELD);
+        (0..self.shards).filter(|shard| !named || filter.contains(&tag::encode(*shard, self.shards))).collect()
     }
 
     fn documents(&self, body: &[u8], key: &str) -> Option<Vec<(String, u32, Document)>> {
