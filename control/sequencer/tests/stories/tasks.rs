@@ -1,6 +1,5 @@
 //! How tasks end, and what they say.
 
-use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
