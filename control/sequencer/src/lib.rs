@@ -63,6 +63,7 @@ use planted::Planted;
 use state::{Copy, Live, Node, Op, Ticket, Timer, Todo, Vm, Waiting};
 pub use tagging::TaggingView;
 pub use time::rfc3339;
+pub use versions::is_served;
 pub use watch::WATCHED;
 
 /// Most uids in [`NodeAction::ReadTasks::open`].

@@ -22,7 +22,8 @@ fn numbers(version: &str) -> Option<(u64, u64, u64)> {
 }
 
 /// Whether nodes of this version can take part: from [`OLDEST`] on, of the same major version.
-fn is_served(version: &str) -> bool {
+#[must_use]
+pub fn is_served(version: &str) -> bool {
     numbers(version).is_some_and(|(major, minor, _)| major == OLDEST.0 && minor >= OLDEST.1)
 }
 

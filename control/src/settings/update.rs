@@ -131,7 +131,7 @@ impl Update {
     }
 
     /// The tag's characters must stay separators, and its field must stay Miroir's.
-    fn reserved(&self) -> Result<(), ErrorBody> {
+    pub(crate) fn reserved(&self) -> Result<(), ErrorBody> {
         for (key, code) in [
             ("nonSeparatorTokens", "invalid_settings_non_separator_tokens"),
             ("dictionary", "invalid_settings_dictionary"),

@@ -182,7 +182,7 @@ mod tests {
             let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
             Config::load(&ServeArguments { nodes, ..ServeArguments::default() }).unwrap()
         };
-        let (one, two) = (["a=http://127.0.0.1:1"], ["a=http://127.0.0.1:1", "b=http://127.0.0.1:1"]);
+        let (one, two) = (["a=http://127.0.0.1:1"], ["a=http://127.0.0.1:1", "b=http://127.0.0.1:2"]);
         assert!(
             matches!(survey_ground(&config(&one)).await.unwrap(), Ground::Unseen(why) if why.contains("does not answer"))
         );

@@ -8,8 +8,6 @@ use crate::settings::{Settings, Update};
 
 /// Names of fields that begin with this are Miroir's own.
 const RESERVED: &str = "_miroir_";
-/// The oldest engine that Miroir's reads and writes are made for.
-const ENGINE: (u64, u64) = (1, 50);
 
 /// All reasons.
 pub(super) fn of(found: &Found, more: &More) -> Vec<String> {
@@ -20,9 +18,9 @@ pub(super) fn of(found: &Found, more: &More) -> Vec<String> {
             "it was a node of Miroir's cluster {cluster}: `miroir-control recover` makes that cluster's store anew"
         ));
     }
-    if !is_new_enough(more.version.as_deref()) {
+    if !more.version.as_deref().is_some_and(miroir_sequencer::is_served) {
         let version = more.version.as_deref().unwrap_or("unknown");
-        reasons.push(format!("its version is {version}; Miroir needs {}.{} or later", ENGINE.0, ENGINE.1));
+        reasons.push(format!("Meilisearch {version} is not served: 1.50 and later versions of 1 are"));
     }
     if more.open > 0 {
         reasons.push(format!(
@@ -34,11 +32,6 @@ pub(super) fn of(found: &Found, more: &More) -> Vec<String> {
         reasons.extend(of_index(index, &more.stats["indexes"][index.found.uid.as_str()]));
     }
     reasons
-}
-
-fn is_new_enough(version: Option<&str>) -> bool {
-    let mut parts = version.unwrap_or_default().split('.').map_while(|part| part.parse::<u64>().ok());
-    matches!((parts.next(), parts.next()), (Some(major), Some(minor)) if (major, minor) >= ENGINE)
 }
 
 fn of_index(index: &Index, stats: &Value) -> Vec<String> {
@@ -68,7 +61,10 @@ fn of_index(index: &Index, stats: &Value) -> Vec<String> {
         settings
             .retain(|name, value| !value.is_null() && !matches!(name.as_str(), "chat" | "foreignKeys" | "embedders"));
     }
-    let judged = Update::of_all(settings).and_then(|update| Settings::default().apply(uid, &update).map(drop));
+    let judged = Update::of_all(settings).and_then(|update| {
+        update.reserved()?;
+        Settings::default().apply(uid, &update).map(drop)
+    });
     if let Err(error) = judged {
         reasons.push(format!("index {uid} has settings that Miroir does not take: {}", error.message));
     }
@@ -144,7 +140,7 @@ mod tests {
         assert!(reasons(&ours).contains("c0ffee00"));
         let plain = found(Some("id"), 3, json!({}));
         assert!(of(&plain, &More { open: 2, ..more(json!({})) })[0].contains("2 of its tasks"));
-        for (version, old) in [("1.49.9", true), ("1.50.0", false), ("2.0.0", false), ("x", true)] {
+        for (version, old) in [("1.49.9", true), ("1.50.0", false), ("2.0.0", true), ("x", true)] {
             let more = More { version: Some(version.into()), ..more(json!({})) };
             assert_eq!(!of(&plain, &more).is_empty(), old, "{version}");
         }
