@@ -6,7 +6,6 @@ use miroir_core::wire::{BeginAnswer, Grant, GrantPart, KeySource, PartShard, Wri
 use crate::Sequencer;
 use crate::api::*;
 use crate::begin::{error_reply, unavailable};
-use crate::index_ops::LOOK_AGAIN;
 use crate::state::{Live, N, Ticket, Timer, Waiting};
 
 /// What a begin comes to once it holds its locks.
@@ -53,10 +52,6 @@ impl Sequencer {
                 self.emit(Effect::Begun { request: waiting.request, answer });
                 self.forget_key(uid);
                 self.drop_ticket(uid);
-            }
-            // The client may read the index as soon as it sees the task's end (F7).
-            Verdict::FailedTask(_) | Verdict::EmptyTask if self.is_appearing(&waiting.begin.index) => {
-                self.at(self.now + LOOK_AGAIN, Timer::Ticket(uid));
             }
             Verdict::FailedTask(error) => self.finish_at_once(uid, &waiting, Some(error)),
             Verdict::EmptyTask => self.finish_at_once(uid, &waiting, None),

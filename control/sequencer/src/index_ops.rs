@@ -69,16 +69,6 @@ impl Sequencer {
         })
     }
 
-    /// Whether an index has been made that some node in contact, or some live filter, does not know yet.
-    pub(crate) fn is_appearing(&self, uid: &String) -> bool {
-        self.tickets.values().any(|ticket| match &ticket.row.work {
-            TicketWork::Index(work) => {
-                ticket.live == Live::Decided && work.before.is_empty() && uids_of(&work.operation).contains(uid)
-            }
-            _ => false,
-        })
-    }
-
     /// The locks are held: what does it mean now?
     pub(crate) fn start_index_ticket(&mut self, uid: u32) {
         let Some(ticket) = self.tickets.get(&uid) else { return };

@@ -1,6 +1,5 @@
 //! How tasks end, and what they say.
 
-use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
@@ -254,29 +253,6 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     let epoch = desk.sequencer.epoch();
     desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
-}
-
-#[test]
-fn a_first_write_of_nothing_is_done_only_when_live_filters_know_its_index() {
-    let mut desk = pair();
-    desk.wait(10_000);
-    let epoch = desk.sequencer.epoch();
-    desk.heartbeat("vm1", None, epoch);
-    let nothing = Begin { primary_key: None, key_source: KeySource::None, ..write("t1", &[]) };
-    let fault = Some(ErrorBody::new("missing_document_id", "no id"));
-    let first = desk.begin(Begin { index: "b".into(), ..nothing.clone() });
-    let faulty = desk.begin(Begin { index: "c".into(), attempt: "t2".into(), fault, ..nothing });
-    desk.wait(600);
-    assert!(desk.sequencer.index("b").is_some() && desk.sequencer.index("c").is_some());
-    assert!(!desk.begun.contains_key(&first) && !desk.begun.contains_key(&faulty), "no filter could read it");
-    let epoch = desk.sequencer.epoch();
-    desk.heartbeat("vm1", None, epoch);
-    desk.wait(600);
-    for (request, status) in [(first, TaskStatus::Succeeded), (faulty, TaskStatus::Failed)] {
-        let Some(BeginAnswer::Reply(reply)) = desk.begun.get(&request) else { panic!("no answer") };
-        let uid = reply.body.as_ref().unwrap()["taskUid"].as_u64().unwrap() as u32;
-        assert_eq!(desk.task(uid).status, status);
-    }
 }
 
 #[test]
