@@ -3,13 +3,13 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use miroir_core::error::ErrorBody;
 use serde_json::Value;
 
-use crate::auth::authorise;
+use crate::auth;
 use crate::cluster::{Handle, NodeRequest};
 use crate::settings::body::{Payload, answer, json, respond};
 use crate::stats::is_on;
@@ -25,9 +25,8 @@ pub fn router(handle: Handle) -> Router {
 
 async fn render(State(handle): State<Handle>, headers: HeaderMap, Payload(body): Payload) -> Response {
     let result = async {
-        let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-        authorise(handle.as_ref(), authorization, "settings.get", None)?;
-        authorise(handle.as_ref(), authorization, "documents.get", None)?;
+        auth::permit(handle.as_ref(), &headers, "settings.get", None)?;
+        auth::permit(handle.as_ref(), &headers, "documents.get", None)?;
         if !is_on(&*handle, "renderRoute") {
             let message = "calling the /render-template route requires enabling the `render_route` experimental feature. See https://github.com/orgs/meilisearch/discussions/888";
             return Err(ErrorBody::new("feature_not_enabled", message));

@@ -16,6 +16,12 @@ fn width(shard_count: u32) -> u32 {
     bits.div_ceil(4).max(2)
 }
 
+/// Whether a character is a digit of tags, and so Miroir's own.
+#[must_use]
+pub fn is_digit(character: char) -> bool {
+    ('\u{2E00}'..='\u{2E0F}').contains(&character)
+}
+
 /// The tag's value for a shard.
 #[must_use]
 pub fn encode(shard: u32, shard_count: u32) -> String {

@@ -53,7 +53,7 @@ async fn a_node_of_weight_two_in_a_third_zone_joins_under_load() {
     let planned = cluster.tool(&[&add[..], &["--dry-run"]].concat()).await.unwrap();
     assert_eq!(planned.code, 0, "{planned:?}");
     assert!(planned.out.contains("16 moves, 16 copies made (at least 16 in any plan)"), "{}", planned.out);
-    let told = "s (at 4 s a move, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet)";
+    let told = "s (at 4 s for the moves under way at once, 1,000 documents and 5 MB a second: no job has shown this cluster's pace yet)";
     assert!(
         planned.out.lines().any(|line| line.starts_with("about 160 documents, ") && line.ends_with(told)),
         "{}",

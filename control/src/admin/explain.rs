@@ -185,9 +185,8 @@ async fn ask(client: &Client, node: &str, call: &Call) -> (CallResult, String) {
 
 /// Shards whose tags stand in a filter.
 fn shards(filter: &str, shard_count: u32) -> Vec<u32> {
-    let is_tag = |character: char| ('\u{2E00}'..='\u{2E0F}').contains(&character);
     let mut shards: Vec<u32> = filter
-        .split(|character| !is_tag(character))
+        .split(|character| !tag::is_digit(character))
         .filter(|text| !text.is_empty())
         .filter_map(|text| tag::decode(text, shard_count))
         .collect();

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use miroir_core::call::Reply;
@@ -14,7 +14,7 @@ use miroir_core::error::ErrorBody;
 use miroir_core::route::{self, Matched, Route};
 
 use super::reply;
-use crate::auth::authorise;
+use crate::auth;
 use crate::cluster::{Handle, NodeRequest};
 use crate::indexes::valid_uid;
 use crate::settings::body::{json, refusal, whole};
@@ -46,8 +46,7 @@ async fn absent(State(handle): State<Handle>, request: Request) -> Response {
 
 async fn judged(handle: &Handle, matched: &Matched, parts: &Parts, body: Body) -> Result<Reply, ErrorBody> {
     let uid = matched.index().unwrap_or_default();
-    let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, matched.rule.action, Some(uid))?;
+    auth::permit(handle.as_ref(), &parts.headers, matched.rule.action, Some(uid))?;
     valid_uid(uid)?;
     if handle.index(uid).is_none() {
         return match nodes_refusal(handle, parts, body).await? {

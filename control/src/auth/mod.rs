@@ -4,6 +4,7 @@
 pub(crate) mod actions;
 mod tenant;
 
+use axum::http::{HeaderMap, header};
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use miroir_core::error::ErrorBody;
@@ -57,6 +58,21 @@ pub fn key_value(master_key: &str, uid: Uuid) -> String {
 #[must_use]
 pub fn find_key<'a>(keys: &'a [KeyRecord], master_key: &str, value: &str) -> Option<&'a KeyRecord> {
     keys.iter().find(|key| same(&key_value(master_key, key.uid), value))
+}
+
+/// Judges a request by its headers ([`authorise`]).
+///
+/// # Errors
+/// As there.
+pub fn permit(
+    runtime: &dyn Runtime,
+    headers: &HeaderMap,
+    action: &str,
+    index: Option<&str>,
+) -> Result<Caller, ErrorBody> {
+    // One that is no text is a token that is wrong, and not none.
+    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    authorise(runtime, authorization, action, index)
 }
 
 /// Judges a request by its `Authorization` header, the action that its route needs, and the index in its path.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing;
 use miroir_core::error::ErrorBody;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Work;
 use crate::api::Service;
-use crate::auth::authorise;
+use crate::auth;
 use crate::settings::body::{answer, respond};
 use crate::tasks::view;
 
@@ -22,8 +22,7 @@ pub fn router(service: Arc<Service>) -> Router {
 }
 
 fn permit(service: &Service, headers: &HeaderMap, action: &str) -> Result<(), ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(&*service.cluster, authorization, action, None).map(drop)
+    auth::permit(&*service.cluster, headers, action, None).map(drop)
 }
 
 async fn dump(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {

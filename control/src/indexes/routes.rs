@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing;
 use miroir_core::error::ErrorBody;
 use serde_json::{Value, json};
 
 use super::{moment, page, uid_rule, valid_uid};
-use crate::auth::{self, Caller, authorise};
+use crate::auth::{self, Caller};
 use crate::cluster::{Handle, IndexOperation, IndexRow, IndexSwap};
 use crate::settings::body::{Payload, answer, json as read_json, respond};
 use crate::settings::not_found;
@@ -60,8 +60,7 @@ pub fn router(handle: Handle) -> Router {
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: Option<&str>) -> Result<Caller, ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, uid)
+    auth::permit(handle.as_ref(), headers, action, uid)
 }
 
 async fn submit(handle: &Handle, operation: IndexOperation) -> Result<Response, ErrorBody> {

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use miroir_core::error::ErrorBody;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::view;
-use crate::auth::{authorise, find_key};
+use crate::auth::{self, find_key};
 use crate::cluster::{Handle, KeyRecord};
 use crate::indexes::page;
 use crate::settings::body::{Payload, answer, json, respond};
@@ -85,8 +85,7 @@ async fn delete(State(handle): State<Handle>, Path(name): Path<String>, headers:
 
 /// Judges the caller; the answer is the master key, without which there are no key routes.
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str) -> Result<String, ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, None)?;
+    auth::permit(handle.as_ref(), headers, action, None)?;
     Ok(handle.secrets().master_key.clone().unwrap_or_default())
 }
 

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing;
 use miroir_core::error::ErrorBody;
 use tokio::sync::Mutex;
 
 use super::{STORED, changed, stored};
-use crate::auth::authorise;
+use crate::auth;
 use crate::cluster::Handle;
 use crate::settings::body::{Payload, answer, json, respond};
 use crate::settings::shape::{Field, Shape, read};
@@ -42,8 +42,7 @@ pub fn router(handle: Handle) -> Router {
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str) -> Result<(), ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, None)?;
+    auth::permit(handle.as_ref(), headers, action, None)?;
     if is_on(&**handle, "network") {
         return Ok(());
     }

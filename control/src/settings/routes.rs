@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{self, MethodRouter};
 use miroir_core::error::ErrorBody;
@@ -13,7 +13,7 @@ use super::model::Settings;
 use super::planner::not_found;
 use super::schema::{SETTINGS, Setting, Verb};
 use super::update::Update;
-use crate::auth::{Caller, authorise};
+use crate::auth::{self, Caller};
 use crate::cluster::{Handle, IndexOperation, NodeRequest};
 use crate::stats::is_on;
 
@@ -109,8 +109,7 @@ async fn enqueue(handle: Handle, uid: String, update: Update, may_create: bool) 
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: &str) -> Result<Caller, ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, Some(uid))
+    auth::permit(handle.as_ref(), headers, action, Some(uid))
 }
 
 /// Embedders have rules that only the engine knows (templates, models, the places of texts in requests): a node is

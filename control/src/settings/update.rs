@@ -1,7 +1,7 @@
 //! A change of settings: read from a body, judged, and as the details of its task show it.
 
 use miroir_core::error::ErrorBody;
-use miroir_core::tag::TAG_FIELD;
+use miroir_core::tag::{self, TAG_FIELD};
 use serde_json::{Map, Value, json};
 
 use super::schema::{ALL, SETTINGS, Setting};
@@ -136,8 +136,7 @@ impl Update {
             ("nonSeparatorTokens", "invalid_settings_non_separator_tokens"),
             ("dictionary", "invalid_settings_dictionary"),
         ] {
-            let is_tag = |token: &&str| token.chars().any(|c| ('\u{2E00}'..='\u{2E0F}').contains(&c));
-            if let Some(token) = self.texts(key).into_iter().find(is_tag) {
+            if let Some(token) = self.texts(key).into_iter().find(|token| token.chars().any(tag::is_digit)) {
                 let message = format!(
                     "Invalid value at `.{key}`: `{token}` contains a character from U+2E00 to U+2E0F, which Miroir reserves."
                 );

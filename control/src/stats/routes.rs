@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing;
 use futures::future::try_join_all;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::gather::{Form, Sums, available, count, every_node};
 use super::{features, features_request, size};
-use crate::auth::{Caller, authorise};
+use crate::auth::{self, Caller};
 use crate::cluster::Handle;
 use crate::indexes::{moment, query, valid_uid};
 use crate::settings::body::{Payload, answer, json as read_json, respond};
@@ -37,8 +37,7 @@ async fn status_line() -> Response {
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str, uid: Option<&str>) -> Result<Caller, ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, uid)
+    auth::permit(handle.as_ref(), headers, action, uid)
 }
 
 fn form(raw: Option<&str>) -> Result<Form, ErrorBody> {

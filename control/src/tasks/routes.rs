@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use miroir_core::error::ErrorBody;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::filter::{self, TaskFilter, TaskPage};
 use super::view;
 use crate::api::reply;
-use crate::auth::{Caller, authorise};
+use crate::auth::{self, Caller};
 use crate::cluster::Cluster;
 use crate::store::Change;
 
@@ -34,8 +34,7 @@ pub fn router(cluster: Arc<Cluster>) -> Router {
 }
 
 fn permit(cluster: &Cluster, headers: &HeaderMap, action: &str) -> Result<Caller, ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(cluster, authorization, action, None)
+    auth::permit(cluster, headers, action, None)
 }
 
 /// Reads a page on a thread that may block. A key for some indexes sees tasks of those alone.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use miroir_core::error::ErrorBody;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{STORED, Webhook, Webhooks, stored};
-use crate::auth::authorise;
+use crate::auth;
 use crate::cluster::Handle;
 use crate::settings::body::{Payload, answer, json as read_json, respond};
 use crate::settings::shape::{Absent, Field, Shape, read};
@@ -47,8 +47,7 @@ pub fn router(handle: Handle) -> Router {
 }
 
 fn permit(handle: &Handle, headers: &HeaderMap, action: &str) -> Result<(), ErrorBody> {
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    authorise(handle.as_ref(), authorization, action, None).map(drop)
+    auth::permit(handle.as_ref(), headers, action, None).map(drop)
 }
 
 fn webhooks(handle: &Handle) -> Webhooks {

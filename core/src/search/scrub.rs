@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::reserved::show;
-use crate::tag::TAG_FIELD;
+use crate::tag::{TAG_FIELD, is_digit};
 
 /// How the engine begins its list of attributes.
 const LIST: &str = "Available ";
@@ -24,7 +24,7 @@ fn without_tag(message: &str) -> Option<String> {
     let name = format!("\"{TAG_FIELD}\":\"");
     let (before, rest) = message.split_once(&name)?;
     let (tag, after) = rest.split_once('"')?;
-    if tag.is_empty() || !tag.chars().all(|character| ('\u{2E00}'..='\u{2E0F}').contains(&character)) {
+    if tag.is_empty() || !tag.chars().all(is_digit) {
         return None;
     }
     let (before, after) = match after.strip_prefix(',') {

@@ -248,8 +248,7 @@ impl Sequencer {
 
     /// The layout of a command: its turn comes when the jobs that wait already have had theirs.
     pub(crate) fn layout_after_queue(&self, intent: &Intent) -> (Layout, Goal) {
-        let waiting = self.jobs.rows.values().filter(|row| !row.state.is_over() && !row.planned);
-        let ahead: Vec<&JobKind> = waiting.map(|row| &row.kind).collect();
+        let ahead: Vec<&JobKind> = self.awaited_jobs().collect();
         self.layout(&intent.kind, intent.newcomer.as_ref(), &ahead)
     }
 
@@ -318,10 +317,14 @@ impl Sequencer {
         }
     }
 
+    /// What the jobs do that have not had their turn yet.
+    fn awaited_jobs(&self) -> impl Iterator<Item = &JobKind> {
+        self.jobs.rows.values().filter(|row| !row.state.is_over() && !row.planned).map(|row| &row.kind)
+    }
+
     /// Whether a job that has not had its turn yet brings this node.
     fn is_awaited(&self, id: &str) -> bool {
-        let waiting = self.jobs.rows.values().filter(|row| !row.state.is_over() && !row.planned);
-        waiting.into_iter().any(|row| comer(&row.kind).is_some_and(|comer| comer == id))
+        self.awaited_jobs().any(|kind| comer(kind).is_some_and(|comer| comer == id))
     }
 }
 

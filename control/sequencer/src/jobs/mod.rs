@@ -2,9 +2,10 @@
 //!
 //! One job is under way at a time, in the order in which they were asked for; it has as many moves under way as the
 //! limits allow. It gives way to the next one when all its copies are made: those that leave may be kept for long by a
-//! filter that fell silent (F6), and a copy is never made where an older one is still being deleted (F23). A move is a sync ([`crate::Sequencer::begin_sync`]) whose flip lets the leaving copy retire. How far a
-//! move is, is read off the copies themselves and not off what was said of them: so nothing has to be told twice after a
-//! restart of control, and a job can be paused, resumed and cancelled at any time.
+//! filter that fell silent (F6), and a copy is never made where an older one is still being deleted (F23). A move is a
+//! sync ([`crate::Sequencer::begin_sync`]) whose flip lets the leaving copy retire. How far a move is, is read off the
+//! copies themselves and not off what was said of them: so nothing has to be told twice after a restart of control, and
+//! a job can be paused, resumed and cancelled at any time.
 
 mod command;
 mod intent;

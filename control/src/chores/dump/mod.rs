@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use archive::{Archive, DocumentLines};
 
 use super::reading;
-use crate::cluster::{Cluster, KeyRecord, Runtime};
+use crate::cluster::{Cluster, KeyRecord, Runtime, wall_ms};
 use crate::indexes::moment;
 use crate::tasks::filter::{TaskFilter, TaskPage};
 use crate::{network, stats, webhooks};
@@ -122,11 +122,10 @@ fn key_line(key: &KeyRecord) -> Value {
 
 /// The dump's own task as whoever reads the dump has to see it: a dump that is half made is none.
 fn as_done(task: &TaskRow, uid: &str) -> TaskRow {
-    let now = u64::try_from(Timestamp::now().as_millisecond()).ok();
     TaskRow {
         status: TaskStatus::Succeeded,
         details: Some(json!({ "dumpUid": uid })),
-        finished_ms: now.or(task.started_ms),
+        finished_ms: Some(wall_ms()),
         ..task.clone()
     }
 }
