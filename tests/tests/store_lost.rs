@@ -215,7 +215,7 @@ async fn shards_that_were_being_moved_are_made_whole() {
     scene::fill(&client, 400).await.unwrap();
     let new = cluster.another_node().await.unwrap();
     let url = cluster.nodes[new].part.url.clone();
-    let slowly = ["rebalance", "throttle", "--documents-per-second", "60"];
+    let slowly = ["rebalance", "throttle", "--documents-per-second", "15"];
     assert_eq!(cluster.tool(&slowly).await.unwrap().code, 0);
     let job = cluster.job(&["node", "add", "node-3", &url]).await.unwrap();
     until("some moves", Duration::from_secs(60), || async {
