@@ -138,7 +138,11 @@ impl Sequencer {
                 let answer = self.grant_answer(uid, None);
                 self.emit(Effect::Begun { request: waiting.request, answer });
             }
-            _ => self.answer_begin(waiting.request, unavailable("the attempt is over")),
+            _ => {
+                let told = ticket.row.foregone.is_some().then(|| ticket.row.reply.clone()).flatten();
+                let reply = told.map(|(status, body)| ControlReply { status, headers: Vec::new(), body: Some(body) });
+                self.answer_begin(waiting.request, reply.unwrap_or_else(|| unavailable("the attempt is over")));
+            }
         }
     }
 

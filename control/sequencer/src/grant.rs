@@ -10,17 +10,10 @@ use crate::state::{Live, N, Ticket, Timer, Waiting};
 
 /// What a begin comes to once it holds its locks.
 enum Verdict {
-    Go {
-        reserve: bool,
-    },
+    Go { reserve: bool },
     Reply(miroir_core::wire::ControlReply),
-    Resplit {
-        primary_key: String,
-        incarnation: u64,
-    },
-    /// The engine would take it and report a failed task.
-    FailedTask(ErrorBody),
-    EmptyTask,
+    Resplit { primary_key: String, incarnation: u64 },
+    Foregone(Foregone),
     Park,
     StartOver,
 }
@@ -53,8 +46,7 @@ impl Sequencer {
                 self.forget_key(uid);
                 self.drop_ticket(uid);
             }
-            Verdict::FailedTask(error) => self.finish_at_once(uid, &waiting, Some(error)),
-            Verdict::EmptyTask => self.finish_at_once(uid, &waiting, None),
+            Verdict::Foregone(end) => self.accept_foregone(uid, &waiting, end),
             Verdict::Park => {
                 self.at(waiting.until, Timer::Parked);
                 self.forget_key(uid);
@@ -82,7 +74,7 @@ impl Sequencer {
             let error = index_not_found(&begin.index);
             return match (adds && waiting.may_create, begin.fault.clone()) {
                 (true, _) => Verdict::StartOver,
-                (false, fault) => Verdict::FailedTask(fault.filter(|_| adds).unwrap_or(error)),
+                (false, fault) => Verdict::Foregone(Foregone::Fault(fault.filter(|_| adds).unwrap_or(error))),
             };
         };
         let moved = begin.incarnation.is_some_and(|incarnation| incarnation != index.incarnation);
@@ -93,7 +85,7 @@ impl Sequencer {
             if adds && begin.key_source == KeySource::Parameter && index.primary_key != begin.primary_key {
                 match &index.primary_key {
                     Some(_) if index.provisional => return Verdict::Park,
-                    Some(key) => return Verdict::FailedTask(key_exists(key)),
+                    Some(key) => return Verdict::Foregone(Foregone::Fault(key_exists(key))),
                     None => {}
                 }
             }
@@ -103,11 +95,11 @@ impl Sequencer {
                 Some(key) if inference || begin.primary_key.as_ref().is_some_and(|split| *split != key) && moved => {
                     resplit(key)
                 }
-                _ => Verdict::FailedTask(fault.clone()),
+                _ => Verdict::Foregone(Foregone::Fault(fault.clone())),
             };
         }
         if begin.shards.is_empty() && !begin.kind.is_whole_index() {
-            return Verdict::EmptyTask;
+            return Verdict::Foregone(Foregone::Nothing);
         }
         if !adds {
             return Verdict::Go { reserve: false };
@@ -118,7 +110,7 @@ impl Sequencer {
         match (&index.primary_key, begin.key_source) {
             (Some(key), _) if key == split => Verdict::Go { reserve: false },
             (Some(_), _) if index.provisional => Verdict::Park,
-            (Some(key), KeySource::Parameter) => Verdict::FailedTask(key_exists(key)),
+            (Some(key), KeySource::Parameter) => Verdict::Foregone(Foregone::Fault(key_exists(key))),
             (Some(key), _) => resplit(key.clone()),
             // The key of an index that is gone says nothing about the new one; its map is on the way.
             (None, KeySource::Map) => Verdict::Reply(unavailable("the index was created again; try again")),

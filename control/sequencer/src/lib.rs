@@ -17,6 +17,7 @@ mod disk;
 mod divide;
 mod doubles;
 mod fence;
+mod foregone;
 mod grant;
 mod index_ends;
 mod index_ops;

@@ -9,7 +9,7 @@ use miroir_core::wire::WriteKind;
 use crate::Sequencer;
 use crate::api::*;
 use crate::details::write_details;
-use crate::state::{Live, N, Ticket, Timer, Todo, Waiting};
+use crate::state::{Live, N, Ticket, Timer, Todo};
 
 const LOST: &str = "The write was lost on every replica in sync.";
 
@@ -133,6 +133,9 @@ impl Sequencer {
             // A part that comes late still counts for its replica.
             self.compare(uid);
             return;
+        }
+        if ticket.row.foregone.is_some() {
+            return self.judge_foregone(uid);
         }
         let verdicts = self.compare(uid);
         if verdicts.contains(&Verdict::Pending) {
@@ -384,35 +387,6 @@ impl Sequencer {
             self.out.indexes.insert(index.to_owned());
         }
         self.readmit_parked(index);
-    }
-
-    /// A begin that the engine would take without work for any node: an empty payload, or a fault that it reports in
-    /// the task.
-    pub(crate) fn finish_at_once(&mut self, uid: u32, waiting: &Waiting, error: Option<ErrorBody>) {
-        let now = self.now;
-        let Some(mut task) = self.new_write_task(uid) else { return };
-        let Some(ticket) = self.tickets.get(&uid) else { return };
-        let TicketWork::Write(work) = &ticket.row.work else { return };
-        task.status = if error.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
-        task.details = Some(write_details(work, task.status, Some(0)));
-        (task.error, task.started_ms, task.finished_ms) = (error, Some(now), Some(now));
-        let reply = miroir_core::wire::ControlReply {
-            status: 202,
-            headers: Vec::new(),
-            body: Some(crate::details::summary(&task)),
-        };
-        let status = task.status;
-        let Some(ticket) = self.tickets.get_mut(&uid) else { return };
-        ticket.row.task = Some(task.clone());
-        ticket.waiting = None;
-        let followers = std::mem::take(&mut ticket.followers);
-        self.out.extra.push(Record::Task(Box::new(task)));
-        self.settle_key(uid);
-        for request in followers.into_iter().map(|follower| follower.request).chain([waiting.request]) {
-            self.answer_begin(request, reply.clone());
-        }
-        self.emit(Effect::TaskChanged { uid, status });
-        self.drop_ticket(uid);
     }
 }
 

@@ -26,6 +26,7 @@ impl Sequencer {
                 canceler: None,
                 epoch: 0,
                 forget_ms: self.now,
+                foregone: None,
             },
             locks: Vec::new(),
             live: Live::Queued,

@@ -32,6 +32,19 @@ pub struct TicketRow {
     pub epoch: u64,
     /// After this time no filter asks about it any more (Unix milliseconds).
     pub forget_ms: u64,
+    /// How a write ends that no node has to do anything for; such a ticket has no parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foregone: Option<Foregone>,
+}
+
+/// The end of a write that no node has to do anything for, known when it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foregone {
+    /// There is nothing in it.
+    Nothing,
+    /// The engine takes it, and reports this.
+    Fault(ErrorBody),
 }
 
 /// What a ticket does.

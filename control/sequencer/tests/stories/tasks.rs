@@ -1,5 +1,6 @@
 //! How tasks end, and what they say.
 
+use miroir_core::error::ErrorBody;
 use miroir_core::wire::*;
 use miroir_sequencer::{IndexOperation, IndexSwap, TaskStatus};
 use serde_json::json;
@@ -253,6 +254,35 @@ fn a_first_write_is_done_only_when_live_filters_know_its_index() {
     let epoch = desk.sequencer.epoch();
     desk.heartbeat("vm1", None, epoch);
     assert_eq!(desk.task(grant.ticket).status, TaskStatus::Succeeded);
+}
+
+#[test]
+fn a_first_write_of_nothing_is_answered_at_once_and_done_when_live_filters_know_its_index() {
+    let fault = ErrorBody::new("missing_document_id", "no id");
+    for (fault, end) in [(None, TaskStatus::Succeeded), (Some(fault), TaskStatus::Failed)] {
+        let mut desk = pair();
+        desk.wait(10_000);
+        let before = desk.sequencer.epoch();
+        desk.heartbeat("vm1", None, before);
+        let empty = || Begin { index: "b".into(), fault: fault.clone(), ..write("t1", &[]) };
+        let reply = desk.answered(empty());
+        let uid = reply.body.clone().unwrap()["taskUid"].as_u64().unwrap() as u32;
+        desk.wait(600);
+        assert_eq!((desk.task(uid).status, desk.task(uid).finished_ms), (TaskStatus::Enqueued, None));
+        assert_eq!(desk.answered(empty()).body, reply.body, "the first answer was lost");
+        // Nothing else waits for it.
+        assert_eq!(desk.granted(Begin { index: "b".into(), ..write("t2", &[0]) }).ticket, uid + 1);
+        desk.restart();
+        for _ in 0..4 {
+            desk.heartbeat("vm1", None, before);
+            desk.wait(5_000);
+        }
+        assert_eq!(desk.task(uid).status, TaskStatus::Enqueued);
+        let epoch = desk.sequencer.epoch();
+        desk.heartbeat("vm1", None, epoch);
+        assert_eq!((desk.task(uid).status, desk.task(uid).error.clone()), (end, fault));
+        assert!(!desk.store.contains_key(&("ticket", uid.to_string())), "{:?}", desk.store.keys());
+    }
 }
 
 #[test]
