@@ -1,11 +1,12 @@
-//! Nodes that are away: unfenced, or behind with what they had accepted. Nobody waits for them, so that others are
-//! reported as done without them; and so they are read again only when they have all of that (F7, F15).
+//! Nodes that are away: unfenced, or behind with what they had accepted. Nobody waits for them where there is a better
+//! copy, so that others are reported as done without them; and so they are read again only when they have all of that
+//! (F7, F15).
 
 use std::collections::BTreeSet;
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Copy, N, Reach};
+use crate::state::{Copy, N, Reach, Todo};
 
 impl Sequencer {
     /// A good copy on a node in contact is read. One on a node that is away is read where there is no other, unless it
@@ -13,6 +14,20 @@ impl Sequencer {
     pub(crate) fn is_read(&self, (placement, shard): (u16, u32), copies: &[Copy], copy: &Copy) -> bool {
         let node = &self.nodes[copy.node];
         self.is_good(copy) && (!node.row.away || !self.has_present(copies) && !node.owes.contains(&(placement, shard)))
+    }
+
+    /// Whether writes wait for a copy although its node is away: it is one of those that are read for want of better ones,
+    /// and can be asked. Otherwise each of two nodes that came back together would be reported to lack what the other
+    /// was the first to do, and nobody would be read.
+    pub(crate) fn is_waited_for_while_away(
+        &self,
+        (placement, shard): (u16, u32),
+        copies: &[Copy],
+        copy: &Copy,
+    ) -> bool {
+        self.nodes[copy.node].reach == Reach::Up
+            && !self.has_present(copies)
+            && self.is_read((placement, shard), copies, copy)
     }
 
     /// Whether there is a good copy on a node that is not away.
@@ -68,6 +83,10 @@ impl Sequencer {
             node.owes.clear();
             self.out.nodes.insert(n);
             self.presence_epoch = self.touch_map();
+            // What waited for others that are away, for want of this one, does so no longer.
+            let others = self.nodes.iter().filter(|node| node.row.away);
+            let waiting: Vec<u32> = others.flat_map(|node| node.parts.iter().copied()).collect();
+            self.todo.extend(waiting.into_iter().map(Todo::Judge));
         }
     }
 }

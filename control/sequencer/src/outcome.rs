@@ -169,7 +169,8 @@ impl Sequencer {
         let Some(ticket) = self.tickets.get(&uid) else { return Verdict::NotApplied };
         let over = ticket.live == Live::Over;
         let (mut applied, mut deviating, mut pending, mut away) = (false, Vec::new(), Vec::new(), Vec::new());
-        for copy in self.shard_copies(placement, shard) {
+        let copies = self.shard_copies(placement, shard);
+        for copy in copies {
             let node = &self.nodes[copy.node];
             let row = &node.row;
             let on_disk = |part: &&PartRow| part.node == row.id && part.incarnation == copy.incarnation;
@@ -188,7 +189,13 @@ impl Sequencer {
                 Some(PartEnd::Failed { error: Some(_) }) if self.planted.outcome_by_error_code => {}
                 Some(PartEnd::Canceled) if self.planted.canceled_uncompared => {}
                 Some(_) => deviating.push(copy.node),
-                None if disk_away || row.away && !node.closing => away.push((copy.node, part.task)),
+                None if disk_away => away.push((copy.node, part.task)),
+                None if row.away
+                    && !node.closing
+                    && !self.is_waited_for_while_away((placement, shard), copies, copy) =>
+                {
+                    away.push((copy.node, part.task));
+                }
                 None => pending.push(copy.node),
             }
         }

@@ -142,6 +142,44 @@ fn a_node_is_read_again_with_all_that_was_reported_while_it_caught_up() {
     assert_eq!(phase(&desk, "n1"), "ready");
 }
 
+/// After a power cycle, say: whichever is the first to do a write, the other one has done what was reported before.
+#[test]
+fn nodes_that_come_back_together_are_read_while_both_catch_up() {
+    let mut desk = pair();
+    let (uids, grants): (Vec<_>, Vec<_>) = ["t1", "t2"]
+        .map(|attempt| {
+            let grant = desk.granted(write(attempt, &[0]));
+            let mut task =
+                |node| desk.add_task(node, Some(&grant.metadata), ADD, Some("a"), TaskStatus::Enqueued, None);
+            let uids = [task("n0"), task("n1")];
+            let said = [("n0", PartOutcome::Accepted { uid: uids[0] }), ("n1", PartOutcome::Accepted { uid: uids[1] })];
+            desk.commit(&grant, attempt, &said);
+            (uids, grant.ticket)
+        })
+        .into_iter()
+        .unzip();
+    silence(&mut desk, "n0");
+    silence(&mut desk, "n1");
+    wake(&mut desk, "n0");
+    wake(&mut desk, "n1");
+    let ends = |desk: &mut Desk, node: &str, uid: u32| {
+        desk.end_task(node, uid, TaskStatus::Succeeded, Some(1));
+        desk.wait(600);
+        assert!(unread(desk).is_empty(), "{:?}", unread(desk));
+    };
+    assert_eq!((phase(&desk, "n0"), phase(&desk, "n1")), ("catching_up", "catching_up"));
+    ends(&mut desk, "n0", uids[0][0]);
+    assert_eq!(desk.task(grants[0]).status, TaskStatus::Enqueued, "who reads n1 does not find it yet");
+    ends(&mut desk, "n1", uids[0][1]);
+    assert_eq!(desk.task(grants[0]).status, TaskStatus::Succeeded);
+    desk.end_task("n1", uids[1][1], TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!((phase(&desk, "n1"), unread(&desk)), ("ready", vec![(0, 0), (1, 0)]));
+    assert_eq!(desk.task(grants[1]).status, TaskStatus::Succeeded);
+    ends(&mut desk, "n0", uids[1][0]);
+    assert_eq!(phase(&desk, "n0"), "ready");
+}
+
 #[test]
 fn an_emptied_disk_is_another_incarnation() {
     let mut desk = pair();
