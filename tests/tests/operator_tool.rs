@@ -89,7 +89,7 @@ async fn lost_nodes_show_in_the_exit_code() {
     assert!(text.starts_with("degraded ") && text.contains("node node-1 is down"), "{text}");
     cluster.nodes[2].kill();
     let text = status(&cluster, 2).await;
-    assert!(text.starts_with("down ") && text.contains("have no usable copy"), "{text}");
+    assert!(text.starts_with("down ") && text.contains("have no copy that can be read"), "{text}");
     let grid = cluster.tool(&["shards"]).await.unwrap();
     assert!(grid.out.contains("\ndown: "), "{}", grid.out);
 }

@@ -58,6 +58,10 @@ pub struct Copy {
     pub state: CopyState,
     /// It is in sync, on the disk that its node has now, and the node is ready.
     pub usable: bool,
+    /// Queries may be sent to it. A copy that is not usable is read for want of a better one, if it lacks nothing that has
+    /// been reported as done: while its node catches up, say.
+    #[serde(default)]
+    pub read: bool,
 }
 
 /// State of a copy.

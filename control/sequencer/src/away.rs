@@ -2,7 +2,7 @@
 //! copy, so that others are reported as done without them; and so they are read again only when they have all of that
 //! (F7, F15).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::Sequencer;
 use crate::api::*;
@@ -13,7 +13,8 @@ impl Sequencer {
     /// has not done what has been reported as done.
     pub(crate) fn is_read(&self, (placement, shard): (u16, u32), copies: &[Copy], copy: &Copy) -> bool {
         let node = &self.nodes[copy.node];
-        self.is_good(copy) && (!node.row.away || !self.has_present(copies) && !node.owes.contains(&(placement, shard)))
+        self.is_good(copy)
+            && (!node.row.away || !self.has_present(copies) && !node.owes.contains_key(&(placement, shard)))
     }
 
     /// Whether writes wait for a copy although its node is away: it is one of those that are read for want of better ones,
@@ -40,7 +41,10 @@ impl Sequencer {
     pub(crate) fn owe(&mut self, n: N, placement: u16, shard: u32, task: Option<u32>) -> u64 {
         let node = &mut self.nodes[n];
         node.owed = node.owed.max(task.map_or(0, |task| task + 1));
-        if node.owes.insert((placement, shard)) && !self.has_present(self.shard_copies(placement, shard)) {
+        let until = task.map_or(u32::MAX, |task| task + 1);
+        let before = node.owes.get(&(placement, shard)).copied();
+        node.owes.insert((placement, shard), until.max(before.unwrap_or(0)));
+        if before.is_none() && !self.has_present(self.shard_copies(placement, shard)) {
             // It was read for want of another.
             let epoch = self.touch_map();
             self.nodes[n].away_epoch = epoch;
@@ -51,7 +55,7 @@ impl Sequencer {
     /// A new leader knows from the tickets that are left what a node owes.
     pub(crate) fn owe_again(&mut self, n: N) {
         let node = &self.nodes[n];
-        let (mut owes, mut owed) = (BTreeSet::new(), 0);
+        let (mut owes, mut owed) = (BTreeMap::<(u16, u32), u32>::new(), 0);
         for ticket in node.parts.iter().filter_map(|uid| self.tickets.get(uid)) {
             let told = ticket.row.task.as_ref().is_some_and(|task| task.status == TaskStatus::Succeeded);
             if !told || !matches!(ticket.row.work, TicketWork::Write(_)) {
@@ -59,7 +63,10 @@ impl Sequencer {
             }
             let placement = self.placement_of(&ticket.row);
             for part in ticket.row.parts.iter().filter(|part| part.is_open_on(&node.row)) {
-                owes.extend(part.shards.iter().map(|shard| (placement, *shard)));
+                for shard in &part.shards {
+                    let until = owes.entry((placement, *shard)).or_default();
+                    *until = part.task.map_or(u32::MAX, |task| task + 1).max(*until);
+                }
                 owed = owed.max(part.task.map_or(0, |task| task + 1));
             }
         }
@@ -72,11 +79,14 @@ impl Sequencer {
         let node = &mut self.nodes[n];
         let first = node.open.keys().next().copied();
         let behind = |until: u32| first.is_some_and(|uid| uid < until);
-        if !node.row.away || node.reach != Reach::Up || behind(node.drain) {
+        if !node.row.away || node.reach != Reach::Up {
             return;
         }
-        node.closing = true;
-        if !behind(node.owed) {
+        let before = node.owes.len();
+        node.owes.retain(|_, until| behind(*until));
+        let paid = node.owes.len() < before;
+        node.closing |= !behind(node.drain);
+        if node.closing && !behind(node.owed) {
             node.row.away = false;
             node.closing = false;
             node.owed = 0;
@@ -87,6 +97,9 @@ impl Sequencer {
             let others = self.nodes.iter().filter(|node| node.row.away);
             let waiting: Vec<u32> = others.flat_map(|node| node.parts.iter().copied()).collect();
             self.todo.extend(waiting.into_iter().map(Todo::Judge));
+        } else if paid {
+            // Read again where there is no other.
+            self.touch_map();
         }
     }
 }

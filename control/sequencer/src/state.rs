@@ -59,9 +59,9 @@ pub(crate) struct Node {
     pub(crate) closing: bool,
     /// Not read until its tasks below this uid have ended: others have been reported as done without it.
     pub(crate) owed: u32,
-    /// While it is away: shards in which others have done writes that it has only accepted. It is not read there, not
-    /// even where no other copy can be.
-    pub(crate) owes: BTreeSet<(u16, u32)>,
+    /// While it is away: shards in which others have done writes that it has only accepted, and below which uid its tasks
+    /// must have ended for it to have done them too. Until then it is not read there, not even where no other copy can be.
+    pub(crate) owes: BTreeMap<(u16, u32), u32>,
     /// Epoch since which maps keep readers from it, on account of being away or of owing.
     pub(crate) away_epoch: u64,
     /// The deletion of its oldest tasks that is under way.

@@ -1,6 +1,6 @@
 //! The sequencer's state in the words of the admin API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use miroir_admin::{
     Condition, Copy, CopyState, Coverage, DeletionWait, Envoy, Filter, Layout, LayoutNode, Node, Scrub, Shard,
@@ -38,12 +38,17 @@ fn membership(state: sequencer::MemberState) -> &'static str {
 pub(crate) fn shards(look: &Look) -> Vec<Shard> {
     let nodes: BTreeMap<&str, &sequencer::NodeStatus> =
         look.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let name = |node: u16| look.map.nodes.get(usize::from(node)).map(|node| node.id.as_str());
+    let unread: BTreeSet<_> =
+        look.map.stale.iter().filter_map(|mark| Some((mark.placement, mark.shard, name(mark.node)?))).collect();
     let mut shards: BTreeMap<(u16, u32), Vec<Copy>> = BTreeMap::new();
     for row in &look.copies {
-        let node = nodes.get(row.node.as_str());
-        let present = node.is_some_and(|node| node.phase == "ready" && node.incarnation == row.incarnation);
-        let usable = present && row.state == sequencer::CopyState::InSync;
-        let copy = Copy { node: row.node.clone(), state: state(row.state), usable };
+        let node = nodes.get(row.node.as_str()).filter(|node| node.incarnation == row.incarnation);
+        let in_sync = row.state == sequencer::CopyState::InSync;
+        let usable = in_sync && node.is_some_and(|node| node.phase == "ready");
+        let unread = unread.contains(&(row.placement, row.shard, row.node.as_str()));
+        let read = in_sync && !unread && node.is_some_and(|node| !matches!(node.phase, "down" | "starting"));
+        let copy = Copy { node: row.node.clone(), state: state(row.state), usable, read };
         shards.entry((row.placement, row.shard)).or_default().push(copy);
     }
     shards.into_iter().map(|((placement, shard), copies)| Shard { placement, shard, copies }).collect()
@@ -80,7 +85,7 @@ pub(crate) fn coverage(shards: &[Shard], replication_factor: u8) -> Coverage {
     let mut coverage = Coverage { total: shards.len(), ..Coverage::default() };
     for shard in shards {
         match shard.copies.iter().filter(|copy| copy.usable).count() {
-            0 => coverage.down += 1,
+            0 if !is_served(shard) => coverage.down += 1,
             usable if usable < usize::from(replication_factor) => coverage.reduced += 1,
             _ => coverage.full += 1,
         }
@@ -88,10 +93,15 @@ pub(crate) fn coverage(shards: &[Shard], replication_factor: u8) -> Coverage {
     coverage
 }
 
+/// Whether anybody answers for a shard, if only for want of a better copy.
+fn is_served(shard: &Shard) -> bool {
+    shard.copies.iter().any(|copy| copy.usable || copy.read)
+}
+
 /// Shards that no node can serve now.
 pub(crate) fn down(shards: &[Shard]) -> Vec<ShardName> {
-    let unusable = shards.iter().filter(|shard| !shard.copies.iter().any(|copy| copy.usable));
-    unusable.map(|shard| ShardName { placement: shard.placement, shard: shard.shard }).collect()
+    let unserved = shards.iter().filter(|shard| !is_served(shard));
+    unserved.map(|shard| ShardName { placement: shard.placement, shard: shard.shard }).collect()
 }
 
 /// The nodes.
@@ -239,7 +249,7 @@ fn judge(
         note(Condition::Down, "no shard is placed yet".to_owned());
     }
     if coverage.down > 0 {
-        note(Condition::Down, format!("{} of {} shards have no usable copy", coverage.down, coverage.total));
+        note(Condition::Down, format!("{} of {} shards have no copy that can be read", coverage.down, coverage.total));
     }
     if coverage.reduced > 0 {
         let text =
@@ -289,7 +299,7 @@ mod tests {
     use super::*;
 
     fn shard(usable: &[bool]) -> Shard {
-        let copy = |usable: &bool| Copy { node: "a".into(), state: CopyState::InSync, usable: *usable };
+        let copy = |usable: &bool| Copy { node: "a".into(), state: CopyState::InSync, usable: *usable, read: *usable };
         Shard { placement: 0, shard: 0, copies: usable.iter().map(copy).collect() }
     }
 
@@ -298,6 +308,14 @@ mod tests {
         let shards = [shard(&[true, true]), shard(&[true, false]), shard(&[false, false]), shard(&[])];
         assert_eq!(coverage(&shards, 2), Coverage { total: 4, full: 1, reduced: 1, down: 2 });
         assert_eq!(down(&shards).len(), 2);
+    }
+
+    #[test]
+    fn a_shard_that_is_read_for_want_of_better_copies_is_not_down() {
+        let mut shard = shard(&[false, false]);
+        shard.copies[1].read = true;
+        assert_eq!(coverage(std::slice::from_ref(&shard), 2), Coverage { total: 1, full: 0, reduced: 1, down: 0 });
+        assert!(down(&[shard]).is_empty());
     }
 
     fn judged(coverage: Coverage) -> Condition {

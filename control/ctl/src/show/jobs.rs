@@ -1,6 +1,6 @@
 //! Jobs, plans and losses.
 
-use miroir_admin::{Amount, Job, JobKind, Loss, Move, Pace, Plan, ShardName, Skip};
+use miroir_admin::{Amount, Job, JobKind, JobState, Loss, Move, Pace, Plan, ShardName, Skip};
 
 use crate::output::{count, ranges, seconds, size, table};
 use crate::show::deletions;
@@ -28,7 +28,8 @@ fn amount(amount: Amount) -> String {
 
 /// A job in one line.
 pub fn job_line(job: &Job) -> String {
-    let settled = job.moves_done + job.moves_skipped;
+    // What a cancelled job left out was not made.
+    let settled = job.moves_done + if job.state == JobState::Cancelled { 0 } else { job.moves_skipped };
     let mut text = format!("job {} ({}) {}: {settled} of {} moves", job.id, why(&job.why), job.state.name(), job.moves);
     if job.copied.documents > 0 {
         text.push_str(&format!(", {} copied", amount(job.copied)));
@@ -179,7 +180,7 @@ pub fn loss(loss: &Loss) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use miroir_admin::{JobState, NodeLoad};
+    use miroir_admin::NodeLoad;
 
     fn job() -> Job {
         Job {
@@ -219,6 +220,12 @@ mod tests {
             job_line(&job()),
             "job 3 (join of node-3) running: 11 of 32 moves, 15,000 documents, 20.0 MB copied, 1 min 15 s to go"
         );
+    }
+
+    #[test]
+    fn a_cancelled_job_counts_what_was_made() {
+        let cancelled = Job { state: JobState::Cancelled, moves_done: 0, moves_skipped: 32, ..job() };
+        assert!(job_line(&cancelled).starts_with("job 3 (join of node-3) cancelled: 0 of 32 moves"));
     }
 
     #[test]

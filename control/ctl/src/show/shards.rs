@@ -60,13 +60,15 @@ pub fn grid(layout: &Layout, placement: u16, paint: Paint) -> String {
         }
     }
     let usable = |shard: &&Shard| shard.copies.iter().filter(|copy| copy.usable).count();
-    let with = |wanted: &dyn Fn(usize) -> bool| -> Vec<u32> {
-        shards.iter().filter(|shard| wanted(usable(shard))).map(|shard| shard.shard).collect()
+    let served = |shard: &&Shard| shard.copies.iter().any(|copy| copy.read);
+    let with = |wanted: &dyn Fn(usize, bool) -> bool| -> Vec<u32> {
+        shards.iter().filter(|shard| wanted(usable(shard), served(shard))).map(|shard| shard.shard).collect()
     };
     let wanted = usize::from(layout.replication_factor);
-    for (name, list) in
-        [("down", with(&|usable| usable == 0)), ("fewer copies", with(&|usable| usable > 0 && usable < wanted))]
-    {
+    for (name, list) in [
+        ("down", with(&|usable, served| usable == 0 && !served)),
+        ("fewer copies", with(&|usable, served| usable < wanted && (usable > 0 || served))),
+    ] {
         if !list.is_empty() {
             text.push_str(&format!("\n{name}: {}", ranges(&list)));
         }
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn a_grid_shows_every_state() {
         let node = |id: &str| LayoutNode { id: id.into(), weight: 1.0, zone: None, ready: true };
-        let copy = |node: &str, state, usable| Copy { node: node.into(), state, usable };
+        let copy = |node: &str, state, usable| Copy { node: node.into(), state, usable, read: usable };
         let states = [
             vec![copy("a", CopyState::InSync, true), copy("b", CopyState::InSync, true)],
             vec![copy("a", CopyState::InSync, false)],

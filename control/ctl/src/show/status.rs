@@ -113,7 +113,7 @@ mod tests {
             shard_count: 4,
             replication_factor: 2,
             condition: Condition::Down,
-            reasons: vec!["1 of 4 shards have no usable copy".into()],
+            reasons: vec!["1 of 4 shards have no copy that can be read".into()],
             coverage: Coverage { total: 4, full: 2, reduced: 1, down: 1 },
             lacking: 0,
             down_shards: vec![ShardName { placement: 0, shard: 3 }],
@@ -155,7 +155,7 @@ leaving  2 copies that leave wait for 1 filter worker that fell silent, since 20
             status(&sample(), Paint::default()),
             "\
 down  cluster c0ffee00, Miroir 0.1.0, epoch 7
-  - 1 of 4 shards have no usable copy
+  - 1 of 4 shards have no copy that can be read
 
 shards   2 of 4 with 2 copies, 1 with fewer, 1 down
 down     3

@@ -43,7 +43,9 @@ impl Sequencer {
                 Some(wait) => wait.sentence(),
                 None => "copies that leave are being deleted".to_owned(),
             }),
-            (false, Some(first)) if first == row.id => self.jobs.waiting.clone(),
+            (false, Some(first)) if first == row.id => {
+                self.jobs.waiting.clone().or_else(|| self.writes_in_front_of(&running))
+            }
             (false, first) => first.map(|first| format!("job {} comes first", first.0)),
         };
         JobView {
@@ -65,6 +67,29 @@ impl Sequencer {
             finished_ms: row.finished_ms,
             seconds_left: self.seconds_left(row, copied),
         }
+    }
+
+    /// What the copies that are being made wait for, if none of them has got to reading yet: their sources are behind with
+    /// writes that were accepted before.
+    fn writes_in_front_of(&self, moves: &[&MoveRow]) -> Option<String> {
+        let copying = moves.iter().filter(|step| step.state == MoveState::Copying);
+        let runs = copying.filter_map(|step| {
+            let to = self.node_at(step.to.as_ref()?)?;
+            self.syncs.runs.get(&(step.placement, step.shard, to))
+        });
+        let mut writes: BTreeSet<u32> = BTreeSet::new();
+        for run in runs {
+            if run.before.is_empty() {
+                return None;
+            }
+            writes.extend(&run.before);
+        }
+        let amount = match writes.len() {
+            0 => return None,
+            1 => "1 write".to_owned(),
+            many => format!("{many} writes"),
+        };
+        Some(format!("the nodes that are copied from have {amount} to do that came before"))
     }
 
     /// For whom the copies are kept that leave in these moves.
@@ -112,7 +137,9 @@ impl Sequencer {
             _ => (u64::from(row.done), u64::from(row.moves - row.skipped)),
         };
         let left = u128::from(all.saturating_sub(done)) * u128::from(ms);
-        (done > 0).then(|| u64::try_from(left / u128::from(done) / 1_000).unwrap_or(u64::MAX))
+        // More has been copied than was estimated: how much is to come is not known.
+        let known = done > 0 && left > 0;
+        known.then(|| u64::try_from(left / u128::from(done) / 1_000).unwrap_or(u64::MAX))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miroir_core::wire::PartOutcome;
 use miroir_sequencer::*;
 
 use crate::desk::*;
@@ -331,6 +332,28 @@ fn a_dead_nodes_disk_is_replaced_and_filled_again() {
     desk.wait(LONG);
     assert_eq!((job(&desk, id).state, job(&desk, id).moves_done), (JobState::Done, 4));
     assert!(desk.sequencer.copies().iter().all(|copy| copy.state == CopyState::InSync));
+}
+
+#[test]
+fn a_job_whose_sources_are_behind_says_so() {
+    let mut desk = cluster(2, 4, 2);
+    let grant = desk.granted(write("t1", &[0, 1, 2, 3]));
+    let mut task = |node| {
+        let metadata = Some(grant.metadata.as_str());
+        desk.add_task(node, metadata, "documentAdditionOrUpdate", Some("a"), TaskStatus::Enqueued, None)
+    };
+    let tasks = ["n0", "n1"].map(|node| (node, task(node)));
+    desk.commit(&grant, "t1", &tasks.map(|(node, uid)| (node, PartOutcome::Accepted { uid })));
+    desk.nodes.insert("n2".into(), FakeNode::default());
+    let id = started(desk.command(AdminCommand::NodeAdd(new_node("n2")))).id;
+    desk.wait(20_000);
+    let waiting = job(&desk, id).waiting;
+    assert_eq!(waiting.as_deref(), Some("the nodes that are copied from have 1 write to do that came before"));
+    for (node, uid) in tasks {
+        desk.end_task(node, uid, TaskStatus::Succeeded, Some(4));
+    }
+    desk.wait(LONG);
+    assert_eq!((job(&desk, id).state, job(&desk, id).waiting), (JobState::Done, None));
 }
 
 #[test]

@@ -142,22 +142,40 @@ fn a_node_is_read_again_with_all_that_was_reported_while_it_caught_up() {
     assert_eq!(phase(&desk, "n1"), "ready");
 }
 
+/// Two writes that both nodes have accepted and not yet done: their tasks on n0 and n1, and their uids.
+fn two_accepted(desk: &mut Desk) -> ([[u32; 2]; 2], [u32; 2]) {
+    let accepted = ["t1", "t2"].map(|attempt| {
+        let grant = desk.granted(write(attempt, &[0]));
+        let tasks = ["n0", "n1"]
+            .map(|node| desk.add_task(node, Some(&grant.metadata), ADD, Some("a"), TaskStatus::Enqueued, None));
+        let said = [("n0", PartOutcome::Accepted { uid: tasks[0] }), ("n1", PartOutcome::Accepted { uid: tasks[1] })];
+        desk.commit(&grant, attempt, &said);
+        (tasks, grant.ticket)
+    });
+    (accepted.map(|(tasks, _)| tasks), accepted.map(|(_, ticket)| ticket))
+}
+
+#[test]
+fn a_node_that_catches_up_is_read_for_want_of_another_as_soon_as_it_has_done_what_was_reported() {
+    let mut desk = pair();
+    let (tasks, tickets) = two_accepted(&mut desk);
+    silence(&mut desk, "n1");
+    desk.end_task("n0", tasks[0][0], TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!(desk.task(tickets[0]).status, TaskStatus::Succeeded);
+    silence(&mut desk, "n0");
+    wake(&mut desk, "n1");
+    assert_eq!((phase(&desk, "n1"), unread(&desk)), ("catching_up", vec![(0, 1)]));
+    desk.end_task("n1", tasks[0][1], TaskStatus::Succeeded, Some(1));
+    desk.wait(600);
+    assert_eq!((phase(&desk, "n1"), unread(&desk)), ("catching_up", vec![]));
+}
+
 /// After a power cycle, say: whichever is the first to do a write, the other one has done what was reported before.
 #[test]
 fn nodes_that_come_back_together_are_read_while_both_catch_up() {
     let mut desk = pair();
-    let (uids, grants): (Vec<_>, Vec<_>) = ["t1", "t2"]
-        .map(|attempt| {
-            let grant = desk.granted(write(attempt, &[0]));
-            let mut task =
-                |node| desk.add_task(node, Some(&grant.metadata), ADD, Some("a"), TaskStatus::Enqueued, None);
-            let uids = [task("n0"), task("n1")];
-            let said = [("n0", PartOutcome::Accepted { uid: uids[0] }), ("n1", PartOutcome::Accepted { uid: uids[1] })];
-            desk.commit(&grant, attempt, &said);
-            (uids, grant.ticket)
-        })
-        .into_iter()
-        .unzip();
+    let (uids, grants) = two_accepted(&mut desk);
     silence(&mut desk, "n0");
     silence(&mut desk, "n1");
     wake(&mut desk, "n0");
