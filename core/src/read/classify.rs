@@ -22,6 +22,9 @@ pub(super) enum Trouble {
     Forbidden(Refusal),
     /// 404 for an index of the map: the node's fault, unless no node has it.
     NoIndex(Refusal),
+    /// What the node has under this id is not the document of that id. The refusal is what there is to say if no copy
+    /// has that.
+    Stranger(Refusal),
     /// The node sheds load.
     Overloaded(Refusal),
     /// The index is there, but its settings are not yet: the node cannot tell shards apart.
@@ -84,6 +87,7 @@ impl Trouble {
             Self::Forbidden(refusal) | Self::NoIndex(refusal) | Self::Overloaded(refusal) => {
                 format!("answered {} ({})", refusal.status, refusal.error.code)
             }
+            Self::Stranger(_) => "has another document under this id".to_owned(),
             Self::Unprepared => "has not taken the settings of the index yet".to_owned(),
             Self::NotSent | Self::HeldBack => "cannot be reached".to_owned(),
             Self::Timeout => "did not answer in time".to_owned(),
@@ -93,10 +97,10 @@ impl Trouble {
         }
     }
 
-    /// What the node says against the client, where that may be the node's own fault.
+    /// What is to be said against the client, where that may be the node's own fault.
     pub(super) fn denial(&self) -> Option<&Refusal> {
         match self {
-            Self::Forbidden(refusal) | Self::NoIndex(refusal) => Some(refusal),
+            Self::Forbidden(refusal) | Self::NoIndex(refusal) | Self::Stranger(refusal) => Some(refusal),
             _ => None,
         }
     }

@@ -185,6 +185,8 @@ impl Dispatch<'_> {
         let failure = match trouble {
             Trouble::NotSent | Trouble::HeldBack | Trouble::Timeout => Failure::Dead,
             Trouble::Broken | Trouble::Garbage | Trouble::Status(_) | Trouble::NoIndex(_) => Failure::Faulty,
+            // It does what a node does: what is wrong is one document.
+            Trouble::Stranger(_) => return health.succeeded(self.node_id(node)),
             Trouble::Forbidden(_) | Trouble::Overloaded(_) | Trouble::Unprepared => {
                 health.undecided(self.node_id(node));
                 return;

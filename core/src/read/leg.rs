@@ -209,7 +209,7 @@ impl Leg {
                 self.refused.get_or_insert((part.node, refusal));
                 return;
             }
-            Verdict::Body(body) => match self.gather.accept(flight.part, body) {
+            Verdict::Body(body) => match self.take_in(flight.part, body) {
                 Ok(()) => {
                     dispatch.learn_success(part.node);
                     self.any_good |= flight.authority == Authority::Client;
@@ -218,7 +218,7 @@ impl Leg {
                     }
                     return;
                 }
-                Err(_) => Trouble::Garbage,
+                Err(trouble) => trouble,
             },
             Verdict::Trouble(Trouble::HeldBack) if flight.way == Way::PastChecks => Trouble::NotSent,
             Verdict::Trouble(trouble) => trouble,
@@ -237,6 +237,13 @@ impl Leg {
         } else {
             self.ask_in_place(dispatch, &part.shards, &flight, cost);
         }
+    }
+
+    fn take_in(&mut self, part: usize, body: Vec<u8>) -> Result<(), Trouble> {
+        if let Some(error) = self.gather.belied(&body) {
+            return Err(Trouble::Stranger(Refusal { status: error.status(), error, retry_after: None }));
+        }
+        self.gather.accept(part, body).map_err(|_| Trouble::Garbage)
     }
 
     /// Asks for the shards of a call that came to nothing.

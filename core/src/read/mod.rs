@@ -8,6 +8,7 @@ mod cover;
 mod dispatch;
 mod leg;
 mod machine;
+mod one_node;
 mod plan;
 mod reply;
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -2,6 +2,7 @@
 
 use super::dispatch::ContentType;
 use super::leg::Leg;
+use super::one_node::OneNode;
 use super::reply::unavailable;
 use super::{ReadRequest, index_of};
 use crate::call::{Reply, header};
@@ -10,8 +11,9 @@ use crate::hash;
 use crate::key;
 use crate::media;
 use crate::route::{Matched, ReadOp, Serve};
-use crate::search::{self, BadAnswer, Gather, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
+use crate::search::{self, Gather, IndexFacts, MultiPlan, NodeRequest, Plan, ReadCall};
 use crate::shardmap::{CompiledMap, MapIndex};
+use crate::tag;
 
 /// What a machine starts from.
 pub(super) struct Planned {
@@ -79,8 +81,9 @@ impl Planner<'_> {
         let shard = hash::shard_of_hash(hash, self.map.map.shards);
         // The low bits have picked the shard; others pick the replica, so that both are spread.
         let query_hash = hash.rotate_left(32);
-        let gather =
-            OneNode { uid: uid.to_owned(), request: self.as_sent(), query_hash, strip: true, body: Vec::new() };
+        // A node that alone holds everything may have documents whose tag is still to be written.
+        let tag = (!self.map.is_sole(index.placement)).then(|| tag::encode(shard, self.map.map.shards));
+        let gather = OneNode::document(uid, text, self.as_sent(), query_hash, tag);
         Some(Leg::new(Box::new(gather), index, vec![shard]))
     }
 
@@ -141,7 +144,7 @@ impl Planner<'_> {
             .chain(0..start)
             .find(|shard| !self.map.readable(placement, *shard).is_empty())
             .unwrap_or(start);
-        let gather = OneNode { uid: uid.to_owned(), request, query_hash, strip: false, body: Vec::new() };
+        let gather = OneNode::relay(uid, request, query_hash);
         let content_type = ContentType::AsSent(header(&self.request.headers, "content-type").map(str::to_owned));
         let unreadable = index.map(|index| index.unreadable.clone()).unwrap_or_default();
         Leg::relay(Box::new(gather), placement, unreadable, vec![shard], content_type, otherwise)
@@ -168,40 +171,4 @@ impl Planner<'_> {
 
 fn facts<'a>(uid: &'a str, index: &'a MapIndex) -> IndexFacts<'a> {
     IndexFacts { uid, primary_key: index.primary_key.as_deref(), view: &index.view }
-}
-
-/// A request that one node answers alone: a document by its id, or the client's own request as it came.
-struct OneNode {
-    uid: String,
-    request: NodeRequest,
-    query_hash: u64,
-    strip: bool,
-    body: Vec<u8>,
-}
-
-impl Gather for OneNode {
-    fn index(&self) -> &str {
-        &self.uid
-    }
-
-    fn query_hash(&self) -> u64 {
-        self.query_hash
-    }
-
-    fn request(&self, _clause: &str, _part: usize) -> NodeRequest {
-        self.request.clone()
-    }
-
-    fn accept(&mut self, _part: usize, body: Vec<u8>) -> Result<(), BadAnswer> {
-        self.body = if self.strip { search::strip_document(&body)? } else { body };
-        Ok(())
-    }
-
-    fn replay(&self) -> Option<NodeRequest> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _took_ms: u64) -> Vec<u8> {
-        self.body
-    }
 }

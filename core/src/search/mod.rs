@@ -93,6 +93,12 @@ pub trait Gather {
         Authority::Client
     }
 
+    /// The error that stands for the body of a 200 answer, where that is no answer to what was asked: a document that
+    /// does not belong where it lies. Another copy may have the one that does.
+    fn belied(&self, _body: &[u8]) -> Option<ErrorBody> {
+        None
+    }
+
     /// Takes the body of a 200 answer. Parts come in any order and any number; together they must answer for each shard
     /// exactly once, and each part at most once. Ties between parts fall by part number, so numbers follow the nodes'
     /// positions in the cover.

@@ -106,6 +106,12 @@ impl CompiledMap {
         part(node, shards, self.sole(placement), self.map.shards)
     }
 
+    /// Whether one node holds everything of a placement, and is asked for all that it has.
+    #[must_use]
+    pub fn is_sole(&self, placement: u16) -> bool {
+        self.sole(placement).is_some()
+    }
+
     fn sole(&self, placement: u16) -> Option<NodeIndex> {
         self.placements.get(usize::from(placement))?.sole
     }

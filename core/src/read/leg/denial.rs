@@ -8,7 +8,8 @@ use crate::shardmap::NodeIndex;
 impl Leg {
     /// A node has looked at the client's key, whatever came of it.
     pub(in crate::read) fn was_heard(&self) -> bool {
-        let heard = |trouble: &Trouble| matches!(trouble, Trouble::Overloaded(_) | Trouble::Unprepared);
+        let heard =
+            |trouble: &Trouble| matches!(trouble, Trouble::Overloaded(_) | Trouble::Unprepared | Trouble::Stranger(_));
         self.any_good || self.troubles.iter().any(|(_, trouble)| heard(trouble))
     }
 

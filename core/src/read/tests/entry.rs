@@ -70,14 +70,25 @@ fn health_heeds_nodes_that_control_has_lost() {
     assert_eq!((status(2, &["n1"]), status(2, &["n1", "n2"])), (200, 503));
 }
 
+/// An answer with a document of which the tag says that it is of this shard of 16.
+fn tagged(shard: u32) -> CallResult {
+    answer(200, &format!(r#"{{"id":17,"title":"x","_miroir_shard":"{}"}}"#, tag::encode(shard, 16)))
+}
+
+/// The shard of document 17.
+fn shard_of_17() -> u32 {
+    crate::hash::shard_of(b"17", 16)
+}
+
 #[test]
 fn a_document_is_read_from_one_copy_of_its_shard() {
     let path = "/indexes/a/documents/17?fields=title";
     let mut drive = run(shard_map(3, 2, 16), "GET", path, &[("authorization", "Bearer k")], "");
     assert_eq!(drive.calls.len(), 1);
-    assert_eq!((drive.calls[0].method, drive.calls[0].path.as_str()), ("GET", path));
+    let asked = "/indexes/a/documents/17?fields=title,_miroir_shard";
+    assert_eq!((drive.calls[0].method, drive.calls[0].path.as_str()), ("GET", asked));
     assert_eq!(drive.calls[0].headers, owned(&[("authorization", "Bearer k")]));
-    drive.end_at(0, |_| answer(200, r#"{"id":17,"title":"x"}"#));
+    drive.end_at(0, |_| tagged(shard_of_17()));
     assert_eq!(drive.reply().body, br#"{"id":17,"title":"x"}"#);
     assert_eq!(drive.reply_header("content-type"), Some("application/json"));
     assert_eq!(drive.reply_header("x-miroir-shards"), Some("1/1"));
@@ -89,8 +100,41 @@ fn a_document_comes_from_the_next_copy_when_the_first_fails() {
     let first = drive.calls[0].cluster.clone();
     drive.end_at(0, hung);
     assert_ne!(drive.calls[0].cluster, first);
-    drive.end_at(0, |_| answer(200, r#"{"id":17}"#));
+    drive.end_at(0, |_| tagged(shard_of_17()));
     assert_eq!(drive.reply().status, 200);
+}
+
+#[test]
+fn a_document_that_does_not_belong_where_it_lies_is_none() {
+    let strange = [tagged((shard_of_17() + 1) % 16), answer(200, r#"{"id":17,"_miroir_shard":7}"#)];
+    for strange in strange.into_iter().chain([answer(200, r#"{"id":17}"#)]) {
+        let mut drive = run(shard_map(3, 2, 16), "GET", "/indexes/a/documents/17", &[], "");
+        let first = drive.calls[0].cluster.clone();
+        drive.end_at(0, |_| strange.clone());
+        assert_ne!(drive.calls[0].cluster, first);
+        drive.end_at(0, |_| tagged(shard_of_17()));
+        assert_eq!(drive.reply().body, br#"{"id":17,"title":"x"}"#);
+
+        let mut drive = run(shard_map(3, 2, 16), "GET", "/indexes/a/documents/17", &[], "");
+        drive.end_at(0, |_| strange.clone());
+        drive.end_at(0, |_| strange.clone());
+        let (status, error) = drive.error();
+        let told = (status, error.code.as_str(), error.message.as_str());
+        assert_eq!(told, (404, "document_not_found", "Document `17` not found."));
+
+        // The one that is not heard may have it.
+        let mut drive = run(shard_map(3, 2, 16), "GET", "/indexes/a/documents/17", &[], "");
+        drive.end_at(0, |_| strange.clone());
+        drive.end_at(0, dead);
+        assert_eq!(drive.error().0, 503);
+    }
+}
+
+#[test]
+fn one_node_that_holds_everything_may_have_documents_without_a_tag() {
+    let mut drive = run(shard_map(1, 1, 16), "GET", "/indexes/a/documents/17", &[], "");
+    drive.end_at(0, |_| answer(200, r#"{"id":17}"#));
+    assert_eq!(drive.reply().body, br#"{"id":17}"#);
 }
 
 #[test]
@@ -102,7 +146,7 @@ fn a_missing_document_is_believed_from_a_copy_in_sync() {
     }
     let mut drive = run(shard_map(3, 2, 16), "GET", "/indexes/a/documents/17", &[], "");
     drive.end_at(0, no_index);
-    drive.end_at(0, |_| answer(200, r#"{"id":17}"#));
+    drive.end_at(0, |_| tagged(shard_of_17()));
     assert_eq!(drive.reply().status, 200);
 }
 
