@@ -33,7 +33,8 @@ struct Line<'a> {
     kept: Option<&'a str>,
     /// Node whose version this is.
     lost: &'a str,
-    /// `differs`, `missing` (the node lacks the document), `extra` (only the node has it) or `index`.
+    /// `differs`, `missing` (the node lacks the document), `extra` (only the node has it), `outsider` (it belongs to no
+    /// copy there) or `index`.
     what: &'static str,
     /// Id of the document.
     id: Option<&'a str>,
@@ -63,8 +64,8 @@ pub async fn write_down(client: &Client, path: &Path, drifts: &[Drift]) -> Resul
                 let settings = settings(client, drift).await?;
                 line(&mut lines, &Line { settings: settings.as_deref(), ..heading(drift, now, "index") });
             }
-            Drifted::Documents { primary_key, differing, missing, extra, .. } => {
-                for (what, keys) in [("differs", differing), ("missing", missing), ("extra", extra)] {
+            Drifted::Documents { primary_key, .. } | Drifted::Outsiders { primary_key, .. } => {
+                for (what, keys) in versions(&drift.what) {
                     for keys in keys.chunks(AT_ONCE) {
                         documents(client, drift, primary_key, &mut lines, &heading(drift, now, what), keys).await?;
                         file = append(file, std::mem::take(&mut lines)).await.map_err(disk)?;
@@ -77,9 +78,20 @@ pub async fn write_down(client: &Client, path: &Path, drifts: &[Drift]) -> Resul
     blocking(move || file.sync_all()).await.map_err(disk)
 }
 
+/// Keys of documents whose versions are lost, with the word for each.
+fn versions(what: &Drifted) -> Vec<(&'static str, &[String])> {
+    match what {
+        Drifted::Index => Vec::new(),
+        Drifted::Documents { differing, missing, extra, .. } => {
+            vec![("differs", differing), ("missing", missing), ("extra", extra)]
+        }
+        Drifted::Outsiders { keys, .. } => vec![("outsider", keys)],
+    }
+}
+
 fn heading<'a>(drift: &'a Drift, found_at: Timestamp, what: &'static str) -> Line<'a> {
     let shard = match &drift.what {
-        Drifted::Index => None,
+        Drifted::Index | Drifted::Outsiders { .. } => None,
         Drifted::Documents { shard, .. } => Some(*shard),
     };
     Line {
@@ -105,7 +117,7 @@ async fn documents(
     heading: &Line<'_>,
     keys: &[String],
 ) -> Result<(), String> {
-    let found = client.documents(&drift.lost, &drift.index, primary_key, keys, READ).await;
+    let found = client.documents(&drift.lost, &drift.index, primary_key, keys, false, READ).await;
     let found = found.map_err(|why| format!("node {} does not show what it has: {why}", drift.lost))?;
     for key in keys {
         let document = found.iter().find(|(id, _)| id == key).map(|(_, document)| &**document);

@@ -61,6 +61,19 @@ pub fn filter_clause(shards: &[u32], shard_count: u32) -> String {
     clause
 }
 
+/// A filter that no document meets.
+#[must_use]
+pub fn nothing() -> String {
+    format!("{TAG_FIELD} = \"none\"")
+}
+
+/// The filter that selects everything but these shards, also what has no tag, or none that is one.
+#[must_use]
+pub fn filter_others(shards: &[u32], shard_count: u32) -> String {
+    let clause = if shards.is_empty() { nothing() } else { filter_clause(shards, shard_count) };
+    format!("NOT {clause}")
+}
+
 /// Whether a node refuses the shard clause itself (Meilisearch 1.50): it has the index, and not its settings yet. A
 /// client's own mention of the field never gets to a node under its name.
 #[must_use]
@@ -91,6 +104,8 @@ mod tests {
     fn a_tag_is_made_of_separators_in_fixed_width() {
         assert_eq!(encode(0x18, 128), "\u{2E01}\u{2E08}");
         assert_eq!(filter_clause(&[0, 24], 128), "_miroir_shard IN [\"\u{2E00}\u{2E00}\",\"\u{2E01}\u{2E08}\"]");
+        assert_eq!(filter_others(&[24], 128), "NOT _miroir_shard IN [\"\u{2E01}\u{2E08}\"]");
+        assert_eq!(filter_others(&[], 128), "NOT _miroir_shard = \"none\"");
         assert_eq!(decode("\u{2E01}", 128), None);
         assert_eq!(decode("17", 128), None);
         assert_eq!(decode(&encode(17, 17), 17), None);

@@ -93,7 +93,7 @@ pub struct Drift {
     pub differing: u64,
     /// Documents that the loser lacks.
     pub missing: u64,
-    /// Documents that only the loser has.
+    /// Documents that only the loser has; without a shard, those that belong to none of its copies.
     pub extra: u64,
     /// Ids of some of them, 20 at most.
     pub documents: Vec<String>,

@@ -65,6 +65,7 @@ pub struct Finding {
 pub struct Replica {
     /// Node id.
     pub node: String,
-    /// Hash of the document's content in hexadecimal digits, `absent`, or `settings differ`.
+    /// Hash of the document's content in hexadecimal digits, `absent`, `settings differ`, or `tag does not fit` where the
+    /// document belongs to none of the node's copies.
     pub has: String,
 }

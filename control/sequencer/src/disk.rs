@@ -267,19 +267,24 @@ impl Sequencer {
         for index in self.indexes.values().filter(|index| !made.contains(&index.uid)) {
             let held = |shard: &u32| self.shard_copies(index.placement, *shard).iter().any(|copy| copy.node == n);
             let others: Vec<u32> = (0..self.config.shards).filter(|shard| !held(shard)).collect();
-            if others.is_empty() {
-                continue;
-            }
-            let body = json!({ "filter": tag::filter_clause(&others, self.config.shards) });
-            steps.push(NodeStep {
-                method: "POST".to_owned(),
-                path: format!("/indexes/{}/documents/delete", index.uid),
-                body: Some(body.to_string()),
-                task_type: "documentDeletion".to_owned(),
-                task_index: Some(index.uid.clone()),
-                tolerate: Vec::new(),
-            });
+            // When it is done, so is all that somebody has asked of the index before: what that left can be looked for.
+            let others =
+                if others.is_empty() { tag::nothing() } else { tag::filter_clause(&others, self.config.shards) };
+            steps.push(deletion(&index.uid, "delete", &json!({ "filter": others })));
         }
         steps
+    }
+}
+
+/// A deletion of documents as an operation on an index: nothing on the node comes before it, and no copy is filled there
+/// until it is done.
+pub(crate) fn deletion(uid: &str, route: &str, body: &serde_json::Value) -> NodeStep {
+    NodeStep {
+        method: "POST".to_owned(),
+        path: format!("/indexes/{uid}/documents/{route}"),
+        body: Some(body.to_string()),
+        task_type: "documentDeletion".to_owned(),
+        task_index: Some(uid.to_owned()),
+        tolerate: Vec::new(),
     }
 }

@@ -23,7 +23,7 @@ impl Sequencer {
             Some(Op::Divide { ticket, node }) => self.divided(ticket, node, op, &result),
             Some(Op::Tag { node, index }) => self.page_tagged(node, index, op, &result),
             Some(Op::Count(place)) => self.counted_shard(place, op, &result),
-            Some(Op::Scrub(asked, node)) => self.scrub_read(asked, node, result),
+            Some(Op::Scrub(asked, node)) => self.scrub_answered(asked, node, result),
             Some(Op::Plan(_) | Op::Verify(_) | Op::Reconcile(_) | Op::Measure(_) | Op::WriteDown) | None => {
                 if let Ok(NodeAnswer::Page { page, .. }) = result {
                     self.emit(Effect::DropPage(page));

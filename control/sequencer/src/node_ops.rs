@@ -69,11 +69,24 @@ pub enum NodeAction {
         /// Shard.
         shard: u32,
     },
+    /// The keys of documents that belong to none of a node's copies: those without a tag or with one of no shard of
+    /// `held`, and those of `keys` whose tag is not their key's. Answer: [`NodeAnswer::Keys`], or
+    /// [`NodeAnswer::Refused`].
+    ListOutsiders {
+        /// Index uid.
+        index: String,
+        /// Primary key of the index.
+        primary_key: String,
+        /// Shards of which the node has a copy, in whatever state.
+        held: Vec<u32>,
+        /// Canonical keys of documents that were seen under another shard's tag.
+        keys: Vec<String>,
+    },
     /// Keys and content hashes of a shard's documents. The keys are listed from one snapshot, the documents then read
     /// some hundreds at a time: what is written meanwhile may be seen as it was before, as it is after, or not at all.
     /// The hash is canonical: object keys sorted, numbers to the letter, vectors as F36 has it (exactly where
-    /// `regenerate` is false, else by presence and dimensions). Answer: [`NodeAnswer::Digests`], or
-    /// [`NodeAnswer::Refused`].
+    /// `regenerate` is false, else by presence and dimensions). A document whose tag is not its key's has [`OUTSIDER`] for
+    /// a hash. Answer: [`NodeAnswer::Digests`], or [`NodeAnswer::Refused`].
     Digests {
         /// Index uid.
         index: String,
@@ -81,10 +94,11 @@ pub enum NodeAction {
         primary_key: String,
         /// Shard.
         shard: u32,
-        /// Only these keys (those that the node does not have are left out of the answer); none: all of the shard.
+        /// Only these keys, whatever tag they lie under (those that the node does not have are left out of the answer);
+        /// none: all that have the shard's tag.
         keys: Option<Vec<String>>,
     },
-    /// Reads documents by key, with vectors (explicit null where there are none), and keeps them in the shell under a
+    /// Reads documents by key, but for those whose tag is not their key's, with vectors (explicit null where there are none), and keeps them in the shell under a
     /// page id until [`crate::Effect::DropPage`]. Answer: [`NodeAnswer::Page`], or [`NodeAnswer::Refused`].
     FetchPage {
         /// Index uid.
@@ -248,6 +262,10 @@ pub enum NodeAnswer {
         left: u64,
     },
 }
+
+/// In [`NodeAnswer::Digests`]: what the node has under this key carries another tag than the key's, or none. It is not
+/// the document of that key, whatever it says.
+pub const OUTSIDER: u128 = u128::MAX;
 
 /// Why a node operation has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,6 +52,8 @@ pub struct Planted {
     pub junior_wins: bool,
     /// A version is dropped before it has been written down (F25).
     pub drift_unwritten: bool,
+    /// Nobody looks for documents that belong to none of their node's copies (F39).
+    pub outsiders_ignored: bool,
     /// A repeated idempotency key makes another ticket (F30).
     pub idempotency_off: bool,
     /// A filter that vanishes after a grant says so in vain: its locks are held until the deadline (F4).

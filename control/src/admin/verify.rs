@@ -1,5 +1,5 @@
-//! `verify`: compares all usable copies of every shard, document by document, and the indexes' settings. Nothing is
-//! changed.
+//! `verify`: compares all usable copies of every shard, document by document, and the indexes' settings, and looks for
+//! documents that belong to none of their node's copies. Nothing is changed.
 //!
 //! Copies take the same writes in the same order, but not at the same time. So what differs is looked at again until it
 //! agrees, or until it stays as it is while its nodes have nothing open; what still changes after [`PATIENCE`] looks is
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use miroir_admin::{Finding, Replica, Verification};
 use miroir_core::error::ErrorBody;
-use miroir_sequencer::{IndexRow, NodeAction, NodeAnswer};
+use miroir_core::hash::shard_of;
+use miroir_sequencer::{CopyRow, IndexRow, NodeAction, NodeAnswer, OUTSIDER};
 
 use super::view;
 use crate::cluster::{Cluster, Look, NodeRequest, Planner, Runtime};
@@ -29,6 +30,8 @@ const SETTINGS: Duration = Duration::from_secs(5);
 /// Looks at documents that differ, and the pause before each.
 const PATIENCE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
+/// What a node has that belongs to none of its copies.
+const OUTSIDE: &str = "tag does not fit";
 
 /// The last comparison, or the one under way.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +108,7 @@ impl Run {
     async fn all(self, indexes: Vec<Arc<IndexRow>>) {
         for index in indexes {
             self.settings(&index).await;
+            self.outsiders(&index).await;
             let shards = 0..self.cluster.map().shards;
             futures::stream::iter(shards).for_each_concurrent(AT_ONCE, |shard| self.shard(&index, shard)).await;
         }
@@ -139,6 +143,44 @@ impl Run {
         if !replicas.is_empty() && unchanged && !self.cluster.is_indexing(&index.uid) {
             let (index, placement) = (index.uid.clone(), index.placement);
             self.find(Finding { index, placement, shard: None, document: None, replicas });
+        }
+    }
+
+    /// No node must have documents that belong to none of its copies. Those of a copy that comes or goes are seen once.
+    async fn outsiders(&self, index: &IndexRow) {
+        let Some(primary_key) = &index.primary_key else { return };
+        let mut before: Option<BTreeSet<(String, String)>> = None;
+        loop {
+            let Some(look) = self.cluster.look().await else { return };
+            // An existing node's documents are given their tags first.
+            if look.tagging.is_some() {
+                return;
+            }
+            let mut found = BTreeSet::new();
+            for node in self.cluster.nodes().iter().filter(|node| node.readable) {
+                let here = |copy: &&CopyRow| copy.node == node.id && copy.placement == index.placement;
+                let action = NodeAction::ListOutsiders {
+                    index: index.uid.clone(),
+                    primary_key: primary_key.clone(),
+                    held: look.copies.iter().filter(here).map(|copy| copy.shard).collect(),
+                    keys: Vec::new(),
+                };
+                if let Ok(NodeAnswer::Keys(keys)) = self.cluster.client().act(&node.id, action, READ).await {
+                    found.extend(keys.into_iter().map(|key| (node.id.clone(), key)));
+                }
+            }
+            found.retain(|one| before.as_ref().is_none_or(|before| before.contains(one)));
+            if found.is_empty() || before.is_some() {
+                let (uid, placement) = (&index.uid, index.placement);
+                for (node, document) in found {
+                    let replicas = vec![Replica { node, has: OUTSIDE.to_owned() }];
+                    let (index, document) = (uid.clone(), Some(document));
+                    self.find(Finding { index, placement, shard: None, document, replicas });
+                }
+                return;
+            }
+            before = Some(found);
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -221,7 +263,12 @@ impl Run {
     ) -> Option<BTreeMap<String, u128>> {
         let action = NodeAction::Digests { index: index.uid.clone(), primary_key: primary_key.to_owned(), shard, keys };
         match self.cluster.client().act(node, action, READ).await {
-            Ok(NodeAnswer::Digests(digests)) => Some(digests.into_iter().collect()),
+            Ok(NodeAnswer::Digests(mut digests)) => {
+                // Under the shard's tag there may be documents of others; each of those is its own shard's on other nodes.
+                let shards = self.cluster.map().shards;
+                digests.retain(|(key, digest)| *digest == OUTSIDER || shard_of(key.as_bytes(), shards) == shard);
+                Some(digests.into_iter().collect())
+            }
             // A node that has never had a document of the index does not know its key, nor has it any document.
             Ok(NodeAnswer::Refused { status: 404, .. }) => Some(BTreeMap::new()),
             _ => None,
@@ -244,12 +291,16 @@ fn differing(contents: &Contents) -> BTreeMap<String, Vec<Replica>> {
     let mut differing = BTreeMap::new();
     for key in all_keys(contents) {
         let found: Vec<Option<u128>> = contents.iter().map(|(_, digests)| digests.get(key).copied()).collect();
-        if found.windows(2).all(|pair| pair[0] == pair[1]) {
+        if found.windows(2).all(|pair| pair[0] == pair[1]) && !found.contains(&Some(OUTSIDER)) {
             continue;
         }
         let replica = |((node, _), digest): (&(String, _), Option<u128>)| Replica {
             node: node.clone(),
-            has: digest.map_or_else(|| "absent".to_owned(), |digest| format!("{digest:032x}")),
+            has: match digest {
+                None => "absent".to_owned(),
+                Some(OUTSIDER) => OUTSIDE.to_owned(),
+                Some(digest) => format!("{digest:032x}"),
+            },
         };
         differing.insert(key.clone(), contents.iter().zip(found).map(replica).collect());
     }
@@ -267,6 +318,9 @@ mod tests {
             ("a".to_owned(), contents(&[("1", 7), ("2", 8), ("3", 9)])),
             ("b".to_owned(), contents(&[("1", 7), ("2", 5)])),
         ];
+        let both = |digest| contents(&[("4", digest)]);
+        let strange = vec![("a".to_owned(), both(OUTSIDER)), ("b".to_owned(), both(OUTSIDER))];
+        assert_eq!(differing(&strange)["4"][1].has, OUTSIDE, "also where both have it");
         let found = differing(&nodes);
         assert_eq!(found.keys().collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!(found["2"][0].has, format!("{:032x}", 8));

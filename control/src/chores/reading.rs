@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use miroir_core::error::ErrorBody;
+use miroir_core::hash::shard_of;
 use miroir_sequencer::{CopyState, IndexRow, NodeAction, NodeAnswer};
 use serde_json::value::RawValue;
 
@@ -69,13 +70,19 @@ impl Reading<'_> {
         let (index, primary_key) = (self.index.uid.clone(), self.primary_key.to_owned());
         let action = NodeAction::ListKeys { index, primary_key, shard };
         match self.cluster.client().act(&node, action, READ).await {
-            Ok(NodeAnswer::Keys(keys)) => Ok(keys),
+            Ok(NodeAnswer::Keys(mut keys)) => {
+                // What lies under the shard's tag with another one's key is no document of it.
+                let shards = self.cluster.map().shards;
+                keys.retain(|key| shard_of(key.as_bytes(), shards) == shard);
+                Ok(keys)
+            }
             other => Err(format!("{other:?}")),
         }
     }
 
     async fn page(&self, node: String, keys: Vec<String>) -> Result<Vec<Box<RawValue>>, String> {
-        let found = self.cluster.client().documents(&node, &self.index.uid, self.primary_key, &keys, READ).await?;
+        let found =
+            self.cluster.client().documents(&node, &self.index.uid, self.primary_key, &keys, true, READ).await?;
         Ok(found.into_iter().map(|(_, document)| document).collect())
     }
 

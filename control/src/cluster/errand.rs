@@ -22,6 +22,7 @@ fn destroys(action: &NodeAction) -> bool {
         | NodeAction::Cancel { .. }
         | NodeAction::ListKeys { .. }
         | NodeAction::Digests { .. }
+        | NodeAction::ListOutsiders { .. }
         | NodeAction::FetchPage { .. }
         | NodeAction::PutPage { .. }
         | NodeAction::DivideBatch { .. }

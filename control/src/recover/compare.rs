@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{bail, ensure};
-use miroir_sequencer::{Drift, Drifted, FindingRow, NodeAction, NodeAnswer};
+use miroir_sequencer::{Drift, Drifted, FindingRow, NodeAction, NodeAnswer, OUTSIDER};
 
 use super::fence::ended;
 use super::survey::{ANSWER, Survey};
@@ -126,8 +126,14 @@ impl Comparison<'_> {
             let Some(primary_key) = index.found.primary_key.clone() else { continue };
             let action = NodeAction::Digests { index: uid.to_owned(), primary_key, shard, keys: None };
             match self.client.act(&found.node.id, action, ANSWER).await {
-                Ok(NodeAnswer::Digests(digests)) if digests.is_empty() => {}
-                Ok(NodeAnswer::Digests(digests)) => drop(content.insert(uid.to_owned(), digests.into_iter().collect())),
+                Ok(NodeAnswer::Digests(digests)) => {
+                    // Documents under another tag than their key's are of no shard: the leader has them reported.
+                    let own = digests.into_iter().filter(|(_, digest)| *digest != OUTSIDER);
+                    let own: BTreeMap<String, u128> = own.collect();
+                    if !own.is_empty() {
+                        content.insert(uid.to_owned(), own);
+                    }
+                }
                 answer => bail!("{} does not show shard {shard} of index {uid}: {answer:?}", found.node.id),
             }
         }

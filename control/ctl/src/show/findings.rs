@@ -38,10 +38,11 @@ fn state(drift: &Drift) -> &'static str {
 }
 
 fn what(drift: &Drift) -> String {
-    if drift.shard.is_none() {
+    if drift.shard.is_none() && drift.extra == 0 {
         return "the index itself".to_owned();
     }
-    let parts = [(drift.differing, "differ"), (drift.missing, "missing"), (drift.extra, "extra")];
+    let extra = if drift.shard.is_none() { "of no copy there" } else { "extra" };
+    let parts = [(drift.differing, "differ"), (drift.missing, "missing"), (drift.extra, extra)];
     let parts: Vec<String> = parts
         .into_iter()
         .filter(|(number, _)| *number > 0)
@@ -104,13 +105,16 @@ mod tests {
 
     #[test]
     fn findings_in_text() {
-        let list = FindingList { file: "f.jsonl".into(), findings: vec![drift(1, Some(7)), drift(2, None)] };
+        let itself = Drift { differing: 0, extra: 0, ..drift(2, None) };
+        let outsiders = Drift { differing: 0, extra: 1, documents: vec!["9".to_owned()], ..drift(3, None) };
+        let list = FindingList { file: "f.jsonl".into(), findings: vec![drift(1, Some(7)), itself, outsiders] };
         assert_eq!(
             findings(&list),
             "\
 FINDING  FOUND             INDEX  SHARD  KEPT     DROPPED  WHAT                                    STATE
       1  2023-11-14 22:13  films      7  node-0   node-1   1 differ, 5 extra (1, 2, 3, 4, 5, ...)  repaired
       2  2023-11-14 22:13  films         control  node-1   the index itself                        being repaired
+      3  2023-11-14 22:13  films         control  node-1   1 of no copy there (9)                  being repaired
 
 versions that were dropped: f.jsonl"
         );

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Unit;
 use super::look::{Look, Reading};
+use super::take_strangers;
 use crate::Sequencer;
 use crate::api::*;
 use crate::state::{Copy, N, Op, Reach};
@@ -217,28 +218,44 @@ impl Sequencer {
     }
 
     /// A node answered.
-    pub(crate) fn scrub_read(&mut self, asked: u64, n: N, result: Result<NodeAnswer, NodeFault>) {
+    pub(crate) fn scrub_answered(&mut self, asked: u64, n: N, result: Result<NodeAnswer, NodeFault>) {
+        match &self.scrub.unit {
+            Some(Unit::Outsiders(_)) => self.outsiders_listed(asked, n, result),
+            _ => self.scrub_read(asked, n, result),
+        }
+    }
+
+    fn scrub_read(&mut self, asked: u64, n: N, result: Result<NodeAnswer, NodeFault>) {
         let Some(Unit::Shard(unit)) = &mut self.scrub.unit else { return };
+        let (shard, index) = (unit.shard, unit.indexes.last().cloned());
         let Step::Reading(reading) = &mut unit.step else { return };
         if reading.asked != asked {
             return;
         }
+        let mut others = Vec::new();
         match result {
-            Ok(NodeAnswer::Keys(keys)) => reading.answer(n, keys.into_iter().map(|key| (key, 0)).collect()),
+            Ok(NodeAnswer::Keys(mut keys)) => {
+                others = take_strangers(&mut keys, shard, self.config.shards);
+                reading.answer(n, keys.into_iter().map(|key| (key, 0)).collect());
+            }
             Ok(NodeAnswer::Digests(digests)) => reading.answer(n, digests.into_iter().collect()),
             Ok(NodeAnswer::Refused { status: 404, .. }) => return self.index_missing(n),
             _ => return self.unit_failed(),
         }
-        if reading.answers() == unit.nodes.len()
-            && let Some(Unit::Shard(unit)) = self.scrub.unit.take()
-        {
+        let all = reading.answers() == unit.nodes.len();
+        self.suspect(n, index.as_ref(), others);
+        if all && let Some(Unit::Shard(unit)) = self.scrub.unit.take() {
             self.all_answered(unit);
         }
     }
 
     fn all_answered(&mut self, mut unit: ShardUnit) {
-        let Step::Reading(reading) = std::mem::replace(&mut unit.step, Step::Idle) else { return };
+        let Step::Reading(mut reading) = std::mem::replace(&mut unit.step, Step::Idle) else { return };
         let index = unit.indexes.last().cloned();
+        // What lies under another tag than its key's is told apart from what its key stands for: it decides nothing.
+        for (n, keys) in reading.set_outsiders_aside() {
+            self.suspect(n, index.as_ref(), keys);
+        }
         let Some((uid, incarnation)) = index else { return self.unit_again() };
         let same = self.indexes.get(&uid).is_some_and(|row| row.incarnation == incarnation);
         let looked = match &mut unit.look {

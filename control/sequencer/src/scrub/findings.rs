@@ -25,6 +25,7 @@ impl Sequencer {
         let Drift { id, index, placement, kept, lost, what } = drift;
         let (differing, missing, extra) = match what {
             Drifted::Index => Default::default(),
+            Drifted::Outsiders { keys, .. } => (Vec::new(), Vec::new(), keys),
             Drifted::Documents { differing, missing, extra, .. } => (differing, missing, extra),
         };
         let counted = |keys: &Vec<String>| keys.len() as u64;
@@ -49,6 +50,11 @@ impl Sequencer {
                 "finding {id}: index {}, shard {shard}: without a known reason it differs from {kept}, which wins: {} \
                  documents with other content, {} missing, {} that only it has",
                 row.index, row.differing, row.missing, row.extra
+            ),
+            _ if row.extra > 0 => format!(
+                "finding {id}: index {}: {} documents belong to none of the node's copies: they have no tag, or another \
+                 one than their key's",
+                row.index, row.extra
             ),
             _ => format!("finding {id}: without a known reason index {} is not as it must be", row.index),
         };

@@ -102,14 +102,14 @@ impl Sequencer {
 
     fn indexes_done(&mut self, unit: &IndexUnit) {
         if unit.counts {
-            return self.unit_done(|tally| tally.findings += unit.findings);
+            return self.look_for_outsiders(unit.findings);
         }
         self.meta.scrub.tally.findings += unit.findings;
         self.out.meta = true;
         self.unit_again();
     }
 
-    fn has_its_indexes(&self, n: N) -> bool {
+    pub(super) fn has_its_indexes(&self, n: N) -> bool {
         let node = &self.nodes[n];
         let drifted = node.row.drifted || node.row.doubted;
         let settled = !node.row.away && !node.row.rebuild && !drifted && node.journal.is_empty();
@@ -200,6 +200,6 @@ impl Sequencer {
 }
 
 /// What a first write has reserved is not known to every node yet, and without a key there are no documents.
-fn is_settled(row: &IndexRow) -> bool {
+pub(super) fn is_settled(row: &IndexRow) -> bool {
     row.primary_key.is_some() && !row.provisional
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::documents::Difference;
+use crate::api::OUTSIDER;
 use crate::state::N;
 use crate::sync::round::compare;
 use crate::sync::{Check, IndexRun};
@@ -39,6 +40,21 @@ impl Reading {
 
     pub(super) fn answers(&self) -> usize {
         self.answers.len()
+    }
+
+    /// Takes the keys out under which some copy has what is not their document; gives them, by node.
+    pub(super) fn set_outsiders_aside(&mut self) -> BTreeMap<N, Vec<String>> {
+        let is_outsider = |(key, digest): (&String, &u128)| (*digest == OUTSIDER).then(|| key.clone());
+        let mut found: BTreeMap<N, Vec<String>> = BTreeMap::new();
+        for (n, shown) in &self.answers {
+            let keys: Vec<String> = shown.iter().filter_map(is_outsider).collect();
+            if !keys.is_empty() {
+                found.insert(*n, keys);
+            }
+        }
+        let all: BTreeSet<&String> = found.values().flatten().collect();
+        self.answers.values_mut().for_each(|shown| shown.retain(|key, _| !all.contains(key)));
+        found
     }
 
     /// Keys that some copy has.
@@ -182,6 +198,16 @@ mod tests {
         let certain: Vec<_> = second.certain.into_iter().map(|((n, key), what)| (n, key, what)).collect();
         assert_eq!(certain, [(1, "c".to_owned(), Difference::Missing), (1, "d".to_owned(), Difference::Extra)]);
         assert!(second.next.is_none() && !second.given_up);
+    }
+
+    #[test]
+    fn what_is_not_the_document_of_its_key_says_nothing_of_either_copy() {
+        let mut reading = reading(quiet(), &[("a", OUTSIDER), ("b", 1)], &[("a", 1), ("b", 2)]);
+        assert_eq!(reading.set_outsiders_aside(), [(0, vec!["a".to_owned()])].into());
+        let mut look = Look::of(keys(&["a", "b"]));
+        look.take(9);
+        look.take_in(reading, &[0, 1]);
+        assert_eq!(look.end().next.unwrap().take(9), keys(&["b"]));
     }
 
     #[test]

@@ -9,13 +9,15 @@
 //! for longest without a break: the caller writes the other versions down, and only when that is durable the copies
 //! that have them become stale, and are repaired like any other.
 //!
-//! Unit after unit: first the indexes themselves on every node, then each shard with all its indexes. Where a pass is, is
+//! Unit after unit: first the indexes themselves on every node, and what on it belongs to none of its copies, then each
+//! shard with all its indexes. Where a pass is, is
 //! kept with the unit; a unit that was interrupted is begun anew.
 
 mod documents;
 mod findings;
 mod indexes;
 mod look;
+mod outsiders;
 mod pace;
 pub(crate) mod rows;
 mod verdict;
@@ -26,6 +28,8 @@ use crate::api::*;
 
 use documents::ShardUnit;
 use indexes::IndexUnit;
+pub(crate) use outsiders::take_strangers;
+use outsiders::{OutsiderUnit, Outsiders};
 
 /// Everything about the comparison that is in memory.
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub(crate) struct Scrub {
     fails: u32,
     /// Counts what was asked of nodes: answers to anything but the last question say nothing.
     asked: u64,
+    /// What is known of documents that belong to no copy, and has not been looked at yet.
+    outsiders: Outsiders,
     /// By number.
     pub(crate) findings: BTreeMap<u64, FindingRow>,
 }
@@ -52,5 +58,6 @@ pub(crate) struct Scrub {
 #[derive(Debug)]
 enum Unit {
     Indexes(IndexUnit),
+    Outsiders(OutsiderUnit),
     Shard(ShardUnit),
 }

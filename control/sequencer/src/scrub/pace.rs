@@ -2,6 +2,7 @@
 
 use super::documents::ShardUnit;
 use super::indexes::IndexUnit;
+use super::outsiders::OutsiderUnit;
 use super::{Unit, rows::*};
 use crate::Sequencer;
 use crate::state::{Timer, Todo};
@@ -16,7 +17,8 @@ const BLOCKED: u64 = 60_000;
 impl Sequencer {
     /// Goes on with the comparison as far as it can.
     pub(crate) fn drive_scrub(&mut self) {
-        if self.config.scrub.interval == 0 {
+        // What somebody has written to a node is looked for all the same.
+        if self.config.scrub.interval == 0 && self.scrub.unit.is_none() && self.suspected_node().is_none() {
             return;
         }
         if self.scrub.pause > self.now {
@@ -26,6 +28,7 @@ impl Sequencer {
         match self.scrub.unit.take() {
             None => self.next_unit(),
             Some(Unit::Indexes(unit)) if unit.is_asking() || self.may_go_on(None) => self.step_indexes(unit),
+            Some(Unit::Outsiders(unit)) if unit.may_go_on() || self.may_go_on(None) => self.step_outsiders(unit),
             Some(Unit::Shard(unit)) if unit.is_asking() || self.may_go_on(Some((unit.placement, unit.shard))) => {
                 self.step_shard(unit);
             }
@@ -91,6 +94,12 @@ impl Sequencer {
 
     /// Begins the next unit when its time has come.
     fn next_unit(&mut self) {
+        if let Some(n) = self.suspected_node() {
+            return self.step_outsiders(OutsiderUnit::of(n));
+        }
+        if self.config.scrub.interval == 0 {
+            return;
+        }
         let (now, units) = (self.now, self.scrub_units());
         let row = &mut self.meta.scrub;
         if row.started_ms == 0 || row.started_ms > now {

@@ -105,7 +105,7 @@ pub struct FindingRow {
     pub differing: u64,
     /// Documents that the loser lacks.
     pub missing: u64,
-    /// Documents that only the loser has.
+    /// Documents that only the loser has; without a shard, those that belong to none of its copies.
     pub extra: u64,
     /// Some of their ids.
     pub documents: Vec<String>,
@@ -137,6 +137,13 @@ pub struct Drift {
 pub enum Drifted {
     /// The index itself: its settings, its key, that it is there.
     Index,
+    /// Documents that belong to none of the node's copies: without a tag, or with another one than their key's.
+    Outsiders {
+        /// Primary key of the index.
+        primary_key: String,
+        /// Their keys.
+        keys: Vec<String>,
+    },
     /// Documents of a shard.
     Documents {
         /// Shard.

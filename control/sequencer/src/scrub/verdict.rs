@@ -18,6 +18,7 @@ impl Sequencer {
         if unit.found.is_empty() {
             return self.shard_done(&unit, 0);
         }
+        self.add_suspects(&mut unit);
         let Some(kept) = unit.nodes.first().map(|n| self.nodes[*n].row.id.clone()) else { return self.unit_again() };
         let (placement, shard) = (unit.placement, unit.shard);
         let drifts: Vec<Drift> = (self.next_finding()..)
@@ -34,6 +35,22 @@ impl Sequencer {
         let op = self.write_down(drifts.clone());
         unit.step = Step::Writing(op, drifts);
         self.scrub.unit = Some(Unit::Shard(unit));
+    }
+
+    /// Whatever repairs a copy may write over what else lies under keys of its shard: that is written down with the rest.
+    fn add_suspects(&self, unit: &mut ShardUnit) {
+        let losers: BTreeSet<N> = unit.found.keys().map(|(n, _)| *n).collect();
+        for ((n, uid), keys) in self.suspects().filter(|((n, _), _)| losers.contains(n)) {
+            let row = self.indexes.get(uid).filter(|row| row.placement == unit.placement);
+            let Some((row, primary_key)) = row.and_then(|row| Some((row, row.primary_key.clone()?))) else { continue };
+            let here = |key: &&String| miroir_core::hash::shard_of(key.as_bytes(), self.config.shards) == unit.shard;
+            let keys: Vec<String> = keys.iter().filter(here).cloned().collect();
+            if !keys.is_empty() {
+                let found = unit.found.entry((*n, uid.clone())).or_default();
+                (found.incarnation, found.primary_key) = (row.incarnation, primary_key);
+                found.keys.extend(keys.into_iter().map(|key| (key, Difference::Content)));
+            }
+        }
     }
 
     /// Asks the caller to write down what is about to be lost.
@@ -59,6 +76,10 @@ impl Sequencer {
             },
             Some(Unit::Indexes(unit)) if unit.writes(op) => match result {
                 Ok(()) => self.indexes_written_down(unit),
+                Err(why) => self.unit_blocked(&why),
+            },
+            Some(Unit::Outsiders(unit)) if unit.writes(op) => match result {
+                Ok(()) => self.outsiders_written_down(unit),
                 Err(why) => self.unit_blocked(&why),
             },
             other => self.scrub.unit = other,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Sequencer;
 use crate::api::*;
+use crate::scrub::take_strangers;
 use crate::state::{Op, Reach, Timer, Todo};
 use crate::sync::rows::MANY_KEYS;
 use crate::sync::{Check, IndexRun, Place, Reading, Step};
@@ -18,6 +19,8 @@ const PATIENCE: u32 = 5;
 const HOT: u32 = 6;
 /// Touched keys beyond which those that matter no more are forgotten ahead of the next round.
 const CROWDED: usize = 20_000;
+/// Most documents that only the target has and that are looked at by their keys before they are deleted.
+const CONFIRMED: usize = 1_000;
 /// Most hot keys in one page.
 const MOST_HOT: usize = 50;
 
@@ -252,12 +255,13 @@ impl Sequencer {
             self.todo.insert(Todo::Sync(place));
             return;
         }
+        let result = self.own_documents(place, &reading, asked, result);
         match (reading, result) {
             (Reading::To { index, check, floor }, Ok(NodeAnswer::Digests(to))) => {
                 self.read_source(place, index, check, floor, to.into_iter().collect());
             }
             (Reading::From { index, check, floor, to }, Ok(NodeAnswer::Digests(from))) => {
-                let from = from.into_iter().map(|(key, hash)| (key, Some(hash))).collect();
+                let (to, from) = super::round::without_outsiders(to, from);
                 self.end_round(place, &index, check, floor, &to, &from);
             }
             (Reading::From { index, check, floor, to }, Ok(NodeAnswer::Keys(from))) => {
@@ -274,6 +278,32 @@ impl Sequencer {
             (_, result) => self.read_failed(place, &result),
         }
         self.todo.insert(Todo::Sync(place));
+    }
+
+    /// Without what a node shows under the shard's tag although its key belongs to another one.
+    fn own_documents(
+        &mut self,
+        place: Place,
+        reading: &Reading,
+        incarnation: u64,
+        mut result: Result<NodeAnswer, NodeFault>,
+    ) -> Result<NodeAnswer, NodeFault> {
+        let Some(from) = self.syncs.runs.get(&place).map(|run| run.from) else { return result };
+        let n = if matches!(reading, Reading::To { .. }) { place.2 } else { from };
+        let shards = self.config.shards;
+        let others = match &mut result {
+            Ok(NodeAnswer::Keys(keys)) => take_strangers(keys, place.1, shards),
+            Ok(NodeAnswer::Digests(digests)) => {
+                let is_own = |key: &String| miroir_core::hash::shard_of(key.as_bytes(), shards) == place.1;
+                let outsiders = digests.iter().filter(|(_, digest)| *digest == OUTSIDER);
+                let others = outsiders.map(|(key, _)| key.clone()).collect();
+                digests.retain(|(key, _)| is_own(key));
+                others
+            }
+            _ => Vec::new(),
+        };
+        self.suspect(n, Some(&(reading.index().to_owned(), incarnation)), others);
+        result
     }
 
     fn check_again(&mut self, place: Place, index: &str, check: Check) {
@@ -320,6 +350,10 @@ impl Sequencer {
             return super::round::take_all(index, to, from);
         }
         super::round::compare(index, floor, to, from);
+        if check == Check::All && index.remove.len() <= CONFIRMED {
+            // The source may have something else under the key of one, which only the key itself shows.
+            std::mem::take(&mut index.remove).into_iter().for_each(|key| index.check.add(key));
+        }
         let hot = |key: &&String| index.delays.get(*key).is_some_and(|times| *times >= HOT);
         // Hot keys cannot be compared without the lock: they are written under it, whatever they are.
         let hot: BTreeSet<String> = match &index.check {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::state::{Live, N, Ticket};
+use crate::state::{Live, N, Ticket, Todo};
 use crate::sync::Place;
 
 /// More keys than this are not worth remembering.
@@ -55,6 +55,22 @@ impl Sequencer {
         let Some(missed) = self.syncs.missed.get_mut(&place) else { return };
         if !keys.iter().all(|(index, keys)| missed.add(index, keys.iter().cloned())) {
             self.syncs.missed.remove(&place);
+        }
+    }
+
+    /// What a copy has under these keys are not their documents: they are repaired, and nothing else of it.
+    pub(crate) fn mend_keys(&mut self, place: Place, uid: &str, keys: BTreeSet<String>, why: &str) {
+        if let Some(run) = self.syncs.runs.get_mut(&place) {
+            if let Some(index) = run.indexes.get_mut(uid) {
+                keys.into_iter().for_each(|key| index.check.add(key));
+            }
+            self.todo.insert(Todo::Sync(place));
+        } else if let Some(missed) = self.syncs.missed.get_mut(&place) {
+            if !missed.add(uid, keys.into_iter()) {
+                self.syncs.missed.remove(&place);
+            }
+        } else {
+            self.mark_drifted(place, &[(uid.to_owned(), keys)].into(), why);
         }
     }
 

@@ -88,7 +88,11 @@ impl Sequencer {
         self.tell(n, steps);
     }
 
-    fn tell(&mut self, n: N, steps: Vec<NodeStep>) {
+    pub(crate) fn tell(&mut self, n: N, steps: Vec<NodeStep>) {
+        if self.nodes[n].row.leftovers {
+            // Somebody may have left what these steps do not find.
+            self.suspect_node(n);
+        }
         let row = &mut self.nodes[n].row;
         // From here on it gets every operation on indexes like the others, behind these steps.
         let was_rebuild = std::mem::replace(&mut row.rebuild, false);
@@ -149,5 +153,6 @@ impl Sequencer {
         self.alert("node_rebuilt", Some(n), "its indexes are as they must be".to_owned());
         self.todo.insert(Todo::Node(n));
         self.todo.insert(Todo::Scan);
+        self.hasten_scrub();
     }
 }

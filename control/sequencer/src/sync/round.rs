@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::OUTSIDER;
 use crate::sync::IndexRun;
 
 /// Takes up what two copies show (key and hash; from a mere list of keys, no hash): what differs goes to
@@ -39,6 +40,21 @@ pub(crate) fn compare(
     }
 }
 
+/// What both sides show of their shard's documents. What the source has under a key that is not its document says
+/// nothing of it: a proper one on the other side stays. There, too, it is none, and differs from any.
+pub(crate) fn without_outsiders(
+    mut to: BTreeMap<String, u128>,
+    from: Vec<(String, u128)>,
+) -> (BTreeMap<String, u128>, BTreeMap<String, Option<u128>>) {
+    let (outsiders, from): (Vec<_>, Vec<_>) = from.into_iter().partition(|(_, digest)| *digest == OUTSIDER);
+    for (key, _) in outsiders {
+        if to.get(&key).is_some_and(|digest| *digest != OUTSIDER) {
+            to.remove(&key);
+        }
+    }
+    (to, from.into_iter().map(|(key, digest)| (key, Some(digest))).collect())
+}
+
 /// Takes up what two copies show where no moment can be found at which both show the same tickets: whatever is not known
 /// to be equal is written under the lock. A key that neither shows either has been deleted on both since, or is none.
 pub(crate) fn take_all(index: &mut IndexRun, to: &BTreeMap<String, u128>, from: &BTreeMap<String, Option<u128>>) {
@@ -74,6 +90,17 @@ mod tests {
         );
         assert_eq!((keys(&index.copy), keys(&index.remove)), (vec!["new", "old"], vec!["extra"]));
         assert!(index.check.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_the_document_of_its_key_is_neither_copied_nor_kept() {
+        let to = shown(&[("proper", 1), ("strange", OUTSIDER), ("both", OUTSIDER)]);
+        let from = [("proper", OUTSIDER), ("strange", 1), ("both", OUTSIDER), ("new", OUTSIDER)];
+        let from = from.map(|(key, digest)| (key.to_owned(), digest)).to_vec();
+        let (to, from) = without_outsiders(to, from);
+        let mut index = IndexRun::new(1, Check::none());
+        compare(&mut index, 9, &to, &from);
+        assert_eq!((keys(&index.copy), keys(&index.remove)), (vec!["strange"], vec!["both"]));
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl World {
         self.check_idempotency();
         self.check_order();
         self.check_indexes();
+        self.check_tags();
         self.check_lives();
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use miroir_core::invariants::Document;
 use miroir_sequencer::*;
 
-use crate::engine::Work;
+use crate::engine::{UNTAGGED, Work};
 use crate::names::Line;
 use crate::swarm::Swarm;
 use crate::world::{Event, World};
@@ -23,6 +23,8 @@ pub struct Drifting {
     count: u64,
     /// Documents that have ever drifted, by index and key; true: on the senior copy, too.
     keys: BTreeMap<(Line, String), bool>,
+    /// Shards of which a copy had something else under a key: that is evidence, by which the senior one loses its place.
+    evident: BTreeSet<u32>,
     /// Since when copies have been in sync without a break, and their rank, by shard and node.
     since: BTreeMap<(u32, String), (u64, u16)>,
     /// Where and when a document drifted, by its mark; and when the keys of a copy were last listed, by node, index and
@@ -56,15 +58,25 @@ impl World {
         let index = if self.net.random.chance(700) { "a" } else { "b" }.to_owned();
         let key = format!("k{}", self.net.random.below(6));
         let shard = miroir_core::hash::shard_of(key.as_bytes(), self.shards);
-        let what = self.net.random.below(4);
+        let what = self.net.random.below(6);
         let good = self.good_copies(shard);
         let row = self.control.sequencer.as_ref().and_then(|sequencer| sequencer.index(&index));
         // Without a key nobody looks for documents.
         if row.is_none_or(|row| row.primary_key.is_none() || row.provisional) {
             return;
         }
+        let others = self.good_copies((shard + 1) % self.shards);
+        let comes_to_light = good.len() > 1 && others.len() > 1 && self.is_member(node);
         let Some(found) = self.nodes[node].disk.indexes.get_mut(&index) else { return };
-        if !good.contains(&node) {
+        let other = (shard + 1) % self.shards;
+        // What lies under another tag is found where that shard's copies are compared, or the node has none of it; it is
+        // put right where another copy has the document.
+        let tag = match what {
+            4 => UNTAGGED,
+            5 => other,
+            _ => shard,
+        };
+        if tag == shard && !good.contains(&node) || tag != shard && !comes_to_light {
             return;
         }
         self.drifting.count += 1;
@@ -82,10 +94,13 @@ impl World {
             _ => {
                 let document = [("id", key.as_str()), (MARK, mark.as_str())];
                 let document: Document = document.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-                found.documents.insert(key.clone(), (shard, document));
+                found.documents.insert(key.clone(), (tag, document));
             }
         }
         self.drifting.drifted.insert(mark.clone(), (node, self.net.now));
+        if tag != shard {
+            self.drifting.evident.insert(shard);
+        }
         self.note(|| format!("node {node} drifts in {index}/{key} of shard {shard}: {what}, mark {mark}"));
         let copies = self.drifting.since.range((shard, String::new())..(shard + 1, String::new()));
         let senior = copies.min_by_key(|(_, since)| **since).is_some_and(|((_, id), _)| *id == self.nodes[node].id);
@@ -98,7 +113,8 @@ impl World {
     /// Whether the history of writes cannot explain a document.
     pub fn may_be_drifted(&self, index: &str, key: &str) -> bool {
         let found = self.drifting.keys.get(&(self.line(index), key.to_owned()));
-        found.is_some_and(|senior| *senior || !self.is_only_drift())
+        let evident = self.drifting.evident.contains(&miroir_core::hash::shard_of(key.as_bytes(), self.shards));
+        found.is_some_and(|senior| *senior || evident || !self.is_only_drift())
     }
 
     fn is_only_drift(&self) -> bool {
@@ -130,8 +146,14 @@ impl World {
             if !self.nodes[node].up || self.nodes[node].stopped {
                 result = Err("no answer".to_owned());
             }
-            let Drifted::Documents { differing, missing, extra, .. } = &drift.what else { continue };
-            for key in differing.iter().chain(missing).chain(extra).filter(|_| result.is_ok()) {
+            let keys: Vec<&String> = match &drift.what {
+                Drifted::Index => continue,
+                Drifted::Outsiders { keys, .. } => keys.iter().collect(),
+                Drifted::Documents { differing, missing, extra, .. } => {
+                    differing.iter().chain(missing).chain(extra).collect()
+                }
+            };
+            for key in keys.into_iter().filter(|_| result.is_ok()) {
                 let mark = self.mark(node, &drift.index, key);
                 self.drifting.written.insert((node, drift.index.clone(), key.clone(), mark));
             }
@@ -188,6 +210,27 @@ impl World {
         let others = self.nodes.iter().flat_map(|node| node.disk.indexes.keys());
         let mut named = others.filter(|index| alert.text.ends_with(&format!("index {index} is not as it must be")));
         node.is_some_and(|node| named.any(|index| !node.disk.indexes.contains_key(index)))
+    }
+
+    /// Everything has come to rest: whatever lies on a node carries the tag of its key's shard.
+    pub fn check_tags(&mut self) {
+        if !self.is_only_drift() {
+            return;
+        }
+        let mut found = Vec::new();
+        for engine in &self.nodes {
+            let documents = engine
+                .disk
+                .indexes
+                .iter()
+                .flat_map(|(index, held)| held.documents.iter().map(move |(key, (tag, _))| (index, key, *tag)));
+            let strange = |(_, key, tag): &(&String, &String, u32)| {
+                miroir_core::hash::shard_of(key.as_bytes(), self.shards) != *tag
+            };
+            let text = |(index, key, tag)| format!("{index}/{key} on {} carries tag {tag}", engine.id);
+            found.extend(documents.filter(strange).map(text));
+        }
+        found.into_iter().for_each(|text| self.breaks(text));
     }
 
     /// Everything has come to rest: indexes are on every node as they must be, and findings have been put right.

@@ -12,6 +12,9 @@ use crate::batch::{Batch, Batching};
 /// The field that edits change.
 pub const EDITED: &str = "e";
 
+/// The tag of a document that has none.
+pub const UNTAGGED: u32 = u32::MAX;
+
 /// What a task does.
 #[derive(Clone, Debug)]
 pub enum Work {
@@ -240,6 +243,7 @@ impl Engine {
                     }
                     batch.makes(id, there);
                     let entry = found.documents.entry(id.clone()).or_insert_with(|| (*shard, Document::new()));
+                    entry.0 = *shard;
                     if *replace {
                         entry.1 = fields.clone();
                     } else {

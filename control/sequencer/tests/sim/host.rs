@@ -90,6 +90,7 @@ impl World {
                     }
                     NodeAction::ListKeys { .. }
                     | NodeAction::Digests { .. }
+                    | NodeAction::ListOutsiders { .. }
                     | NodeAction::FetchPage { .. }
                     | NodeAction::CountShard { .. } => self.read_copy(node, &action),
                     // Here documents have nothing but a shard.

@@ -7,7 +7,7 @@ use miroir_core::tag;
 use miroir_sequencer::NodeStep;
 use serde_json::Value;
 
-use crate::engine::{Engine, Work};
+use crate::engine::{Engine, UNTAGGED, Work};
 
 impl Engine {
     /// A document write as the filter sends it: what it means, and its task's type, index and metadata.
@@ -89,6 +89,15 @@ impl Engine {
             "indexCreation" => Work::Create { index },
             "indexDeletion" => Work::Drop { index },
             "settingsUpdate" => Work::Settings { index, value: step.body.clone().unwrap_or_default() },
+            "documentDeletion" if step.path.ends_with("/delete-batch") => {
+                let ids = step.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+                Work::Remove { index, ids: ids.unwrap_or_default() }
+            }
+            "documentDeletion" if step.body.as_ref().is_some_and(|body| body.contains("NOT ")) => {
+                let named = self.shards_in(step.body.as_deref().unwrap_or_default());
+                let others = (0..self.shards).filter(|shard| !named.contains(shard));
+                Work::RemoveShards { index, shards: others.chain([UNTAGGED]).collect(), having: None }
+            }
             "documentDeletion" => {
                 let shards = self.shards_in(step.body.as_deref().unwrap_or_default());
                 Work::RemoveShards { index, shards, having: None }

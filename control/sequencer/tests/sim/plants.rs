@@ -100,6 +100,7 @@ plants! {
         |seed| Swarm { hollow: 60, ..restless(seed, &["move", "kill-node", "stop-node", "hollow"]) };
     a_junior_copy_that_wins_is_found: [25], { junior_wins }, Swarm::only_drift;
     a_version_that_is_dropped_before_it_is_written_down_is_found: [25], { drift_unwritten }, Swarm::only_drift;
+    documents_that_belong_to_no_copy_are_found: [39], { outsiders_ignored }, Swarm::only_drift;
     a_filter_that_vanishes_in_vain_is_found: [4], { abandon_ignored },
         |_| Swarm { kinds: vec!["kill-vm"], pause: 1_500, ..Swarm::calm() };
     an_attempt_that_is_given_up_in_vain_is_found: [5], { abort_ignored },
@@ -120,7 +121,7 @@ plants! {
     a_swap_that_nobody_announces_is_found: [27], { swap_unannounced },
         |_| Swarm { writes: 30, kinds: vec!["swap"], ..Swarm::calm() };
     the_only_copy_of_a_write_given_up_is_found: [8, 29], { only_copy_given_up },
-        |seed| Swarm { writes: 60, rest: 300, ..rough(seed, &["stop-node", "kill-vm", "kill-vm"]) };
+        |seed| Swarm { writes: 120, rest: 300, ..rough(seed, &["stop-node", "stop-node", "kill-vm", "kill-vm"]) };
     a_key_that_is_a_fact_too_early_is_found: [31], { reservation_is_fact },
         |_| Swarm { rivals: true, task_fault: 300, kinds: vec!["recreate"], ..Swarm::calm() };
     a_look_at_indexes_ahead_of_their_changes_is_found: [38], { looks_at_once },

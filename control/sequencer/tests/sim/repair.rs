@@ -20,10 +20,12 @@ impl World {
     /// A reading of a copy: what the node shows at this moment.
     pub fn read_copy(&mut self, node: usize, action: &NodeAction) -> NodeAnswer {
         let (index, shard) = match action {
+            NodeAction::Digests { index, keys: Some(_), .. } => (index, None),
             NodeAction::ListKeys { index, shard, .. }
             | NodeAction::Digests { index, shard, .. }
             | NodeAction::CountShard { index, shard } => (index, Some(*shard)),
-            NodeAction::FetchPage { index, .. } => (index, None),
+            // By key, whatever tag it lies under.
+            NodeAction::FetchPage { index, .. } | NodeAction::ListOutsiders { index, .. } => (index, None),
             _ => return NodeAnswer::Refused { status: 400, error: None },
         };
         if let NodeAction::ListKeys { index, shard, .. } = action {
@@ -32,17 +34,27 @@ impl World {
         let Some(found) = self.nodes[node].disk.indexes.get(index) else {
             return NodeAnswer::Refused { status: 404, error: None };
         };
+        let shards = self.shards;
+        let belongs = |key: &str, tag: u32| miroir_core::hash::shard_of(key.as_bytes(), shards) == tag;
         let held = found.documents.iter().filter(|(_, (held, _))| shard.is_none_or(|shard| shard == *held));
         match action {
             NodeAction::ListKeys { .. } => NodeAnswer::Keys(held.map(|(key, _)| key.clone()).collect()),
             NodeAction::Digests { keys, .. } => {
                 let wanted = |key: &String| keys.as_ref().is_none_or(|keys| keys.contains(key));
                 let held = held.filter(|(key, _)| wanted(key));
-                NodeAnswer::Digests(held.map(|(key, (_, document))| (key.clone(), digest(document))).collect())
+                let hash = |key: &str, tag, document| if belongs(key, tag) { digest(document) } else { OUTSIDER };
+                NodeAnswer::Digests(
+                    held.map(|(key, (tag, document))| (key.clone(), hash(key, *tag, document))).collect(),
+                )
+            }
+            NodeAction::ListOutsiders { held: shards, keys, .. } => {
+                let outside =
+                    |key: &String, tag: &u32| !shards.contains(tag) || keys.contains(key) && !belongs(key, *tag);
+                NodeAnswer::Keys(held.filter(|(key, (tag, _))| outside(key, tag)).map(|(key, _)| key.clone()).collect())
             }
             NodeAction::CountShard { .. } => NodeAnswer::Count(held.count() as u64),
             NodeAction::FetchPage { keys, .. } => {
-                let held = held.filter(|(key, _)| keys.contains(key));
+                let held = held.filter(|(key, (tag, _))| keys.contains(key) && belongs(key, *tag));
                 let page: Vec<(String, u32, Document)> =
                     held.map(|(key, (shard, document))| (key.clone(), *shard, document.clone())).collect();
                 let keys = page.iter().map(|(key, ..)| key.clone()).collect::<Vec<_>>();

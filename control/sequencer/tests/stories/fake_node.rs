@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use miroir_core::error::ErrorBody;
+use miroir_core::hash::shard_of;
+use miroir_core::tag;
 use miroir_sequencer::*;
 use serde_json::Value;
 
@@ -23,8 +25,10 @@ pub struct FakeNode {
     pub is_really: Option<NodeId>,
     /// Term of the leader that made its keys.
     pub term: u64,
-    /// Keys and hashes of the documents of index `a`, all in shard 0.
+    /// Keys and hashes of the documents of index `a`, each in its key's shard.
     pub documents: BTreeMap<String, u128>,
+    /// Keys under which something else lies instead, with the shard that its tag names.
+    pub outsiders: BTreeMap<String, Option<u32>>,
     /// What it was asked for copying, in order.
     pub copying: Vec<NodeAction>,
     /// Requests of index operations that it took, in order.
@@ -47,7 +51,7 @@ pub struct FakeNode {
 
 impl Desk {
     pub fn node_does(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
-        let repairs = self.repairs;
+        let (repairs, shards) = (self.repairs, self.config.shards);
         let other = self.nodes.get(id).and_then(|node| node.is_really.clone());
         let others_keys = other.map(|other| (self.nodes[&other].fences.last().copied().unwrap_or(0), other));
         let node = self.nodes.entry(id.to_owned()).or_default();
@@ -81,10 +85,20 @@ impl Desk {
             }
             NodeAction::Request { step, .. } => {
                 node.told.push(step.clone());
+                let body = step.body.as_deref().unwrap_or_default();
+                let named = |tag: u32| body.contains(&tag::encode(tag, shards));
+                if body.contains("NOT ") {
+                    node.outsiders.retain(|_, tag| tag.is_some_and(named));
+                } else if step.path.ends_with("/delete-batch") {
+                    let keys: Vec<String> = serde_json::from_str(body).unwrap();
+                    node.outsiders.retain(|key, _| !keys.contains(key));
+                    node.documents.retain(|key, _| !keys.contains(key));
+                }
                 let objection = node.objection.clone().filter(|_| step.task_type == "settingsUpdate");
                 let status = if objection.is_some() { TaskStatus::Failed } else { TaskStatus::Succeeded };
                 let uid = self.add_task(id, None, &step.task_type, step.task_index.as_deref(), status, None);
-                self.nodes.get_mut(id).unwrap().tasks[uid as usize].error = objection;
+                let tasks = &mut self.nodes.get_mut(id).unwrap().tasks;
+                tasks.iter_mut().filter(|task| task.uid == uid).for_each(|task| task.error.clone_from(&objection));
                 self.drifted.remove(id);
                 self.accepted(id, uid)
             }
@@ -111,6 +125,7 @@ impl Desk {
             }
             NodeAction::ListKeys { .. }
             | NodeAction::Digests { .. }
+            | NodeAction::ListOutsiders { .. }
             | NodeAction::FetchPage { .. }
             | NodeAction::PutPage { .. }
             | NodeAction::DeleteKeys { .. }
@@ -132,12 +147,14 @@ impl Desk {
     }
 
     fn node_copies(&mut self, id: &str, action: NodeAction) -> Result<NodeAnswer, NodeFault> {
+        let shards = self.config.shards;
         let node = self.nodes.get_mut(id).unwrap();
         node.copying.push(action.clone());
         let looks = matches!(
             action,
             NodeAction::ListKeys { .. }
                 | NodeAction::Digests { .. }
+                | NodeAction::ListOutsiders { .. }
                 | NodeAction::FetchPage { .. }
                 | NodeAction::CountShard { .. }
         );
@@ -145,11 +162,27 @@ impl Desk {
             return Err(NodeFault::Unknown);
         }
         let (kind, count, metadata) = match action {
-            NodeAction::ListKeys { .. } => return Ok(NodeAnswer::Keys(node.documents.keys().cloned().collect())),
-            NodeAction::Digests { keys, .. } => {
-                let shown =
-                    node.documents.iter().filter(|(key, _)| keys.as_ref().is_none_or(|keys| keys.contains(key)));
-                return Ok(NodeAnswer::Digests(shown.map(|(key, hash)| (key.clone(), *hash)).collect()));
+            NodeAction::ListKeys { shard, .. } => {
+                let own = node.documents.keys().filter(|key| shard_of(key.as_bytes(), shards) == shard);
+                let others = node.outsiders.iter().filter(|(_, tag)| **tag == Some(shard)).map(|(key, _)| key);
+                return Ok(NodeAnswer::Keys(own.chain(others).cloned().collect()));
+            }
+            NodeAction::Digests { keys, shard, .. } => {
+                let wanted = |key: &String, tag: Option<u32>| match &keys {
+                    Some(keys) => keys.contains(key),
+                    None => tag == Some(shard),
+                };
+                let own = node.documents.iter().filter(|(key, _)| wanted(key, Some(shard_of(key.as_bytes(), shards))));
+                let others = node.outsiders.iter().filter(|(key, tag)| wanted(key, **tag));
+                let others = others.map(|(key, _)| (key.clone(), OUTSIDER));
+                return Ok(NodeAnswer::Digests(own.map(|(key, hash)| (key.clone(), *hash)).chain(others).collect()));
+            }
+            NodeAction::ListOutsiders { held, keys, .. } => {
+                let outside = |(key, tag): &(&String, &Option<u32>)| {
+                    keys.contains(key) || tag.is_none_or(|tag| !held.contains(&tag))
+                };
+                let found = node.outsiders.iter().filter(outside);
+                return Ok(NodeAnswer::Keys(found.map(|(key, _)| key.clone()).collect()));
             }
             NodeAction::CountShard { .. } if node.lacks_index => {
                 return Ok(NodeAnswer::Refused { status: 404, error: None });
@@ -168,11 +201,13 @@ impl Desk {
                 let mut written = self.pages[&page].clone();
                 written.retain(|key, _| !without.contains(key));
                 let count = written.len() as u64;
+                node.outsiders.retain(|key, _| !written.contains_key(key));
                 node.documents.extend(written);
                 ("documentAdditionOrUpdate", count, metadata)
             }
             NodeAction::DeleteKeys { keys, metadata, .. } => {
                 node.documents.retain(|key, _| !keys.contains(key));
+                node.outsiders.retain(|key, _| !keys.contains(key));
                 ("documentDeletion", keys.len() as u64, metadata)
             }
             NodeAction::DeleteShard { metadata, .. } => {

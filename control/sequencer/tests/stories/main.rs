@@ -10,6 +10,7 @@ mod jobs;
 mod loss;
 mod nodes;
 mod numbers;
+mod outsiders;
 mod prune;
 mod queue;
 mod repair;

@@ -48,6 +48,11 @@ fn no_other_node_gets_a_copy_before_all_documents_have_their_tag() {
     let view = desk.sequencer.tagging().expect("some are left");
     assert!(view.tagged >= 500 && view.left.is_some_and(|left| left > 0 && left + view.tagged == 50_000), "{view:?}");
     assert_eq!(copies_elsewhere(&desk), 0);
+    // Documents without a tag are no outsiders here, whoever has written to the node.
+    desk.add_task("n0", None, "documentAdditionOrUpdate", Some("a"), TaskStatus::Succeeded, Some(1));
+    desk.wait(5_000);
+    let looks = |action: &NodeAction| matches!(action, NodeAction::ListOutsiders { .. });
+    assert!(desk.alerts.contains(&"audit_foreign") && !desk.nodes["n0"].copying.iter().any(looks));
     let waiting = job(&desk).waiting.expect("a reason");
     assert!(waiting.contains("of index a have none"), "{waiting}");
     assert_eq!(job(&desk).state, JobState::Running);

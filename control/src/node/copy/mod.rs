@@ -1,6 +1,7 @@
 //! What copying and comparing shards asks of nodes (`docs/protocol.md`, 1.2). Reads go with the master key; whatever
 //! changes a node goes with the key that the sequencer gives, so that a fenced leader can do nothing.
 
+mod outsiders;
 mod pages;
 mod sample;
 mod stored;
@@ -9,8 +10,8 @@ mod tags;
 
 use std::time::Duration;
 
-use miroir_core::tag::{TAG_FIELD, filter_clause};
-use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault, PageId};
+use miroir_core::tag::{filter_clause, nothing};
+use miroir_sequencer::{NodeAction, NodeAnswer as Answer, NodeFault as Fault, OUTSIDER, PageId};
 use prometheus_client::metrics::counter::Counter;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -60,6 +61,9 @@ impl Client {
             NodeAction::Digests { index, primary_key, shard, keys } => {
                 self.digests(node, &index, &primary_key, shard, keys, timeout).await
             }
+            NodeAction::ListOutsiders { index, primary_key, held, keys } => {
+                self.outsiders(node, &index, &primary_key, &held, &keys, timeout).await
+            }
             NodeAction::FetchPage { index, primary_key, keys } => {
                 self.fetch_page(node, &index, &primary_key, &keys, timeout).await
             }
@@ -88,8 +92,7 @@ impl Client {
             }
             NodeAction::DivideBatch { key, index, metadata } => {
                 let path = format!("/indexes/{index}/documents/delete");
-                let nothing = format!("{TAG_FIELD} = \"none\"");
-                self.post(node, key, &path, &json!({ "filter": nothing }), metadata, timeout).await
+                self.post(node, key, &path, &json!({ "filter": nothing() }), metadata, timeout).await
             }
             NodeAction::TagPage { key, index, primary_key, limit, metadata } => {
                 self.tag_page(node, key, &index, &primary_key, limit, metadata, timeout).await
@@ -147,12 +150,13 @@ impl Client {
         };
         let mut digests = Vec::with_capacity(keys.len());
         for keys in keys.chunks(READ_AT_ONCE) {
-            let filter = self.of_shard(shard);
-            let body = json!({ "ids": keys, "filter": filter, "retrieveVectors": true, "limit": keys.len() });
-            let primary_key = primary_key.to_owned();
+            let body = json!({ "ids": keys, "retrieveVectors": true, "limit": keys.len() });
+            let (primary_key, shards) = (primary_key.to_owned(), self.shards);
             let keep = move |digests: &mut Vec<(String, u128)>, document: Box<RawValue>| {
                 let document = stored(&document)?;
-                digests.push((id(&document, &primary_key)?, document.digest()));
+                let key = id(&document, &primary_key)?;
+                let digest = if document.belongs(&key, shards) { document.digest() } else { OUTSIDER };
+                digests.push((key, digest));
                 Ok(())
             };
             match self.list(node, index, &body, timeout, digests, keep).await? {
@@ -173,7 +177,7 @@ impl Client {
         keys: &[String],
         timeout: Duration,
     ) -> Result<Answer, Fault> {
-        let found = match self.list_documents(node, index, primary_key, keys, timeout).await? {
+        let found = match self.list_documents(node, index, primary_key, keys, true, timeout).await? {
             Listed::Read(found, _) => found,
             Listed::Refused(answer) => return Ok(answer),
         };
@@ -183,7 +187,8 @@ impl Client {
         Ok(Answer::Page { page, keys, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
     }
 
-    /// Those of these documents that a node has and that carry a tag, as they are, with their vectors.
+    /// Those of these documents that a node has, as they are, with their vectors. `own`: without those whose tag is not
+    /// their key's.
     ///
     /// # Errors
     /// Why the node does not show them.
@@ -193,9 +198,10 @@ impl Client {
         index: &str,
         primary_key: &str,
         keys: &[String],
+        own: bool,
         timeout: Duration,
     ) -> Result<Documents, String> {
-        match self.list_documents(node, index, primary_key, keys, timeout).await {
+        match self.list_documents(node, index, primary_key, keys, own, timeout).await {
             Ok(Listed::Read(found, _)) => Ok(found),
             Ok(Listed::Refused(Answer::Refused { status: 404, .. })) => Ok(Vec::new()),
             Ok(Listed::Refused(answer)) => Err(format!("{answer:?}")),
@@ -209,15 +215,16 @@ impl Client {
         index: &str,
         primary_key: &str,
         keys: &[String],
+        own: bool,
         timeout: Duration,
     ) -> Result<Listed<Documents>, Fault> {
         let body = json!({ "ids": keys, "retrieveVectors": true, "limit": keys.len() });
-        let primary_key = primary_key.to_owned();
+        let (primary_key, shards) = (primary_key.to_owned(), self.shards);
         let keep = move |found: &mut Documents, document: Box<RawValue>| {
             let read = stored(&document)?;
-            // Without a tag it is none of ours: no search finds it.
-            if read.is_tagged() {
-                found.push((id(&read, &primary_key)?, document));
+            let key = id(&read, &primary_key)?;
+            if !own || read.belongs(&key, shards) {
+                found.push((key, document));
             }
             Ok(())
         };

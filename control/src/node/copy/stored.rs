@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use miroir_core::hash::shard_of;
 use miroir_core::key;
-use miroir_core::tag::TAG_FIELD;
+use miroir_core::tag::{TAG_FIELD, encode};
 use serde_json::value::RawValue;
 use twox_hash::XxHash3_128;
 
@@ -39,9 +40,10 @@ impl<'a> Stored<'a> {
         self.0.get(name).copied()
     }
 
-    /// Whether it carries a shard tag. A node's answers name a field once at most.
-    pub(super) fn is_tagged(&self) -> bool {
-        self.0.get(TAG_FIELD).is_some_and(|value| value.get().starts_with('"'))
+    /// Whether its shard's tag is that of its key: whatever else lies under the key is not that document.
+    pub(super) fn belongs(&self, key: &str, shards: u32) -> bool {
+        let tag = self.field(TAG_FIELD).and_then(|tag| serde_json::from_str::<String>(tag.get()).ok());
+        tag.is_some_and(|tag| tag == encode(shard_of(key.as_bytes(), shards), shards))
     }
 
     /// Digest of its content: equal for documents that differ in the order of fields only. Vectors count to the last
@@ -182,8 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_a_string() {
-        assert!(Stored::read(&raw(r#"{"id":1,"_miroir_shard":"⸀⸀"}"#)).unwrap().is_tagged());
-        assert!(!Stored::read(&raw(r#"{"id":1}"#)).unwrap().is_tagged());
+    fn a_document_belongs_where_its_key_says() {
+        let belongs = |tag: &str| {
+            let text = format!(r#"{{"id":1,"{TAG_FIELD}":{tag}}}"#);
+            Stored::read(&raw(&text)).unwrap().belongs("1", 16)
+        };
+        let shard = shard_of(b"1", 16);
+        let own = format!("\"{}\"", encode(shard, 16));
+        assert!(belongs(&own));
+        for other in [format!("\"{}\"", encode((shard + 1) % 16, 16)), format!("[{own}]"), "null".to_owned()] {
+            assert!(!belongs(&other), "{other}");
+        }
+        assert!(!Stored::read(&raw(r#"{"id":1}"#)).unwrap().belongs("1", 16));
     }
 }

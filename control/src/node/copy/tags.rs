@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use miroir_core::error::ErrorBody;
 use miroir_core::hash::shard_of;
-use miroir_core::tag::{TAG_FIELD, encode, filter_clause};
+use miroir_core::tag::{TAG_FIELD, encode, filter_others};
 use miroir_sequencer::{NodeAnswer as Answer, NodeFault as Fault};
 use serde::Deserialize;
 use serde_json::json;
@@ -102,7 +102,7 @@ impl Client {
 /// What has no tag, or none that is one.
 pub(crate) fn untagged(shards: u32) -> String {
     let all: Vec<u32> = (0..shards).collect();
-    format!("NOT {}", filter_clause(&all, shards))
+    filter_others(&all, shards)
 }
 
 #[cfg(test)]
