@@ -70,8 +70,8 @@ pub enum NodeAction {
         shard: u32,
     },
     /// The keys of documents that belong to none of a node's copies: those without a tag or with one of no shard of
-    /// `held`, and those of `keys` whose tag is not their key's. Answer: [`NodeAnswer::Keys`], or
-    /// [`NodeAnswer::Refused`].
+    /// `held` (no more of these than [`MOST_OUTSIDERS`]), and those of `keys` whose tag is not their key's. Answer:
+    /// [`NodeAnswer::Keys`], or [`NodeAnswer::Refused`].
     ListOutsiders {
         /// Index uid.
         index: String,
@@ -266,6 +266,9 @@ pub enum NodeAnswer {
 /// In [`NodeAnswer::Digests`]: what the node has under this key carries another tag than the key's, or none. It is not
 /// the document of that key, whatever it says.
 pub const OUTSIDER: u128 = u128::MAX;
+
+/// Most outsiders of an index that are listed, and so dropped, at once; the rest comes when these have gone.
+pub const MOST_OUTSIDERS: usize = 10_000;
 
 /// Why a node operation has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

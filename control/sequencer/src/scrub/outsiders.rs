@@ -42,8 +42,8 @@ pub(super) struct OutsiderUnit {
     counts: bool,
     /// Indexes of the node that have been looked at.
     done: BTreeSet<String>,
-    /// Those of the index under way that were found in the look before.
-    before: Option<BTreeSet<String>>,
+    /// Those of the index under way that were found in the look before, and whether these were all.
+    before: Option<(BTreeSet<String>, bool)>,
     found: BTreeMap<String, Strangers>,
     findings: u32,
     step: Step,
@@ -55,6 +55,8 @@ struct Strangers {
     incarnation: u64,
     primary_key: String,
     keys: BTreeSet<String>,
+    /// There are no others than these.
+    complete: bool,
 }
 
 #[derive(Debug)]
@@ -202,9 +204,12 @@ impl Sequencer {
                 return;
             }
         };
-        let keys = match result {
-            Ok(NodeAnswer::Keys(keys)) => self.to_be_dropped(n, &row, keys),
-            Ok(NodeAnswer::Refused { status: 404, .. }) => BTreeSet::new(),
+        let (keys, all) = match result {
+            Ok(NodeAnswer::Keys(keys)) => {
+                let all = keys.len() < MOST_OUTSIDERS;
+                (self.to_be_dropped(n, &row, keys), all)
+            }
+            Ok(NodeAnswer::Refused { status: 404, .. }) => (BTreeSet::new(), true),
             _ if unit.counts => return self.unit_failed(),
             _ => {
                 self.scrub.outsiders.nodes.remove(&n);
@@ -215,17 +220,18 @@ impl Sequencer {
         let pause = self.scrub_pause(0);
         match unit.before.take() {
             None if same && !keys.is_empty() => {
-                unit.before = Some(keys);
+                unit.before = Some((keys, all));
                 unit.step = Step::Evidence(self.want_read(n));
                 self.scrub.unit = Some(Unit::Outsiders(unit));
                 return self.scrub_later(pause.max(SOON));
             }
             before => {
-                let keys: BTreeSet<String> = before.into_iter().flatten().filter(|key| keys.contains(key)).collect();
+                let (before, complete) = before.map_or_else(Default::default, |(keys, before)| (keys, before && all));
+                let keys: BTreeSet<String> = before.into_iter().filter(|key| keys.contains(key)).collect();
                 unit.done.insert(row.uid.clone());
                 if same && !keys.is_empty() {
                     let primary_key = row.primary_key.clone().unwrap_or_default();
-                    unit.found.insert(row.uid, Strangers { incarnation: row.incarnation, primary_key, keys });
+                    unit.found.insert(row.uid, Strangers { incarnation: row.incarnation, primary_key, keys, complete });
                 }
             }
         }
@@ -291,9 +297,11 @@ impl Sequencer {
         for (uid, found) in std::mem::take(&mut unit.found) {
             let placement = self.indexes.get(&uid).map_or(0, |row| row.placement);
             let held = self.held_on(n, placement);
-            // One that has got its tag meanwhile is none any more.
-            let others = tag::filter_others(&held, self.config.shards);
-            steps.push(deletion(&uid, "delete", &json!({ "filter": others })));
+            // One that has got its tag meanwhile is none any more. What has not been written down stays.
+            if found.complete {
+                let others = tag::filter_others(&held, self.config.shards);
+                steps.push(deletion(&uid, "delete", &json!({ "filter": others })));
+            }
             let mut by_shard: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
             for key in found.keys {
                 by_shard.entry(hash::shard_of(key.as_bytes(), self.config.shards)).or_default().insert(key);

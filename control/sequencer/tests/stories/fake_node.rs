@@ -181,7 +181,7 @@ impl Desk {
                 let outside = |(key, tag): &(&String, &Option<u32>)| {
                     keys.contains(key) || tag.is_none_or(|tag| !held.contains(&tag))
                 };
-                let found = node.outsiders.iter().filter(outside);
+                let found = node.outsiders.iter().filter(outside).take(MOST_OUTSIDERS);
                 return Ok(NodeAnswer::Keys(found.map(|(key, _)| key.clone()).collect()));
             }
             NodeAction::CountShard { .. } if node.lacks_index => {

@@ -1,6 +1,8 @@
 //! Documents on a node that belong to none of its copies are written down before they go, and never take the place of the
 //! document of their key.
 
+use std::collections::BTreeSet;
+
 use miroir_core::hash::shard_of;
 use miroir_sequencer::*;
 
@@ -96,6 +98,32 @@ fn nothing_goes_that_cannot_be_written_down() {
     desk.findings_file = Some(Vec::new());
     desk.wait(PASS * 3);
     assert!(desk.nodes.values().all(|node| node.outsiders.is_empty()));
+}
+
+#[test]
+fn more_than_can_be_written_down_at_once_go_bit_by_bit() {
+    let mut desk = cluster();
+    let all: BTreeSet<String> = (0..MOST_OUTSIDERS + 500).map(|at| format!("s{at}")).collect();
+    for key in &all {
+        intrude(&mut desk, "n0", key, None);
+    }
+    let mut went = false;
+    for _ in 0..120 {
+        desk.wait(3_000);
+        let written: BTreeSet<&String> = desk
+            .findings_file
+            .iter()
+            .flatten()
+            .flat_map(|drift| match &drift.what {
+                Drifted::Outsiders { keys, .. } => keys.as_slice(),
+                _ => &[],
+            })
+            .collect();
+        let left = &desk.nodes["n0"].outsiders;
+        assert!(all.iter().all(|key| left.contains_key(key) || written.contains(key)));
+        went |= (1..=MOST_OUTSIDERS).contains(&left.len());
+    }
+    assert!(went && desk.nodes["n0"].outsiders.is_empty(), "{}", desk.nodes["n0"].outsiders.len());
 }
 
 #[test]

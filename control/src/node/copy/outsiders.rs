@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use miroir_core::tag::{TAG_FIELD, filter_others};
-use miroir_sequencer::{NodeAnswer as Answer, NodeFault as Fault};
+use miroir_sequencer::{MOST_OUTSIDERS, NodeAnswer as Answer, NodeFault as Fault};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::stream::{Listed, Unreadable};
 use super::{READ_AT_ONCE, id, stored};
 use crate::node::Client;
-
-/// Most documents without a tag of a shard held that are listed at once: the rest comes when these have gone.
-const MOST: usize = 1_000;
 
 impl Client {
     /// Keys of documents without the tag of a shard held, and of those of `keys` under another tag than their key's.
@@ -29,7 +26,7 @@ impl Client {
         let strange = json!({
             "filter": filter_others(held, self.shards),
             "fields": [primary_key],
-            "limit": MOST,
+            "limit": MOST_OUTSIDERS,
         });
         let by_key = |keys: &[String]| json!({ "ids": keys, "fields": [primary_key, TAG_FIELD], "limit": keys.len() });
         let known = keys.chunks(READ_AT_ONCE).map(|keys| (by_key(keys), true));
