@@ -79,7 +79,12 @@ impl Documents {
             hash,
             body: query.open_json(),
             filter,
-            rules: HitRules::plain(if sorted { Ranked::SortValues } else { Ranked::Unranked }),
+            rules: if sorted {
+                let primary_key = index.primary_key.map(Box::from);
+                HitRules { primary_key, ..HitRules::plain(Ranked::SortValues) }
+            } else {
+                HitRules::plain(Ranked::Unranked)
+            },
             offset,
             limit,
             step: if shallow { Step::All } else { Step::Totals },

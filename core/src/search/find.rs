@@ -66,7 +66,7 @@ impl Search {
         let q: Option<String> = query.get("q")?;
         let facets: Option<Vec<String>> = query.get("facets")?;
         let comparison = Comparison { sides: Sides::of(&query, q.as_deref())? };
-        let rules = attributes(&mut query, index.view)?;
+        let rules = attributes(&mut query, index)?;
         if rules.keep_score || comparison.sides.is_some() {
             query.set("showRankingScore", &true);
         }

@@ -6,6 +6,7 @@ use super::distinct::values_at;
 use super::members::{Named, Purpose};
 use super::rank::{DetailsReader, Key, read_sort_values};
 use super::scan::{Scanner, Span, bad};
+use super::token::whole_number;
 use crate::tag::TAG_FIELD;
 
 /// Bytes that the client does not get, and what stands in their place.
@@ -25,6 +26,8 @@ pub(super) struct Hit {
     distinct: Span,
     /// `_rankingScore`: where it lies, and its value.
     pub score: Option<(Span, f64)>,
+    /// Its primary key, where that is a whole number.
+    pub number: Option<i64>,
 }
 
 /// By what the hits of an answer are ranked.
@@ -55,6 +58,8 @@ pub(super) struct HitRules {
     pub displayed: Option<Vec<String>>,
     /// Attribute of which each value may be seen once.
     pub distinct: Option<Box<str>>,
+    /// The primary key, where it is no path.
+    pub primary_key: Option<Box<str>>,
 }
 
 impl HitRules {
@@ -178,7 +183,7 @@ impl HitList {
     pub fn read_hit(&mut self, scanner: &mut Scanner<'_>, rules: &HitRules, number: usize) -> Result<Hit, BadAnswer> {
         let mut members = self.take_members(number);
         let (keys, cuts, distinct) = (self.keys.len(), self.cuts.len(), self.distinct.len());
-        let (mut score, mut ranked) = (None, rules.ranked == Ranked::Unranked);
+        let (mut score, mut key, mut ranked) = (None, None, rules.ranked == Ranked::Unranked);
         scanner.open_object()?;
         let start = scanner.at().saturating_sub(1);
         let mut trim = Trim::new(scanner.at());
@@ -194,8 +199,11 @@ impl HitList {
                 trim.drop();
             }
             match purpose {
-                Purpose::Page => {
+                Purpose::Page | Purpose::Key => {
                     let span = scanner.value()?;
+                    if matches!(purpose, Purpose::Key) {
+                        key = whole_number(scanner.slice(span));
+                    }
                     if let Some(attribute) = &rules.distinct {
                         values_at(attribute, scanner.slice(name), scanner.slice(span), &mut self.distinct);
                     }
@@ -235,6 +243,7 @@ impl HitList {
             cuts: Span { start: cuts, end: self.cuts.len() },
             distinct: Span { start: distinct, end: self.distinct.len() },
             score,
+            number: key,
         })
     }
 

@@ -24,6 +24,8 @@ fn keeps(name: &[u8], rules: &HitRules) -> bool {
 pub(super) enum Purpose {
     /// Nothing but its end, and the distinct attribute.
     Page,
+    /// As a page, and the value of the primary key.
+    Key,
     Details,
     Score,
     Federation,
@@ -35,6 +37,7 @@ impl Purpose {
     #[inline]
     fn of(name: &[u8], rules: &HitRules) -> Self {
         match name {
+            _ if rules.primary_key.as_ref().is_some_and(|key| key.as_bytes() == name) => Self::Key,
             // Nearly all names end here.
             [first, ..] if *first != b'_' => Self::Page,
             b"_rankingScoreDetails" if rules.ranked == Ranked::Details => Self::Details,

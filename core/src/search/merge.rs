@@ -31,6 +31,13 @@ impl Comparison {
     }
 }
 
+/// Compares two hits that rank alike: the lower number comes first, and then what has none. One engine lists them as they
+/// were first written, which mostly is by a number that counts up.
+pub(super) fn by_key(left: &Hit, right: &Hit) -> Ordering {
+    let rank = |hit: &Hit| (hit.number.is_none(), hit.number);
+    rank(right).cmp(&rank(left))
+}
+
 /// A ranked list whose hits may still have to be read.
 pub(super) trait Source {
     /// The hits that have been read.
@@ -65,7 +72,8 @@ impl<S: Source> Ord for Head<'_, S> {
     fn cmp(&self, other: &Self) -> Ordering {
         let ranks = self.ranked().zip(other.ranked());
         let order = ranks.map_or(Ordering::Equal, |(left, right)| self.comparison.compare(left, right));
-        order.then_with(|| other.position.cmp(&self.position))
+        let by_key = || self.hit().zip(other.hit()).map_or(Ordering::Equal, |(left, right)| by_key(left, right));
+        order.then_with(by_key).then_with(|| other.position.cmp(&self.position))
     }
 }
 
@@ -94,7 +102,8 @@ pub(super) struct Place {
     pub rank: usize,
 }
 
-/// The hits of all lists in merged order: by their keys, then by the position of their list. The order within a list is
+/// The hits of all lists in merged order: by their keys, then by their primary keys, then by the position of their list.
+/// The order within a list is
 /// never changed, and of each list no more is read than what comes out and the one hit after it.
 pub(super) struct Merged<'a, S> {
     heads: BinaryHeap<Head<'a, S>>,

@@ -1,6 +1,7 @@
 //! The attributes of a search: nodes display everything, so the client's lists are cut down to what is displayed here,
 //! and what merging needs beside them is asked for and hidden again.
 
+use super::IndexFacts;
 use super::hits::{HitRules, Ranked};
 use super::query::{NotUnderstood, Query};
 use crate::shardmap::SearchView;
@@ -10,13 +11,15 @@ const HIGHLIGHT: &str = "attributesToHighlight";
 const CROP: &str = "attributesToCrop";
 
 /// Rewrites the attribute lists of `query` and says what to do with the members of hits.
-pub(super) fn attributes(query: &mut Query, view: &SearchView) -> Result<HitRules, NotUnderstood> {
+pub(super) fn attributes(query: &mut Query, index: &IndexFacts<'_>) -> Result<HitRules, NotUnderstood> {
+    let view = index.view;
     let distinct: Option<String> = query.get("distinct")?;
     let mut rules = HitRules {
         keep_score: query.strict("showRankingScore")?.unwrap_or(false),
         keep_details: query.strict("showRankingScoreDetails")?.unwrap_or(false),
         displayed: view.displayed.clone(),
         distinct: distinct.or_else(|| view.distinct.clone()).map(String::into_boxed_str),
+        primary_key: index.primary_key.filter(|key| !key.contains('.')).map(Box::from),
         ..HitRules::plain(Ranked::Details)
     };
     let formatted = formats(query, view)?;
@@ -44,6 +47,15 @@ pub(super) fn attributes(query: &mut Query, view: &SearchView) -> Result<HitRule
             rules.hidden = hidden;
             names.push(distinct.to_string());
         }
+    }
+    if let (Some(names), Some(key)) = (&mut retrieved, &rules.primary_key)
+        && !has(names, key)
+    {
+        if !formatted.iter().any(|name| name == "*" || **name == **key) {
+            rules.hidden_formatted.push(key.clone());
+        }
+        rules.hidden.push(key.clone());
+        names.push(key.to_string());
     }
     if let Some(names) = &retrieved {
         query.set(RETRIEVE, names);
@@ -111,7 +123,7 @@ mod tests {
 
     fn rewritten(body: &str, view: &SearchView) -> (serde_json::Value, HitRules) {
         let mut query = Query::parse(body.as_bytes()).unwrap();
-        let rules = attributes(&mut query, view).unwrap();
+        let rules = attributes(&mut query, &IndexFacts { uid: "films", primary_key: None, view }).unwrap();
         (serde_json::from_slice(&query.json()).unwrap(), rules)
     }
 
@@ -151,10 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn the_primary_key_is_fetched_and_hidden() {
+        let keyed = |body: &str, primary_key| {
+            let mut query = Query::parse(body.as_bytes()).unwrap();
+            let index = IndexFacts { uid: "films", primary_key, view: &SearchView::default() };
+            let rules = attributes(&mut query, &index).unwrap();
+            (serde_json::from_slice::<serde_json::Value>(&query.json()).unwrap()["attributesToRetrieve"].clone(), rules)
+        };
+        let (asked, rules) = keyed(r#"{"attributesToRetrieve":["title"],"distinct":"id"}"#, Some("id"));
+        assert_eq!((asked, &rules.hidden[..]), (serde_json::json!(["title", "id"]), &["id".into()][..]));
+        let (asked, rules) = keyed(r#"{"attributesToRetrieve":["title"],"attributesToHighlight":["id"]}"#, Some("id"));
+        assert_eq!((asked, &rules.hidden[..]), (serde_json::json!(["title", "id"]), &["id".into()][..]));
+        assert!(rules.hidden_formatted.is_empty());
+        let (asked, rules) = keyed(r#"{"attributesToRetrieve":["title"]}"#, Some("a.id"));
+        assert_eq!((asked, rules.primary_key), (serde_json::json!(["title"]), None));
+        assert_eq!(keyed("{}", Some("id")).0, serde_json::Value::Null);
+    }
+
+    #[test]
     fn lists_of_other_types_are_not_understood() {
         for body in [r#"{"attributesToRetrieve":"title"}"#, r#"{"distinct":1}"#, r#"{"showRankingScore":null}"#] {
             let mut query = Query::parse(body.as_bytes()).unwrap();
-            assert!(attributes(&mut query, &SearchView::default()).is_err(), "{body}");
+            let index = IndexFacts { uid: "films", primary_key: None, view: &SearchView::default() };
+            assert!(attributes(&mut query, &index).is_err(), "{body}");
         }
     }
 }

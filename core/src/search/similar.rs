@@ -98,7 +98,7 @@ impl Similar {
             .for_each(|name| query.remove(name));
         // Documents of one distinct value may all be similar.
         let view = SearchView { distinct: None, ..index.view.clone() };
-        let rules = attributes(&mut query, &view)?;
+        let rules = attributes(&mut query, &IndexFacts { view: &view, ..*index })?;
         if rules.keep_score || threshold.is_some() {
             query.set("showRankingScore", &true);
         }

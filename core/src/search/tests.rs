@@ -40,9 +40,10 @@ impl Doc {
     }
 }
 
-/// Documents in the order in which one node holding everything would rank them.
+/// Documents in the order in which one node holding everything would rank them, where they were written in the order of
+/// their ids.
 fn ranked(mut docs: Vec<Doc>) -> Vec<Doc> {
-    docs.sort_by_key(|doc| (doc.rank(), doc.part, doc.id));
+    docs.sort_by_key(|doc| (doc.rank(), doc.id));
     docs
 }
 

@@ -35,6 +35,12 @@ pub(super) fn number_length(rest: &[u8]) -> usize {
     end
 }
 
+/// Reads a whole number, which may be written as a text: the engine takes both for one document.
+pub(super) fn whole_number(raw: &[u8]) -> Option<i64> {
+    let digits = raw.strip_prefix(b"\"").and_then(|raw| raw.strip_suffix(b"\"")).unwrap_or(raw);
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// Reads a number of few digits without sign and exponent, such as most scores are. Numerator and power of ten are
 /// exact, so their quotient is the nearest double, as a full parser would find it.
 pub(super) fn short_number(raw: &[u8]) -> Option<f64> {

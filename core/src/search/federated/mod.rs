@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use self::answer::Answer;
 use super::hits::HitRules;
 use super::hybrid::Sides;
-use super::merge::Comparison;
+use super::merge::{Comparison, by_key};
 use super::order;
 use super::paging::{Paging, size};
 use super::query::{Filter, NotUnderstood, Query};
@@ -156,7 +156,7 @@ impl Part {
         if let Some(distinct) = distinct {
             query.set("distinct", distinct);
         }
-        let rules = attributes(&mut query, index.view)?;
+        let rules = attributes(&mut query, index)?;
         match own {
             Some(own) => query.set("distinct", &own),
             None => query.remove("distinct"),
@@ -188,7 +188,7 @@ impl Federated {
             return Ordering::Equal;
         };
         let by_rank = if from.query == from_other.query {
-            part.comparison.compare((hit, keys), (other, other_keys))
+            part.comparison.compare((hit, keys), (other, other_keys)).then_with(|| by_key(hit, other))
         } else {
             let rank = |keys, score, weight| order::Rank { keys, score, weight };
             order::compare(&rank(keys, from.score, part.weight), &rank(other_keys, from_other.score, other_part.weight))
