@@ -170,6 +170,24 @@ async fn a_dump_under_writes_has_every_document_whole() {
 
 /// The dump waits for the documents, and control is killed meanwhile: nobody waits for the task for ever, and no half of a
 /// file looks like a dump.
+/// They are made one after the other, and none waits for one that waits for it.
+#[tokio::test]
+async fn dumps_that_are_asked_for_at_once_are_all_made() {
+    let _turn = turn().await;
+    let cluster = Cluster::start(options()).await.unwrap();
+    let client = cluster.client(0);
+    fill(&client).await;
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        asked.push(client.post("/dumps", &json!({})).await.unwrap());
+    }
+    let mut made = std::collections::BTreeSet::new();
+    for answer in &asked {
+        made.insert(client.succeeded(answer).await.unwrap()["details"]["dumpUid"].to_string());
+    }
+    assert_eq!(made.len(), 3);
+}
+
 #[tokio::test]
 async fn a_dump_that_control_did_not_live_to_finish_has_failed() {
     let _turn = turn().await;

@@ -6,9 +6,8 @@ mod plain;
 mod reading;
 mod routes;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use miroir_core::error::ErrorBody;
 use miroir_sequencer::{TaskRow, TaskStatus};
@@ -22,7 +21,8 @@ use crate::cluster::Cluster;
 use crate::store::StoreError;
 use crate::tasks::filter::{TaskFilter, TaskPage};
 
-/// Types of the tasks that are carried out here.
+/// Types of the tasks that are carried out here. None of them waits for another one of these: it may be its turn only
+/// after it.
 const TYPES: &[&str] = &["dumpCreation"];
 
 /// What is to be done.
@@ -36,17 +36,6 @@ enum Work {
 #[derive(Clone, Debug)]
 pub struct Chores {
     inbox: mpsc::UnboundedSender<(TaskRow, Work)>,
-    waiting: Waiting,
-}
-
-/// Uids of the tasks that are in the queue. None of them waits for another one.
-#[derive(Clone, Debug, Default)]
-struct Waiting(Arc<Mutex<BTreeSet<u32>>>);
-
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Chores {
@@ -58,9 +47,8 @@ impl Chores {
     pub fn start(cluster: &Arc<Cluster>) -> Result<Self, StoreError> {
         let left_over = left_over(cluster)?;
         let (inbox, work) = mpsc::unbounded_channel();
-        let waiting = Waiting::default();
-        tokio::spawn(run(Arc::downgrade(cluster), left_over, work, waiting.clone()));
-        Ok(Self { inbox, waiting })
+        tokio::spawn(run(Arc::downgrade(cluster), left_over, work));
+        Ok(Self { inbox })
     }
 
     /// Enqueues work: its task.
@@ -75,7 +63,6 @@ impl Chores {
         work: Work,
     ) -> Result<TaskRow, ErrorBody> {
         let task = cluster.record(TaskRow::by_control(task_type, details), false).await?;
-        self.waiting.lock().insert(task.uid);
         // A closed queue means shutdown: the task is found undone at the next start.
         let _ = self.inbox.send((task.clone(), work));
         Ok(task)
@@ -86,7 +73,6 @@ async fn run(
     cluster: Weak<Cluster>,
     left_over: Vec<TaskRow>,
     mut inbox: mpsc::UnboundedReceiver<(TaskRow, Work)>,
-    waiting: Waiting,
 ) -> Option<()> {
     if let Err(error) = give_up(&*cluster.upgrade()?, left_over).await {
         warn!("tasks that the last process has left undone stay as they are: {}", error.message);
@@ -96,23 +82,21 @@ async fn run(
         tokio::select! {
             // Whatever is under way then is found undone at the next start.
             () = cluster.closed() => return None,
-            done = carry_out(&cluster, task.clone(), work, &waiting) => if let Err(error) = done {
+            done = carry_out(&cluster, task.clone(), work) => if let Err(error) = done {
                 warn!(task = task.uid, "what has become of the task cannot be recorded: {}", error.message);
             },
         }
-        waiting.lock().remove(&task.uid);
     }
     None
 }
 
-async fn carry_out(cluster: &Cluster, mut task: TaskRow, work: Work, waiting: &Waiting) -> Result<(), ErrorBody> {
+async fn carry_out(cluster: &Cluster, mut task: TaskRow, work: Work) -> Result<(), ErrorBody> {
     // The sequencer fills in the times.
     task.status = TaskStatus::Processing;
     task.started_ms = Some(0);
     let mut task = cluster.record(task, true).await?;
-    let waiting = waiting.lock().clone();
     let done = match work {
-        Work::Dump(directory) => dump::create(cluster, &task, &directory, &waiting).await,
+        Work::Dump(directory) => dump::create(cluster, &task, &directory).await,
     };
     task.finished_ms = Some(0);
     match done {

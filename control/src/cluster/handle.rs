@@ -1,6 +1,6 @@
 //! [`Runtime`] for the HTTP layers, and the messages about tickets for the internal listener.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,8 +156,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until none of the tasks is open that are open now, but for these.
-    pub(crate) async fn wait_for_open_tasks(&self, except: &BTreeSet<u32>) {
+    /// Waits until none of the tasks is open that are open now, but for those of these types.
+    pub(crate) async fn wait_for_open_tasks(&self, except: &[&str]) {
         let open = self.shared.open.but(except);
         self.shared.open.all_over(&open).await;
     }

@@ -1,21 +1,28 @@
 //! Tasks that are not over.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use miroir_sequencer::TaskRow;
 use tokio::sync::Notify;
 
-/// Open tasks by uid, with the indexes that they are about.
+/// Open tasks by uid.
 #[derive(Debug, Default)]
 pub(crate) struct OpenTasks {
-    open: RwLock<HashMap<u32, Vec<String>>>,
+    open: RwLock<HashMap<u32, Open>>,
     /// Told when a task is over.
     over: Notify,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct Open {
+    task_type: String,
+    indexes: Vec<String>,
+}
+
 impl OpenTasks {
-    fn open(&self) -> RwLockReadGuard<'_, HashMap<u32, Vec<String>>> {
+    fn open(&self) -> RwLockReadGuard<'_, HashMap<u32, Open>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -26,13 +33,14 @@ impl OpenTasks {
             open.remove(&task.uid);
             self.over.notify_waiters();
         } else {
-            open.insert(task.uid, task.indexes.clone());
+            open.insert(task.uid, Open { task_type: task.task_type.clone(), indexes: task.indexes.clone() });
         }
     }
 
-    /// All of them but these.
-    pub(crate) fn but(&self, except: &BTreeSet<u32>) -> Vec<u32> {
-        self.open().keys().filter(|uid| !except.contains(uid)).copied().collect()
+    /// All of them but those of these types.
+    pub(crate) fn but(&self, types: &[&str]) -> Vec<u32> {
+        let open = self.open();
+        open.iter().filter(|(_, task)| !types.contains(&task.task_type.as_str())).map(|(uid, _)| *uid).collect()
     }
 
     /// How many there are.
@@ -42,7 +50,7 @@ impl OpenTasks {
 
     /// Whether one is about this index.
     pub(crate) fn is_about(&self, uid: &str) -> bool {
-        self.open().values().any(|indexes| indexes.iter().any(|index| index == uid))
+        self.open().values().any(|task| task.indexes.iter().any(|index| index == uid))
     }
 
     /// Ends when none of these tasks is open any more.
@@ -86,5 +94,13 @@ mod tests {
         assert!(tasks.is_about("films"));
         assert_eq!(tasks.len(), 1);
         tasks.all_over(&[]).await;
+    }
+
+    #[test]
+    fn those_of_a_type_can_be_left_out() {
+        let tasks = OpenTasks::default();
+        tasks.note(&task(1, TaskStatus::Enqueued));
+        tasks.note(&store::tests::task(2, "dumpCreation", &[], TaskStatus::Processing));
+        assert_eq!((tasks.but(&["dumpCreation"]), tasks.but(&["indexCreation"])), (vec![1], vec![2]));
     }
 }

@@ -3,7 +3,6 @@
 mod archive;
 mod history;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use archive::{Archive, DocumentLines};
 
-use super::reading;
+use super::{TYPES, reading};
 use crate::cluster::{Cluster, KeyRecord, Runtime, wall_ms};
 use crate::indexes::moment;
 use crate::tasks::filter::{TaskFilter, TaskPage};
@@ -24,25 +23,20 @@ use crate::{network, stats, webhooks};
 /// Attempts at a dump while indexes change under it.
 const ATTEMPTS: u32 = 5;
 
-/// Makes a dump in a directory: the details of its finished task. `waiting` are tasks that wait for this one.
+/// Makes a dump in a directory: the details of its finished task.
 ///
 /// # Errors
 /// The disk's; a shard that cannot be read; indexes that do not stay what they are for long enough.
-pub(super) async fn create(
-    cluster: &Cluster,
-    task: &TaskRow,
-    directory: &Path,
-    waiting: &BTreeSet<u32>,
-) -> Result<Value, ErrorBody> {
+pub(super) async fn create(cluster: &Cluster, task: &TaskRow, directory: &Path) -> Result<Value, ErrorBody> {
     std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
     let uid = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S%3f").to_string();
     for _ in 0..ATTEMPTS {
         // Whatever was acknowledged before is on the nodes then.
-        cluster.wait_for_open_tasks(waiting).await;
+        cluster.wait_for_open_tasks(TYPES).await;
         let indexes: Vec<Arc<IndexRow>> = cluster.indexes().values().cloned().collect();
         let written = write(cluster, (task, &uid), &indexes, directory).await;
         // An index that is being swapped or deleted may have been so on some nodes already.
-        cluster.wait_for_open_tasks(waiting).await;
+        cluster.wait_for_open_tasks(TYPES).await;
         if indexes.iter().any(|index| is_another(cluster, index)) {
             continue;
         }
