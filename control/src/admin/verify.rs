@@ -157,7 +157,8 @@ impl Run {
                 return;
             }
             let mut found = BTreeSet::new();
-            for node in self.cluster.nodes().iter().filter(|node| node.readable) {
+            // One that does not answer keeps nobody waiting.
+            for node in look.nodes.iter().filter(|node| node.phase == "ready") {
                 let here = |copy: &&CopyRow| copy.node == node.id && copy.placement == index.placement;
                 let action = NodeAction::ListOutsiders {
                     index: index.uid.clone(),
