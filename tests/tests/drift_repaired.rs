@@ -7,6 +7,7 @@ use std::time::Duration;
 use miroir_e2e::harness::cluster::Cluster;
 use miroir_e2e::harness::copies::Documents;
 use miroir_e2e::harness::engine::Engine;
+use miroir_e2e::harness::findings::UNWRITABLE;
 use miroir_e2e::harness::scene;
 use miroir_e2e::{Options, turn, until};
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ async fn what_drifted_is_written_down_and_the_senior_replica_wins() {
 #[tokio::test]
 async fn nothing_is_dropped_that_cannot_be_written_down_and_control_may_start_again_meanwhile() {
     let _turn = turn().await;
-    let mut cluster = cluster("findings = \"/proc/no-such-place/findings.jsonl\"").await;
+    let mut cluster = cluster(UNWRITABLE).await;
     let client = cluster.client(0);
     scene::fill(&client, 100).await.unwrap();
     in_all(&cluster).await;
@@ -173,12 +174,7 @@ async fn nothing_is_dropped_that_cannot_be_written_down_and_control_may_start_ag
     let (id, mut document) = documents.into_iter().next().unwrap();
     document["text"] = json!("second");
     cluster.drift(junior, json!({"index": "docs", "put": [document]})).await.unwrap();
-    until("the alert", LIMIT, || async {
-        let status = cluster.operator_client().get("/_miroir/status").await.ok()?.json();
-        status["scrub"]["blocked"].as_str().filter(|why| why.contains("no-such-place")).map(|_| ())
-    })
-    .await
-    .unwrap();
+    cluster.findings_blocked(LIMIT).await.unwrap();
     // Whoever looks by hand finds the same.
     let verified = cluster.tool(&["verify", "--output", "json"]).await.unwrap();
     let by_hand = verified.json();
@@ -190,13 +186,7 @@ async fn nothing_is_dropped_that_cannot_be_written_down_and_control_may_start_ag
     assert!(cluster.copies().await.unwrap().iter().all(|copy| copy.state == "inSync"));
 
     // With another place for the file, a new leader goes on where the last one was.
-    let file = cluster.dir.join("control.toml");
-    let config = std::fs::read_to_string(&file).unwrap();
-    let written = cluster.dir.join("miroir-findings.jsonl");
-    std::fs::write(&file, config.replace("/proc/no-such-place/findings.jsonl", written.to_str().unwrap())).unwrap();
-    cluster.control.kill();
-    cluster.control.restart().unwrap();
-    cluster.control_up().await.unwrap();
+    cluster.unblock_findings().await.unwrap();
     let found = repaired(&cluster, 1).await;
     assert_eq!((found.len(), &found[0]["shard"]), (1, &json!(shard)));
     assert_eq!(lines(&cluster)[&id]["document"]["text"], "second");

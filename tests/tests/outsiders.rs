@@ -8,6 +8,7 @@ use miroir_core::tag::encode;
 use miroir_e2e::harness::client::Client;
 use miroir_e2e::harness::cluster::Cluster;
 use miroir_e2e::harness::engine::Engine;
+use miroir_e2e::harness::findings::UNWRITABLE;
 use miroir_e2e::harness::scene;
 use miroir_e2e::{Options, turn, until};
 use reqwest::Method;
@@ -129,18 +130,13 @@ async fn what_is_written_to_a_node_itself_is_written_down_and_goes() {
 #[tokio::test]
 async fn what_no_task_tells_of_is_not_served_and_stays_until_it_is_written_down() {
     let _turn = turn().await;
-    let mut cluster = cluster(Engine::standin().unwrap(), "findings = \"/proc/no-such-place/findings.jsonl\"").await;
+    let mut cluster = cluster(Engine::standin().unwrap(), UNWRITABLE).await;
     let client = cluster.client(0);
     scene::fill(&client, 100).await.unwrap();
     let before = cluster.agreed(&[0, 1, 2], "docs").await.unwrap();
     let Intruders { node, new, elsewhere, here, documents } = intruders(&cluster).await;
     cluster.drift(node, json!({"index": "docs", "put": documents})).await.unwrap();
-    until("the alert", LIMIT, || async {
-        let status = cluster.operator_client().get("/_miroir/status").await.ok()?.json();
-        status["scrub"]["blocked"].as_str().filter(|why| why.contains("no-such-place")).map(|_| ())
-    })
-    .await
-    .unwrap();
+    cluster.findings_blocked(LIMIT).await.unwrap();
     assert_eq!(strange_on(&cluster, node).await, [new, elsewhere, here].into());
     for _ in 0..8 {
         assert_eq!(text_of(&client, new).await, None);
@@ -155,13 +151,7 @@ async fn what_no_task_tells_of_is_not_served_and_stays_until_it_is_written_down(
         assert!(told.iter().any(|finding| strange(&finding)), "{id}: {told:?}");
     }
 
-    let file = cluster.dir.join("control.toml");
-    let config = std::fs::read_to_string(&file).unwrap();
-    let written = cluster.dir.join("miroir-findings.jsonl");
-    std::fs::write(&file, config.replace("/proc/no-such-place/findings.jsonl", written.to_str().unwrap())).unwrap();
-    cluster.control.kill();
-    cluster.control.restart().unwrap();
-    cluster.control_up().await.unwrap();
+    cluster.unblock_findings().await.unwrap();
     until("what is strange to go", LIMIT, || async { strange_on(&cluster, node).await.is_empty().then_some(()) })
         .await
         .unwrap();

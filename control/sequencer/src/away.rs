@@ -41,9 +41,8 @@ impl Sequencer {
     pub(crate) fn owe(&mut self, n: N, placement: u16, shard: u32, task: Option<u32>) -> u64 {
         let node = &mut self.nodes[n];
         node.owed = node.owed.max(task.map_or(0, |task| task + 1));
-        let until = task.map_or(u32::MAX, |task| task + 1);
         let before = node.owes.get(&(placement, shard)).copied();
-        node.owes.insert((placement, shard), until.max(before.unwrap_or(0)));
+        node.owes.insert((placement, shard), done_below(task).max(before.unwrap_or(0)));
         if before.is_none() && !self.has_present(self.shard_copies(placement, shard)) {
             // It was read for want of another.
             let epoch = self.touch_map();
@@ -65,7 +64,7 @@ impl Sequencer {
             for part in ticket.row.parts.iter().filter(|part| part.is_open_on(&node.row)) {
                 for shard in &part.shards {
                     let until = owes.entry((placement, *shard)).or_default();
-                    *until = part.task.map_or(u32::MAX, |task| task + 1).max(*until);
+                    *until = done_below(part.task).max(*until);
                 }
                 owed = owed.max(part.task.map_or(0, |task| task + 1));
             }
@@ -102,4 +101,9 @@ impl Sequencer {
             self.touch_map();
         }
     }
+}
+
+/// Below which uid a node's tasks must have ended for this one to be done; all of them, where it is not known.
+fn done_below(task: Option<u32>) -> u32 {
+    task.map_or(u32::MAX, |task| task + 1)
 }

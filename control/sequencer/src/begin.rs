@@ -139,9 +139,9 @@ impl Sequencer {
                 self.emit(Effect::Begun { request: waiting.request, answer });
             }
             _ => {
-                let told = ticket.row.foregone.is_some().then(|| ticket.row.reply.clone()).flatten();
-                let reply = told.map(|(status, body)| ControlReply { status, headers: Vec::new(), body: Some(body) });
-                self.answer_begin(waiting.request, reply.unwrap_or_else(|| unavailable("the attempt is over")));
+                let told = ticket.row.reply.clone().filter(|_| ticket.row.foregone.is_some());
+                let reply = told.map_or_else(|| unavailable("the attempt is over"), told_before);
+                self.answer_begin(waiting.request, reply);
             }
         }
     }
@@ -152,9 +152,8 @@ impl Sequencer {
             let text = "This `Idempotency-Key` was used with another request.";
             return self.answer_begin(waiting.request, error_reply(409, &ErrorBody::new("bad_request", text)));
         }
-        if let Some((status, body)) = row.reply {
-            let reply = ControlReply { status, headers: Vec::new(), body: Some(body) };
-            return self.answer_begin(waiting.request, reply);
+        if let Some(told) = row.reply {
+            return self.answer_begin(waiting.request, told_before(told));
         }
         match self.tickets.get_mut(&row.ticket) {
             Some(ticket) => {
@@ -233,6 +232,11 @@ fn idempotency_scope(waiting: &Waiting) -> Option<String> {
 
 pub(crate) fn error_reply(status: u16, error: &ErrorBody) -> ControlReply {
     ControlReply { status, headers: Vec::new(), body: serde_json::to_value(error).ok() }
+}
+
+/// What has been answered before, again.
+pub(crate) fn told_before((status, body): (u16, serde_json::Value)) -> ControlReply {
+    ControlReply { status, headers: Vec::new(), body: Some(body) }
 }
 
 /// 503: nothing was written, or it is not known whether; the text says which.

@@ -6,7 +6,7 @@ use miroir_core::wire::{
 
 use crate::Sequencer;
 use crate::api::*;
-use crate::begin::unavailable;
+use crate::begin::{told_before, unavailable};
 use crate::state::{Live, Reach, Timer, Todo, Vm};
 
 impl Sequencer {
@@ -34,10 +34,7 @@ impl Sequencer {
             }
             Live::Decided | Live::Over => {
                 let reply = ticket.row.reply.clone();
-                let reply = reply.map_or_else(
-                    || unavailable("the outcome is unknown"),
-                    |(status, body)| ControlReply { status, headers: Vec::new(), body: Some(body) },
-                );
+                let reply = reply.map_or_else(|| unavailable("the outcome is unknown"), told_before);
                 self.answer_commit(request, reply);
             }
         }

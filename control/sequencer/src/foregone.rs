@@ -1,10 +1,10 @@
 //! Writes that nodes have nothing to do for: an empty payload, or a fault that the engine reports in the task.
 
 use miroir_core::error::ErrorBody;
-use miroir_core::wire::ControlReply;
 
 use crate::Sequencer;
 use crate::api::*;
+use crate::begin::told_before;
 use crate::details::write_details;
 use crate::state::{Live, Todo, Waiting};
 
@@ -14,11 +14,11 @@ impl Sequencer {
     /// the request itself goes by the map that it came with.
     pub(crate) fn accept_foregone(&mut self, uid: u32, waiting: &Waiting, end: Foregone) {
         let Some(task) = self.new_write_task(uid) else { return };
-        let reply = ControlReply { status: 202, headers: Vec::new(), body: Some(crate::details::summary(&task)) };
+        let told = (202, crate::details::summary(&task));
         let is_first = waiting.begin.incarnation.is_none() && self.indexes.contains_key(&waiting.begin.index);
         let epoch = if is_first { self.meta.epoch } else { 0 };
         let Some(ticket) = self.tickets.get_mut(&uid) else { return };
-        ticket.row.reply = reply.body.clone().map(|body| (reply.status, body));
+        ticket.row.reply = Some(told.clone());
         ticket.row.task = Some(task.clone());
         ticket.row.epoch = epoch;
         ticket.row.stage = Stage::Decided;
@@ -31,7 +31,7 @@ impl Sequencer {
         self.touch_ticket(uid);
         self.release(uid);
         for request in followers.into_iter().map(|follower| follower.request).chain([waiting.request]) {
-            self.answer_begin(request, reply.clone());
+            self.answer_begin(request, told_before(told.clone()));
         }
         self.emit(Effect::TaskChanged { uid, status: TaskStatus::Enqueued });
         self.todo.insert(Todo::Judge(uid));

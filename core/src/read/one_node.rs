@@ -81,8 +81,9 @@ impl Gather for OneNode {
             tag: Value,
         }
         let Document { id, tag } = self.document.as_ref()?;
+        let tag = tag.as_ref()?;
         let shown: Tagged = serde_json::from_slice(body).ok()?;
-        let differs = shown.tag.as_str() != Some(tag.as_ref()?.as_str());
+        let differs = shown.tag.as_str() != Some(tag.as_str());
         differs.then(|| ErrorBody::new("document_not_found", format!("Document `{id}` not found.")))
     }
 

@@ -103,8 +103,7 @@ pub(super) struct Place {
 }
 
 /// The hits of all lists in merged order: by their keys, then by their primary keys, then by the position of their list.
-/// The order within a list is
-/// never changed, and of each list no more is read than what comes out and the one hit after it.
+/// The order within a list is never changed, and of each list no more is read than what comes out and the one hit after it.
 pub(super) struct Merged<'a, S> {
     heads: BinaryHeap<Head<'a, S>>,
 }

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod engine;
 pub mod existing;
 pub mod faults;
+pub mod findings;
 pub mod load;
 pub mod members;
 pub mod parts;
